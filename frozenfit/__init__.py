@@ -1,0 +1,38 @@
+"""Train part of a neural network: Keras 3 models behind scikit-learn estimators.
+
+Public names are imported on first use, so that ``import frozenfit`` loads no backend.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "PartialModel": "frozenfit.partial",
+    "PartialNetClassifier": "frozenfit.estimators",
+    "PartialNetRegressor": "frozenfit.estimators",
+    "StorageError": "frozenfit.storage",
+    "clear_workspace": "frozenfit.training.workspace",
+    "load": "frozenfit.storage",
+    "save": "frozenfit.storage",
+}
+_MODULES = ("architectures", "datasets", "subset")
+
+__all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"frozenfit.{name}")
+    raise AttributeError(f"module 'frozenfit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

@@ -1,0 +1,367 @@
+"""Parameters and fitted values to JSON and back.
+
+What JSON has stands as it is; all else is an object ``{"$": kind, ...}`` of one of the kinds in
+`_READERS`. Nothing in a file names code to run: an object is one of Keras's own or one registered
+with Keras, a function is one registered with Keras or as an architecture, and Keras reads in its
+safe mode. What cannot be said this way is refused in words when it is written.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import types
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from frozenfit import _keras_config
+from frozenfit._keras_config import first_line
+from frozenfit.architectures import registry
+from frozenfit.subset import Subset
+
+__all__ = ["decode", "encode", "encode_network"]
+
+_KIND = "$"
+_DEEPEST = 100
+_LARGEST_ARRAY = 2**24  # bytes; what is larger belongs among a file's arrays
+_LONGEST_INTEGER = 4096  # bits; Python refuses to read decimal texts of more than 4300 digits
+_NUMBERS = frozenset(
+    np.dtype(code).str for code in "? i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16".split()
+)
+
+
+def encode(value: Any, where: str) -> Any:
+    """Say a value in JSON.
+
+    Parameters
+    ----------
+    value : object
+        What to say.
+    where : str
+        What the value is, for errors, such as ``"parameter 'optimizer'"``.
+
+    Returns
+    -------
+    object
+        Made of None, bool, int, finite float, str, list and dict with str keys.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot hold the value.
+
+    Examples
+    --------
+    >>> encode({"width": 4, "sizes": (2, 3)}, "parameter 'model_params'")
+    {'width': 4, 'sizes': {'$': 'tuple', 'items': [2, 3]}}
+    """
+    return _encode(value, where, 0)
+
+
+def encode_network(network: keras.Model, where: str, *, described: bool) -> Any:
+    """Say in JSON that an estimator was given a network; its weights are none of this.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The network.
+    where : str
+        What it is, for errors.
+    described : bool
+        Whether it is described so that it can be built again. Otherwise only its place is
+        marked, and reading needs the network itself.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If the network is to be described and Keras could not build it again.
+    """
+    config = _encode_described(network, where) if described else None
+    return {_KIND: "network", "config": config}
+
+
+def decode(node: Any, where: str, *, base: Any = None) -> Any:
+    """Read back what `encode` wrote.
+
+    Parameters
+    ----------
+    node : object
+        JSON, from a source that need not be trusted.
+    where : str
+        What the value is, for errors.
+    base : keras.Model, optional
+        The network that stands where one was given.
+
+    Returns
+    -------
+    object
+        A value equal to the one that was written.
+
+    Raises
+    ------
+    ValueError
+        If the JSON does not say a value, or one that cannot be found here.
+
+    Examples
+    --------
+    >>> decode({"$": "tuple", "items": [2, 3]}, "parameter 'sizes'")
+    (2, 3)
+    """
+    return _decode(node, where, base, 0)
+
+
+def _encode(value: Any, where: str, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError(f"{where} is nested more than {_DEEPEST} deep, or holds itself")
+
+    def inner(child: Any, place: str = "") -> Any:
+        return _encode(child, where + place, depth + 1)
+
+    kind = type(value)
+    if value is None or kind in (bool, str):
+        return value
+    if kind is int:
+        return _encode_integer(value, where)
+    if kind is float:
+        return value if math.isfinite(value) else {_KIND: "float", "value": str(value)}
+    if kind is list:
+        return [inner(child) for child in value]
+    if kind is tuple:
+        return {_KIND: "tuple", "items": [inner(child) for child in value]}
+    if kind is dict:
+        return _encode_dict(value, inner)
+    if kind is bytes:
+        return {_KIND: "bytes", "value": _text_of(value)}
+    if kind is np.ndarray or isinstance(value, np.generic):
+        return _encode_array(value, where, inner)
+    if isinstance(value, Subset):
+        return {_KIND: "subset", "value": _encode_subset(value, where)}
+    if isinstance(value, _keras_config.OBJECTS):
+        return {_KIND: "keras", "config": _encode_object(value, where)}
+    return _encode_named(value, where)
+
+
+def _encode_integer(value: int, where: str) -> int:
+    if value.bit_length() > _LONGEST_INTEGER:
+        raise ValueError(f"{where} is an integer of more than {_LONGEST_INTEGER} bits")
+    return value
+
+
+def _encode_dict(value: dict, inner: Callable[..., Any]) -> Any:
+    if all(type(key) is str for key in value) and _KIND not in value:
+        return {key: inner(child, f"[{key!r}]") for key, child in value.items()}
+    return {
+        _KIND: "dict",
+        "items": [[inner(key), inner(child, f"[{key!r}]")] for key, child in value.items()],
+    }
+
+
+def _encode_array(value: Any, where: str, inner: Callable[..., Any]) -> dict[str, Any]:
+    """Say an array, or a NumPy scalar as an array of no axes."""
+    array = np.asarray(value)
+    kind = "array" if isinstance(value, np.ndarray) else "scalar"
+    if array.nbytes > _LARGEST_ARRAY:
+        raise ValueError(
+            f"{where} is an array of {array.nbytes} bytes, and a file holds at most "
+            f"{_LARGEST_ARRAY} in a parameter: pass a smaller one"
+        )
+    said: dict[str, Any] = {_KIND: kind, "dtype": array.dtype.str, "shape": list(array.shape)}
+    if array.dtype.kind in "OU":
+        return {**said, "items": [inner(item) for item in array.ravel().tolist()]}
+    if array.dtype.kind in "biufc":
+        array = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+    if array.dtype.str not in _NUMBERS:
+        raise ValueError(
+            f"{where} holds NumPy's type {array.dtype}, which a file cannot hold: "
+            "use numbers, bools or strings"
+        )
+    return {**said, "dtype": array.dtype.str, "value": _text_of(array.tobytes())}
+
+
+def _encode_subset(value: Subset, where: str) -> Any:
+    try:
+        return value.to_json()
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _encode_named(value: Any, where: str) -> dict[str, Any]:
+    """Say a function by the name it is registered under, or refuse the value in words."""
+    for name, builder in registry._BUILDERS.items():
+        if builder is value:
+            return {_KIND: "architecture", "name": name}
+    if isinstance(value, types.FunctionType):
+        config = _keras_config.describe(value)
+        if config is not None:
+            return {_KIND: "keras", "config": config}
+        raise ValueError(
+            f"{where} is the function {value.__qualname__}, which a file cannot hold: register the "
+            f"callable with @frozenfit.architectures.register('name') if it builds a network, or "
+            f"with @keras.saving.register_keras_serializable() if Keras is to call it"
+        )
+    if isinstance(value, (np.random.RandomState, np.random.Generator)):
+        raise ValueError(
+            f"{where} is a {type(value).__name__}, whose state a file does not hold: pass an int"
+        )
+    if isinstance(value, keras.callbacks.Callback):
+        raise ValueError(
+            f"{where} is a callback, which a file cannot hold: "
+            "save copy.copy(estimator).set_params(callbacks=None)"
+        )
+    raise ValueError(
+        f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which a file cannot "
+        "hold: use None, bools, numbers, strings, lists, tuples, dicts, small arrays, subsets or "
+        "Keras objects"
+    )
+
+
+def _encode_object(value: Any, where: str) -> Any:
+    _keras_config.check_registered(value, where)
+    if isinstance(value, keras.layers.Layer) and value.weights:
+        raise ValueError(
+            f"{where} is a layer with weights of its own, which a file does not hold: "
+            "pass a new layer without weights, or make it part of the network"
+        )
+    return _encode_and_try(value, where)[0]
+
+
+def _encode_described(value: keras.Model, where: str) -> Any:
+    advice = "or save with include_frozen=False and give the network to frozenfit.load as base"
+    try:
+        _keras_config.check_registered(value, where)
+        written, again = _encode_and_try(value, where)
+    except ValueError as error:
+        raise ValueError(f"{error}, {advice}") from error
+    if [w.shape for w in again.weights] != [w.shape for w in value.weights]:
+        raise ValueError(
+            f"{where} is a network whose get_config() does not say its weights: mend it, {advice}"
+        )
+    return written
+
+
+def _encode_and_try(value: Any, where: str) -> tuple[Any, Any]:
+    """Return the JSON of Keras's description and what comes of reading it, or refuse in words."""
+    try:
+        written = _encode(_keras_config.describe(value), where, 0)
+        return written, _keras_config.build(_decode(written, where, None, 0))
+    except Exception as error:  # a user's get_config and from_config may raise anything
+        raise ValueError(
+            f"{where} is a {type(value).__name__} that cannot be built again from its "
+            f"get_config() ({first_line(error)}): "
+            "register what it is made of with @keras.saving.register_keras_serializable()"
+        ) from error
+
+
+def _decode(node: Any, where: str, base: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError(f"{where} is nested more than {_DEEPEST} deep")
+
+    def inner(child: Any) -> Any:
+        return _decode(child, where, base, depth + 1)
+
+    if isinstance(node, list):
+        return [inner(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    if _KIND not in node:
+        return {key: inner(child) for key, child in node.items()}
+    reader = _READERS.get(node[_KIND]) if isinstance(node[_KIND], str) else None
+    if reader is None:
+        raise ValueError(f"{where} is of the unknown kind {node[_KIND]!r}")
+    try:
+        return reader(node, inner, base)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise ValueError(
+            f"{where} is no well-formed {node[_KIND]} ({first_line(error)})"
+        ) from error
+    except ValueError as error:
+        told = str(error)
+        raise ValueError(told if told.startswith(where) else f"{where}: {told}") from error
+
+
+def _read_float(node: dict, inner: Callable[[Any], Any], base: Any) -> float:
+    return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[node["value"]]
+
+
+def _read_dict(node: dict, inner: Callable[[Any], Any], base: Any) -> dict:
+    return {inner(key): inner(child) for key, child in node["items"]}
+
+
+def _read_array(node: dict, inner: Callable[[Any], Any], base: Any) -> np.ndarray:
+    shape, name = node["shape"], node["dtype"]
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"an array cannot have the shape {shape!r}")
+    if name in _NUMBERS:
+        data = base64.b64decode(node["value"], validate=True)
+        return np.frombuffer(data, np.dtype(name)).reshape(shape).copy()
+    items = [inner(item) for item in node["items"]]
+    if len(items) != math.prod(shape):
+        raise ValueError(f"an array of shape {shape!r} cannot have {len(items)} entries")
+    if name == "|O":
+        array = np.empty(len(items), object)
+        for index, item in enumerate(items):  # array[:] = items would look inside the items
+            array[index] = item
+        return array.reshape(shape)
+    width = int(name[2:]) if name[:2] in ("<U", ">U") else -1
+    if not 0 <= width * 4 * max(1, len(items)) <= _LARGEST_ARRAY:
+        raise ValueError(f"a file may not hold an array of NumPy's type {name!r}")
+    if not all(type(item) is str and len(item) <= width for item in items):
+        raise ValueError(f"an array of NumPy's type {name!r} holds other entries")
+    return np.array(items, np.dtype(f"<U{width}")).reshape(shape)
+
+
+def _read_subset(node: dict, inner: Callable[[Any], Any], base: Any) -> Subset:
+    return Subset.from_json(node["value"])
+
+
+def _read_architecture(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
+    found = registry._BUILDERS.get(node["name"])
+    if found is None:
+        raise ValueError(
+            f"no architecture is registered as {node['name']!r} here: import the module that "
+            "registers it first"
+        )
+    return found
+
+
+def _read_keras(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
+    return _keras_config.build(inner(node["config"]))
+
+
+def _read_network(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
+    if base is not None:
+        return base
+    if node["config"] is None:
+        raise ValueError(
+            "the estimator was made with a network of the user's own, which the file does not "
+            "hold: give it as frozenfit.load(path, base=network)"
+        )
+    network = _keras_config.build(inner(node["config"]))
+    if not isinstance(network, keras.Model):
+        raise ValueError(f"a {type(network).__name__} is no network")
+    return network
+
+
+def _text_of(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+_READERS: dict[str, Callable[[dict, Callable[[Any], Any], Any], Any]] = {
+    "array": _read_array,
+    "architecture": _read_architecture,
+    "bytes": lambda node, inner, base: base64.b64decode(node["value"], validate=True),
+    "dict": _read_dict,
+    "float": _read_float,
+    "keras": _read_keras,
+    "network": _read_network,
+    "scalar": lambda node, inner, base: _read_array(node, inner, base)[()],
+    "subset": _read_subset,
+    "tuple": lambda node, inner, base: tuple(map(inner, node["items"])),
+}

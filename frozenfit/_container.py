@@ -1,0 +1,423 @@
+"""The bytes of a file: a safetensors file with one JSON text among its metadata.
+
+Writing is atomic and durable, reading trusts nothing: sizes are checked before memory is taken,
+all of the JSON and of every array against a digest. What the JSON means is no concern here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import keras
+import ml_dtypes
+import numpy as np
+import safetensors.numpy
+
+__all__ = [
+    "Record",
+    "StorageError",
+    "check_target",
+    "from_file",
+    "plain_array",
+    "to_bytes",
+    "write",
+]
+
+_FORMAT = 1
+_KEY = "frozenfit"  # of the JSON text among the file's metadata
+_LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
+_MOST_AXES = 64  # NumPy's own limit
+_FIELDS: dict[str, type] = {
+    "format": int,
+    "frozenfit": str,
+    "keras": str,
+    "class": str,
+    "parameters": dict,
+    "fitted": object,
+    "digest": str,
+}
+_TYPES = {
+    "BOOL": np.dtype(bool),
+    "I8": np.dtype("i1"),
+    "I16": np.dtype("<i2"),
+    "I32": np.dtype("<i4"),
+    "I64": np.dtype("<i8"),
+    "U8": np.dtype("u1"),
+    "U16": np.dtype("<u2"),
+    "U32": np.dtype("<u4"),
+    "U64": np.dtype("<u8"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}
+_OTHER_FILES = {
+    b"\x80": "it looks like a pickle, which frozenfit never reads: whoever trusts its source opens "
+    "it with joblib.load or pickle.load",
+    b"PK": "it is a zip file: a .keras file is read by keras.saving.load_model",
+    b"\x89HDF": "it is an HDF5 file: one of Keras is read by keras.saving.load_model",
+}
+
+
+class StorageError(Exception):
+    """A file that cannot be read as a fitted estimator; the message says why in one sentence."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One fitted estimator as its file says it.
+
+    Parameters
+    ----------
+    class_name : str
+        The estimator's class.
+    parameters : dict of str to object
+        Its constructor's parameters, as JSON.
+    fitted : object
+        What it learned besides arrays, as JSON.
+    arrays : dict of str to ndarray
+        The arrays it learned.
+    """
+
+    class_name: str
+    parameters: dict[str, Any]
+    fitted: Any
+    arrays: dict[str, np.ndarray]
+
+
+def plain_array(name: str, array: Any) -> np.ndarray:
+    """Return an array as its bytes will stand in the file: contiguous, little-endian.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the file.
+    array : array-like
+        Bools, integers, or floats of 16, 32 or 64 bits (bfloat16 is one).
+
+    Returns
+    -------
+    ndarray
+        The array itself where it stands so already.
+
+    Raises
+    ------
+    ValueError
+        If it is of another type, or the name is reserved.
+    """
+    array = np.asarray(array, order="C")
+    if array.dtype.byteorder == ">" or not np.little_endian:
+        array = array.astype(array.dtype.newbyteorder("<"))
+    if name == "__metadata__" or array.dtype not in _TYPES.values():
+        raise ValueError(f"a file cannot hold the array {name!r} of NumPy's type {array.dtype}")
+    return array
+
+
+def to_bytes(record: Record) -> bytes:
+    """Return the bytes of a file.
+
+    Parameters
+    ----------
+    record : Record
+        What the file is to say; its arrays are those of `plain_array`.
+
+    Returns
+    -------
+    bytes
+        The same for the same record.
+
+    Raises
+    ------
+    ValueError
+        If the JSON is larger than safetensors allows.
+    """
+    document = {
+        "format": _FORMAT,
+        "frozenfit": _version(),
+        "keras": keras.__version__,
+        "class": record.class_name,
+        "parameters": record.parameters,
+        "fitted": record.fitted,
+    }
+    document["digest"] = _digest(document, record.arrays)
+    text = _canonical(document)
+    names = sum(len(name) + 200 for name in record.arrays)
+    if 2 * len(text) + names > _LONGEST_HEADER:
+        raise ValueError(
+            f"the estimator's parameters and history are {len(text)} characters of JSON, too many "
+            "for a file: pass smaller ones"
+        )
+    return safetensors.numpy.save(record.arrays, {_KEY: text})
+
+
+def _version() -> str:
+    import frozenfit
+
+    return getattr(frozenfit, "__version__", "unknown")
+
+
+def _canonical(document: Any) -> str:
+    """Return the one text of a document; the order of keys is a part of it."""
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+
+def _digest(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 over the JSON (without its digest) and all of every array."""
+    said = {key: value for key, value in document.items() if key != "digest"}
+    sha = hashlib.sha256(_canonical(said).encode("ascii"))
+    for name in sorted(arrays):
+        array = arrays[name]
+        line = [name, array.dtype.name, list(array.shape)]
+        sha.update(f"\n{_canonical(line)}\n".encode("ascii"))
+        sha.update(_bytes_of(array))
+    return sha.hexdigest()
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    """Return a contiguous array's own memory; ml_dtypes' types have no buffer of their own."""
+    return array.reshape(-1).view(np.uint8).data
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that `write` could not write; a temporary file is made beside it and removed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to be written later.
+
+    Raises
+    ------
+    ValueError
+        If it is no path of a file, or in its folder no file can be made.
+    """
+    _, temporary, descriptor = _open_temporary(path)
+    os.close(descriptor)
+    temporary.unlink()
+
+
+def write(data: bytes, path: str | os.PathLike[str]) -> None:
+    """Write a file whole or not at all, and see that it is on the disk.
+
+    Parameters
+    ----------
+    data : bytes
+        What the file is to hold.
+    path : str or path-like
+        The file; where it exists it is replaced and its mode kept, a symbolic link is followed.
+
+    Raises
+    ------
+    ValueError
+        As `check_target`.
+    OSError
+        If the system cannot write.
+    """
+    target, temporary, descriptor = _open_temporary(path)
+    try:
+        with open(descriptor, "wb") as file:
+            if target.exists():
+                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:  # an interrupt too must leave nothing behind
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _open_temporary(path: str | os.PathLike[str]) -> tuple[Path, Path, int]:
+    """Open a new file beside the one to be written: return both paths and the descriptor."""
+    shown = os.fsdecode(path)
+    target = Path(os.path.realpath(shown))
+    if target.exists() and not target.is_file():
+        what = "a folder" if target.is_dir() else "no ordinary file"
+        raise ValueError(
+            f"cannot write {shown!r}: it is {what}; give the path of a file, such as "
+            "model.frozenfit"
+        )
+    temporary = target.parent / f".frozenfit-{secrets.token_hex(8)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        return target, temporary, os.open(temporary, flags, 0o666)
+    except OSError as error:
+        raise ValueError(
+            f"cannot write {shown!r}: {error.strerror or error}; give the path of a file in a "
+            "folder that exists and can be written"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming durable; only POSIX systems open folders."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def from_file(path: str | os.PathLike[str]) -> Record:
+    """Read and check a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    Record
+        What `to_bytes` was given; the arrays are its own and can be written to.
+
+    Raises
+    ------
+    StorageError
+        If there is no such file, it is damaged, or none of this package that this version reads.
+    """
+    try:
+        with open(_existing(path), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            header = _read_header(file, size)
+            document = _document_of(header)
+            arrays = _read_arrays(file, header, size - file.tell())
+    except OSError as error:
+        raise StorageError(error.strerror or str(error)) from error
+    if _digest(document, arrays) != document["digest"]:
+        raise StorageError("it is damaged: its content does not match its digest")
+    return Record(document["class"], document["parameters"], document["fitted"], arrays)
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    """Return the path of an ordinary file; opening a pipe could wait for ever."""
+    found = Path(os.fsdecode(path))
+    try:
+        mode = found.stat().st_mode
+    except ValueError as error:  # a null character in the path
+        raise StorageError(str(error)) from error
+    if not stat.S_ISREG(mode):
+        raise StorageError("it is a folder" if stat.S_ISDIR(mode) else "it is no ordinary file")
+    return found
+
+
+def _read_header(file: BufferedReader, size: int) -> dict[str, Any]:
+    if size == 0:
+        raise StorageError("it is empty")
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or not 0 < length <= min(size - 8, _LONGEST_HEADER):
+        raise StorageError(_foreign(start))
+    data = file.read(length)
+    if len(data) < length or not data.startswith(b"{"):
+        raise StorageError(_foreign(start))
+    header = _parse(data, "its header")
+    if not isinstance(header.get("__metadata__"), dict):
+        raise StorageError("it is a safetensors file without the metadata of frozenfit")
+    return header
+
+
+def _foreign(start: bytes) -> str:
+    for mark, words in _OTHER_FILES.items():
+        if start.startswith(mark):
+            return words
+    return "it is truncated or damaged, or no file of frozenfit"
+
+
+def _parse(data: bytes | str, what: str) -> dict[str, Any]:
+    """Parse JSON strictly: no key twice, no NaN, no nesting that Python could not follow."""
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"it is damaged: {what} is no valid JSON") from error
+    if not isinstance(found, dict):
+        raise StorageError(f"it is damaged: {what} is no JSON object")
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _document_of(header: dict[str, Any]) -> dict[str, Any]:
+    text = header["__metadata__"].get(_KEY)
+    if not isinstance(text, str):
+        raise StorageError("it is a safetensors file without the metadata of frozenfit")
+    document = _parse(text, "its description")
+    version = document.get("format")
+    if type(version) is int and version > _FORMAT:
+        raise StorageError(
+            f"frozenfit {document.get('frozenfit')} wrote it in format {version}, and "
+            f"frozenfit {_version()} reads up to format {_FORMAT}: install a newer frozenfit"
+        )
+    for name, kind in _FIELDS.items():
+        sound = name in document and (kind is object or type(document[name]) is kind)
+        if not sound:
+            raise StorageError(f"it is damaged: its description lacks a sound {name!r}")
+    if version != _FORMAT or len(document) != len(_FIELDS):
+        raise StorageError("it is damaged: its description does not fit its format")
+    return document
+
+
+def _read_arrays(file: BufferedReader, header: dict[str, Any], size: int) -> dict[str, np.ndarray]:
+    """Read all arrays: they must fill the rest of the file, without gaps or overlaps."""
+    plans = [_plan(name, entry) for name, entry in header.items() if name != "__metadata__"]
+    end = 0
+    for begin, stop, _, _, name in sorted(plans, key=lambda plan: plan[:2]):
+        if begin != end:
+            raise StorageError(f"it is damaged: the array {name!r} is not where it should be")
+        end = stop
+    if end != size:
+        raise StorageError(f"it is truncated or damaged: {end} bytes of arrays, found {size}")
+    arrays = {}
+    start = file.tell()
+    for begin, stop, dtype, shape, name in plans:
+        try:
+            array = np.empty(shape, dtype)
+        except (ValueError, OverflowError) as error:  # NumPy's limits on axes, where a size is 0
+            raise StorageError(f"it is damaged: {name!r} cannot have that shape") from error
+        file.seek(start + begin)
+        if stop > begin and file.readinto(_bytes_of(array)) != stop - begin:
+            raise StorageError("it is truncated")
+        if dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
+            raise StorageError(f"it is damaged: {name!r} holds bytes that are no bools")
+        arrays[name] = array
+    return arrays
+
+
+def _plan(name: str, entry: Any) -> tuple[int, int, np.dtype, tuple[int, ...], str]:
+    """Return where an array begins and stops, and what it is, from its entry in the header."""
+    wrong = StorageError(f"it is damaged: the header's entry for the array {name!r} is unsound")
+    if not isinstance(entry, dict) or sorted(entry) != ["data_offsets", "dtype", "shape"]:
+        raise wrong
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _TYPES:
+        raise wrong
+    for numbers in (shape, offsets):
+        if not isinstance(numbers, list) or len(numbers) > _MOST_AXES:
+            raise wrong
+        if any(type(number) is not int or not 0 <= number < 2**63 for number in numbers):
+            raise wrong
+    if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * _TYPES[dtype].itemsize:
+        raise wrong
+    return offsets[0], offsets[1], _TYPES[dtype], tuple(shape), name

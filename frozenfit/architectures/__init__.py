@@ -1,0 +1,15 @@
+"""Network families: functions ``(input_shape, n_outputs, **params) -> keras.Model`` of logits.
+
+One file per family, plain Keras layers with names given by hand, found by name in a registry.
+Users add their own with ``@register("name")``.
+"""
+
+from __future__ import annotations
+
+from frozenfit.architectures import alexnet, densenet, lenet5, mlp, resnet, vgg19, wide_resnet
+from frozenfit.architectures.registry import build, find, names, parameters, register
+
+__all__ = ["build", "find", "names", "parameters", "register"]
+
+# Importing a family registers it.
+_FAMILIES = (alexnet, densenet, lenet5, mlp, resnet, vgg19, wide_resnet)

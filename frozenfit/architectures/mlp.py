@@ -1,0 +1,90 @@
+"""A multi-layer perceptron for inputs of any rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from frozenfit.architectures import parts
+from frozenfit.architectures.registry import register
+
+__all__ = ["mlp"]
+
+
+@register("mlp")
+def mlp(
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    hidden_layer_sizes: Sequence[int] = (100,),
+    activation: Any = "relu",
+    batch_norm: bool = False,
+    dropout: float = 0,
+) -> keras.Model:
+    """Build a multi-layer perceptron.
+
+    Layers: ``dense1``, ``dense1_norm``, ``dense1_activation``, ``dense1_dropout``, ``dense2``, ...,
+    ``head``. Kernels start from Keras's default, Glorot's uniform distribution.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of one sample; more than one axis is flattened.
+    n_outputs : int
+        Number of outputs.
+    hidden_layer_sizes : sequence of int, default=(100,)
+        Units of each hidden layer, as in scikit-learn's MLPClassifier, whose default this is; an
+        empty sequence gives a linear model.
+    activation : str or callable, default="relu"
+        A Keras activation.
+    batch_norm : bool, default=False
+        Whether to normalise by the batch before each activation; the layer's bias then gives way
+        to the offset of the normalisation.
+    dropout : float, default=0
+        Fraction of the hidden units dropped in training, in [0, 1).
+
+    Returns
+    -------
+    keras.Model
+        Logits of shape ``(batch, n_outputs)``.
+
+    Raises
+    ------
+    ValueError
+        If a size is no integer >= 1 or the dropout is outside [0, 1).
+
+    Examples
+    --------
+    >>> mlp((8, 8, 1), 10, hidden_layer_sizes=(50, 20)).count_params()
+    4480
+    """
+    sizes = _checked_sizes(hidden_layer_sizes)
+    parts.check_dropout("mlp", dropout)
+    x = inputs = keras.Input(input_shape, name="input")
+    if len(input_shape) > 1:
+        x = layers.Flatten(name="flatten")(x)
+    for number, size in enumerate(sizes, 1):
+        name = f"dense{number}"
+        x = layers.Dense(size, use_bias=not batch_norm, name=name)(x)
+        if batch_norm:
+            x = parts.norm(x, f"{name}_norm")
+        x = parts.activate(x, f"{name}_activation", activation)
+        if dropout:
+            x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    return keras.Model(inputs, parts.head(x, n_outputs, "glorot_uniform"), name="mlp")
+
+
+def _checked_sizes(sizes: Any) -> list[int]:
+    try:
+        found = [size.__index__() for size in sizes]
+    except (TypeError, AttributeError):
+        found = [0]
+    if any(size < 1 for size in found):
+        raise ValueError(
+            "mlp: hidden_layer_sizes must be a sequence of integers >= 1 such as (100, 50), "
+            f"found {sizes!r}"
+        )
+    return found

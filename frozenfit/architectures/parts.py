@@ -1,0 +1,126 @@
+"""What the families share: layers with the reference networks' padding, values and pooling."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import keras
+from keras import layers
+
+__all__ = [
+    "activate",
+    "check_dropout",
+    "conv",
+    "head",
+    "image_input",
+    "norm",
+    "pool",
+    "pool_average",
+    "scaled",
+    "units",
+]
+
+
+def image_input(family: str, input_shape: tuple[int, ...]) -> Any:
+    """Return the input of a network for images, or say which shape it needs."""
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"{family} takes images of shape (height, width, channels), "
+            f"found input_shape {tuple(input_shape)}"
+        )
+    return keras.Input(input_shape, name="input")
+
+
+def conv(x: Any, filters: int, size: int, name: str, *, stride: int = 1, bias: bool = False) -> Any:
+    """Convolve with the padding (size - 1) / 2 on every side, as the reference networks do.
+
+    With a stride, Keras's "same" pads an even image on the right and below only, which shifts the
+    features; the padding is a layer of its own there. Kernels are drawn from a normal distribution
+    of variance 2 / fan-out (He et al. 2015), not truncated.
+    """
+    padding = "same"
+    if stride > 1:
+        padding = "valid"
+        if size > 1:
+            x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
+    return layers.Conv2D(
+        filters,
+        size,
+        strides=stride,
+        padding=padding,
+        use_bias=bias,
+        kernel_initializer=keras.initializers.VarianceScaling(
+            2.0, mode="fan_out", distribution="untruncated_normal"
+        ),
+        name=name,
+    )(x)
+
+
+def norm(x: Any, name: str) -> Any:
+    """Normalise by the batch with the reference networks' constants.
+
+    Momentum .9 is what other libraries call .1.
+    """
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+
+
+def activate(x: Any, name: str, activation: Any = "relu") -> Any:
+    """Apply an activation as a layer, ``<name>``."""
+    return layers.Activation(activation, name=name)(x)
+
+
+def pool(x: Any, name: str, *, average: bool = False) -> Any:
+    """Halve a map; a side of one pixel is kept, and a map of one pixel is left as it is."""
+    sides = tuple(min(2, int(side)) for side in x.shape[1:3])
+    if sides == (1, 1):
+        return x
+    kind = layers.AveragePooling2D if average else layers.MaxPooling2D
+    return kind(sides, name=name)(x)
+
+
+def pool_average(x: Any, name: str, size: int = 8) -> Any:
+    """Average windows of `size` x `size` pixels, or the whole of a smaller map."""
+    sides = tuple(min(size, int(side)) for side in x.shape[1:3])
+    return x if sides == (1, 1) else layers.AveragePooling2D(sides, name=name)(x)
+
+
+def head(x: Any, n_outputs: int, kernel_initializer: Any = None) -> Any:
+    """Flatten and map to logits, in float32 under any precision policy.
+
+    Kernels are uniform within 1 / sqrt(inputs), as the reference networks' are; biases are zero.
+    """
+    if len(x.shape) > 2:
+        x = layers.Flatten(name="flatten")(x)
+    if kernel_initializer is None:
+        kernel_initializer = keras.initializers.VarianceScaling(
+            1 / 3, mode="fan_in", distribution="uniform"
+        )
+    return layers.Dense(
+        n_outputs, kernel_initializer=kernel_initializer, dtype="float32", name="head"
+    )(x)
+
+
+def scaled(family: str, base: int, width: float) -> int:
+    """Return a layer's number of filters at a width factor, at least one."""
+    if isinstance(width, bool) or not isinstance(width, Real) or not width > 0:
+        raise ValueError(f"{family}: width must be a number > 0, found {width!r}")
+    return max(1, round(base * float(width)))
+
+
+def units(family: str, depth: int, per_unit: int, besides: int) -> int:
+    """Return the units in each of three blocks of a network of `depth` weight layers."""
+    count, rest = divmod(depth - besides, 3 * per_unit) if isinstance(depth, Integral) else (0, 1)
+    if rest or count < 1:
+        step = 3 * per_unit
+        known = ", ".join(str(step * n + besides) for n in (1, 2, 3))
+        raise ValueError(
+            f"{family}: depth must be {step}n + {besides} ({known}, ...), found {depth!r}"
+        )
+    return count
+
+
+def check_dropout(family: str, dropout: float) -> None:
+    """Refuse a dropout rate outside [0, 1)."""
+    if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= dropout < 1:
+        raise ValueError(f"{family}: dropout must be in [0, 1), found {dropout!r}")

@@ -1,0 +1,231 @@
+"""The registry of network families: a name, and the function that builds the network."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import keras
+
+__all__ = ["build", "find", "names", "parameters", "register"]
+
+_Builder = TypeVar("_Builder", bound=Callable[..., keras.Model])
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {}
+
+
+def register(name: str) -> Callable[[_Builder], _Builder]:
+    """Register a function that builds networks, to be found by name.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits and underscores.
+
+    Returns
+    -------
+    callable
+        A decorator that leaves the function as it is. The function takes ``input_shape`` and
+        ``n_outputs``, then its own parameters, and returns a ``keras.Model`` of logits.
+
+    Raises
+    ------
+    ValueError
+        If the name is no identifier, or another function has it. The same function, told by module
+        and qualified name, may be registered again, so that a notebook cell can run twice.
+    TypeError
+        If what is decorated does not take two arguments.
+
+    Examples
+    --------
+    >>> @register("one_layer")
+    ... def one_layer(input_shape, n_outputs, *, use_bias=True):
+    ...     inputs = keras.Input(input_shape)
+    ...     return keras.Model(inputs, keras.layers.Dense(n_outputs, use_bias=use_bias)(inputs))
+    >>> build("one_layer", (4,), 3, use_bias=False).count_params()
+    12
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(
+            f"an architecture's name is made of letters, digits and underscores, found {name!r}"
+        )
+
+    def decorate(function: _Builder) -> _Builder:
+        if not callable(function) or len(inspect.signature(function).parameters) < 2:
+            raise TypeError(
+                f"an architecture is a function (input_shape, n_outputs, **params), "
+                f"found {function!r}"
+            )
+        known = _BUILDERS.get(name)
+        if known is not None and _identity(known) != _identity(function):
+            raise ValueError(
+                f"the architecture {name!r} is already registered by {'.'.join(_identity(known))}; "
+                "choose another name"
+            )
+        _BUILDERS[name] = function
+        return function
+
+    return decorate
+
+
+def build(name: str, input_shape: Sequence[int], n_outputs: int, **params: Any) -> keras.Model:
+    """Build a network by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    input_shape : sequence of int
+        Shape of one sample, such as ``(64,)`` or ``(32, 32, 3)``, channels last.
+    n_outputs : int
+        Number of outputs: the classes, or the targets of a regression.
+    **params
+        The family's own parameters, see `parameters`.
+
+    Returns
+    -------
+    keras.Model
+        Its outputs, of shape ``(batch, n_outputs)``, are logits.
+
+    Raises
+    ------
+    ValueError
+        If the name or a parameter is unknown, or a value does not fit.
+    TypeError
+        If a registered function returns something else than a model.
+
+    See Also
+    --------
+    names : What can be built.
+    parameters : The parameters of a family and their defaults.
+
+    Examples
+    --------
+    >>> build("mlp", (64,), 10, hidden_layer_sizes=(32,)).count_params()
+    2410
+    """
+    function = find(name)
+    _check_params(name, params)
+    shape = _checked_shape(name, input_shape)
+    if isinstance(n_outputs, bool) or not hasattr(n_outputs, "__index__") or n_outputs < 1:
+        raise ValueError(f"{name}: n_outputs must be an integer >= 1, found {n_outputs!r}")
+    model = function(shape, int(n_outputs), **params)
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"the architecture {name!r} must return a keras.Model, found {type(model).__name__}"
+        )
+    return model
+
+
+def names() -> tuple[str, ...]:
+    """Return the registered names in alphabetical order.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> "mlp" in names()
+    True
+    """
+    return tuple(sorted(_BUILDERS))
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """Return the parameters of a family with their defaults.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+
+    Returns
+    -------
+    dict of str to object
+        In the order of the function's signature; one without a default is left out.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> parameters("wide_resnet")
+    {'depth': 28, 'width': 10, 'dropout': 0}
+    """
+    found = _signature(find(name))
+    return {key: p.default for key, p in found.items() if p.default is not p.empty}
+
+
+def find(name: str) -> Callable[..., keras.Model]:
+    """Return the function registered under a name.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+
+    Returns
+    -------
+    callable
+        The function that builds the network.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if name not in _BUILDERS:
+        raise ValueError(
+            f"there is no architecture {name!r}{_near(name, _BUILDERS)}; "
+            f"those known are {', '.join(names())}"
+        )
+    return _BUILDERS[name]
+
+
+def _signature(function: Callable[..., keras.Model]) -> dict[str, inspect.Parameter]:
+    """Return the parameters after ``input_shape`` and ``n_outputs``."""
+    return dict(list(inspect.signature(function).parameters.items())[2:])
+
+
+def _check_params(name: str, params: dict[str, Any]) -> None:
+    signature = _signature(_BUILDERS[name])
+    kinds = {parameter.kind for parameter in signature.values()}
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    named = {key: p for key, p in signature.items() if p.kind not in variadic}
+    known = ", ".join(named) or "none"
+    unknown = [key for key in params if key not in named]
+    if unknown and inspect.Parameter.VAR_KEYWORD not in kinds:
+        told = ", ".join(f"{key!r}{_near(key, named)}" for key in unknown)
+        raise ValueError(f"{name} has no parameter {told}; its parameters are {known}")
+    missing = [key for key, p in named.items() if p.default is p.empty and key not in params]
+    if missing:
+        raise ValueError(
+            f"{name} needs the parameter {', '.join(map(repr, missing))}; "
+            f"its parameters are {known}"
+        )
+
+
+def _checked_shape(name: str, input_shape: Sequence[int]) -> tuple[int, ...]:
+    try:
+        shape = tuple(size.__index__() for size in input_shape)
+    except (TypeError, AttributeError):
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise ValueError(
+            f"{name}: input_shape must hold the sizes of one sample, integers >= 1 such as "
+            f"(64,) or (32, 32, 3), found {input_shape!r}"
+        )
+    return shape
+
+
+def _near(name: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), list(known), n=3)
+    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+
+
+def _identity(function: Callable[..., Any]) -> tuple[str, str]:
+    return function.__module__, getattr(function, "__qualname__", repr(function))

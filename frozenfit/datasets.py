@@ -1,0 +1,417 @@
+"""Image classification sets as arrays: digits, TensorFlow Datasets, and folders of images.
+
+TensorFlow is not needed: sets prepared as array_record files are read by tensorflow-datasets alone,
+and their images decoded here with Pillow, which is several times quicker than one example a call.
+Nothing is ever downloaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from frozenfit._images import children, class_folders, common_mode, list_images, optional, pixels
+
+__all__ = ["Dataset", "DatasetNotFoundError", "load"]
+
+_TEST_SHARE = 0.3
+_SPLIT_BY_US = "no published split; 70 % train and 30 % test, stratified, random_state=0"
+_NAME = re.compile(r"(?P<set>\w+)(/(?P<config>[\w.\-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+class DatasetNotFoundError(ValueError):
+    """No data set of this name, or none prepared on this disk; the message says how to get it.
+
+    Examples
+    --------
+    >>> issubclass(DatasetNotFoundError, ValueError)
+    True
+    """
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """A data set in memory.
+
+    Attributes
+    ----------
+    name : str
+        The name or path it was loaded by.
+    X_train, X_test : ndarray of shape (n_images, height, width, channels)
+        float32 in [0, 1], or uint8 as stored.
+    y_train, y_test : ndarray of int64 of shape (n_images,)
+        Positions in `class_names`.
+    class_names : tuple of str
+    split : str
+        Where the two parts come from, in words.
+
+    Examples
+    --------
+    >>> load("digits")
+    <Dataset digits: 1257 train, 540 test, images 8x8x1 float32, 10 classes>
+    """
+
+    name: str
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple[str, ...]
+    split: str = ""
+
+    def __repr__(self) -> str:
+        """Return name, counts and image shape, not the pixels."""
+        shape = "x".join(str(size) for size in self.X_train.shape[1:])
+        return (
+            f"<Dataset {self.name}: {len(self.X_train)} train, {len(self.X_test)} test, "
+            f"images {shape} {self.X_train.dtype}, {len(self.class_names)} classes>"
+        )
+
+
+def load(
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    dtype: str = "float32",
+    image_size: tuple[int, int] | None = None,
+) -> Dataset:
+    """Load an image classification set into memory.
+
+    Parameters
+    ----------
+    name : str or path
+        One of
+
+        - ``"digits"``: scikit-learn's 1,797 digits, 8x8 pixels with values 0 to 16, no download.
+          They have no published split: 70 % train and 30 % test are cut here, stratified, with
+          ``random_state=0``.
+        - The name of an image classification set of TensorFlow Datasets that is prepared on disk:
+          ``"mnist"``, ``"emnist/letters"``, ``"cifar10:3.0.2"``. The published train and test
+          splits are taken; validation where no labelled test is published; and a stratified 70/30
+          cut of train where there is neither. `Dataset.split` says which.
+        - A folder of images, as a ``Path``, or a string that starts with ``.``, ``/`` or ``~`` or
+          is a folder's path with a separator: ``FOLDER/train/CLASS/*.png`` with
+          ``FOLDER/test/CLASS/*.png`` (or ``validation``), or ``FOLDER/CLASS/*.png``, then cut as
+          digits are. Grey images stay grey if all are; otherwise all become RGB.
+    data_dir : str or path, default=None
+        Where TensorFlow Datasets are. None: the environment variable ``TFDS_DATA_DIR``, or
+        ``~/tensorflow_datasets``.
+    dtype : {"float32", "uint8"}, default="float32"
+        float32 scales to [0, 1], what networks are trained on; uint8 leaves the values as stored,
+        in a quarter of the memory.
+    image_size : tuple of int, default=None
+        (height, width) in pixels, to which every image is resized (bilinear). Needed where the
+        images of a set differ in shape.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such set (near names are listed) or it is not prepared (the command is told).
+    ValueError
+        If the set is damaged, holds no images with one label each, has images of several shapes
+        and no `image_size`, or an argument is wrong.
+    ImportError
+        If an optional package is missing: ``pip install "frozenfit[data]"``.
+
+    Examples
+    --------
+    >>> digits = load("digits")
+    >>> digits.X_train.shape, float(digits.X_train.max()), digits.class_names[:3]
+    ((1257, 8, 8, 1), 1.0, ('0', '1', '2'))
+    """
+    if dtype not in ("float32", "uint8"):
+        raise ValueError(f"dtype must be 'float32' or 'uint8', found {dtype!r}.")
+    if image_size is not None and not _is_size(image_size):
+        raise ValueError(
+            f"image_size must be two positive integers, (height, width), found {image_size!r}."
+        )
+    if str(name) == "digits":
+        if image_size is not None:
+            raise ValueError("digits are 8x8 images of 17 greys; leave image_size out for them.")
+        return _digits(dtype)
+    if _is_folder(name):
+        train, test, class_names, split = _read_folder(Path(name).expanduser(), image_size)
+    else:
+        train, test, class_names, split = _read_tfds(str(name), data_dir, image_size)
+    return Dataset(
+        str(name),
+        _scaled(train[0], dtype),
+        train[1],
+        _scaled(test[0], dtype),
+        test[1],
+        class_names,
+        split,
+    )
+
+
+_Part = tuple[np.ndarray, np.ndarray]  # images, labels
+_Read = tuple[_Part, _Part, tuple[str, ...], str]
+
+
+def _is_size(value: Any) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(isinstance(size, int) and size > 0 for size in value)
+    )
+
+
+def _is_folder(name: str | os.PathLike[str]) -> bool:
+    if not isinstance(name, str):
+        return True
+    # "emnist/letters" is a set and its configuration, unless there is such a folder here.
+    separated = "/" in name or os.sep in name
+    return name.startswith((".", "~")) or os.path.isabs(name) or separated and os.path.isdir(name)
+
+
+def _scaled(images: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype == "uint8":
+        if images.dtype != np.uint8:
+            raise ValueError(f"The images are stored as {images.dtype}; load them as 'float32'.")
+        return images
+    if np.issubdtype(images.dtype, np.integer):
+        return np.divide(images, np.float32(np.iinfo(images.dtype).max), dtype=np.float32)
+    return images.astype(np.float32, copy=False)
+
+
+def _cut(images: np.ndarray, labels: np.ndarray, source: str) -> tuple[_Part, _Part]:
+    """Cut into 70 % train and 30 % test, every class in proportion."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        train, test = train_test_split(
+            np.arange(len(labels)), test_size=_TEST_SHARE, stratify=labels, random_state=0
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{source} has too few images to cut into train and test; every class needs two at "
+            f"least, found {np.bincount(labels).tolist()}."
+        ) from error
+    return (images[train], labels[train]), (images[test], labels[test])
+
+
+def _digits(dtype: str) -> Dataset:
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    images = bunch.images.astype(np.uint8)[..., np.newaxis]
+    if dtype == "float32":
+        images = images / np.float32(16)
+    train, test = _cut(images, bunch.target.astype(np.int64), "digits")
+    names = tuple(str(label) for label in bunch.target_names)
+    return Dataset("digits", *train, *test, names, _SPLIT_BY_US)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A set on disk, as tensorflow-datasets sees it."""
+
+    tfds: ModuleType
+    builder: Any
+    directory: Path
+    image: str
+    label: str
+    command: str  # to prepare it again
+
+    def damaged(self, error: Exception | str) -> ValueError:
+        return _damaged(self.directory, self.command, error)
+
+
+def _read_tfds(
+    name: str, data_dir: str | os.PathLike[str] | None, image_size: tuple[int, int] | None
+) -> _Read:
+    tfds = optional("tensorflow_datasets", f"The data set {name!r}")
+    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    prepared = _find(tfds, name, root.expanduser())
+    label = prepared.builder.info.features[prepared.label]
+    class_names = tuple(label.names or map(str, range(label.num_classes)))
+    splits = prepared.builder.info.splits
+    if "train" not in splits:
+        raise ValueError(f"The data set {name!r} has no split 'train', found {', '.join(splits)}.")
+    for candidate in ("test", "validation"):
+        if candidate in splits:
+            test = _read_split(prepared, candidate, image_size)
+            if test[1].min() >= 0:  # unlabelled tests carry -1
+                train = _read_split(prepared, "train", image_size)
+                how = "" if candidate == "test" else " (no labelled test is published)"
+                return train, test, class_names, f"published train and {candidate}{how}"
+    train, test = _cut(*_read_split(prepared, "train", image_size), f"The data set {name!r}")
+    return train, test, class_names, _SPLIT_BY_US
+
+
+def _find(tfds: ModuleType, name: str, root: Path) -> _Prepared:
+    directory, command = _locate(tfds, name, root), _command(name, root)
+    try:
+        builder = tfds.builder_from_directory(str(directory))
+        features = builder.info.features
+    except Exception as error:  # whatever the parsers of the three metadata files raise
+        raise _damaged(directory, command, error) from error
+    keys = {}
+    for word, kind in (("image", tfds.features.Image), ("label", tfds.features.ClassLabel)):
+        found = [key for key in features if isinstance(features[key], kind)]
+        if len(found) != 1:
+            raise ValueError(
+                f"The data set {name!r} is not one of images with one label each: it has "
+                f"{len(found)} features of the kind {kind.__name__} among {', '.join(features)}."
+            )
+        keys[word] = found[0]
+    return _Prepared(tfds, builder, directory, keys["image"], keys["label"], command)
+
+
+def _read_split(prepared: _Prepared, split: str, image_size: tuple[int, int] | None) -> _Part:
+    info = prepared.builder.info
+    feature, classes = info.features[prepared.image], info.features[prepared.label].num_classes
+    # Encoded bytes are decoded below; other depths are left to tensorflow-datasets.
+    encoded = feature.np_dtype == np.uint8
+    decoders = {prepared.image: prepared.tfds.decode.SkipDecoding()} if encoded else None
+    examples = _examples(prepared, split, decoders)
+    if not examples or len(examples) != info.splits[split].num_examples:
+        raise prepared.damaged(f"{len(examples)} examples in {split}")
+    # The reader of array_record files hands out empty examples where a file is cut short.
+    if any(
+        example[prepared.label] is None or example[prepared.image] is None for example in examples
+    ):
+        raise prepared.damaged(f"empty examples in {split}")
+    labels = np.array([example[prepared.label] for example in examples], dtype=np.int64)
+    if labels.max() >= classes:
+        raise prepared.damaged(f"label {labels.max()} of {classes} classes in {split}")
+    images = [example[prepared.image] for example in examples]
+    if encoded:
+        mode = {1: "L", 4: "RGBA"}.get(feature.shape[-1], "RGB")
+        return pixels(images, mode, image_size, f"of {prepared.directory} {split}"), labels
+    if image_size is not None or len({image.shape for image in images}) > 1:
+        raise ValueError(
+            f"The images in {prepared.directory} are {feature.np_dtype}, not uint8, and can't be "
+            "resized; they must be of one shape, and image_size left out."
+        )
+    return np.stack(images), labels
+
+
+def _examples(prepared: _Prepared, split: str, decoders: Any) -> list[Any]:
+    tfds, builder = prepared.tfds, prepared.builder
+    if any(prepared.directory.glob(f"*-{split}.array_record*")):
+        optional("array_record", "An array_record file")
+        try:
+            source = builder.as_data_source(split=split, decoders=decoders)
+            return source.__getitems__(range(len(source)))
+        except Exception as error:
+            raise prepared.damaged(error) from error
+    try:
+        importlib.import_module("tensorflow")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"{prepared.directory} holds no array_record file of {split}, and other formats need "
+            'TensorFlow; run: pip install "frozenfit[tensorflow]", or remove that folder and '
+            f"prepare the data set again with: {prepared.command}"
+        ) from error
+    # One file after the other is the order in which array_record files are read.
+    order = tfds.ReadConfig(interleave_cycle_length=1)
+    try:
+        rows = builder.as_dataset(split=split, decoders=decoders, read_config=order)
+        return list(tfds.as_numpy(rows))
+    except Exception as error:
+        raise prepared.damaged(error) from error
+
+
+def _locate(tfds: ModuleType, name: str, root: Path) -> Path:
+    """Return the folder of a prepared set: ROOT/NAME[/CONFIG]/VERSION, the newest version."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise DatasetNotFoundError(
+            f"{name!r} is no data set's name; write a name such as 'mnist', 'emnist/letters' or "
+            "'cifar10:3.0.2', or a folder's path such as './photos'."
+        )
+    base = root / match["set"] / (match["config"] or "")
+    if match["version"] is None and match["config"] is None and not _versions(base):
+        configs = [child for child in children(base) if _versions(child)]
+        if len(configs) > 1:
+            names = ", ".join(f"{match['set']}/{child.name}" for child in configs)
+            raise ValueError(f"{name!r} has several configurations; name one of {names}.")
+        base = configs[0] if configs else base
+    versions = _versions(base)
+    if match["version"] is not None:
+        versions = [version for version in versions if version.name == match["version"]]
+    if not versions:
+        raise _not_found(tfds, name, match["set"], root)
+    return versions[-1]
+
+
+def _versions(folder: Path) -> list[Path]:
+    found = [
+        child
+        for child in children(folder)
+        if _VERSION.fullmatch(child.name) and (child / "dataset_info.json").is_file()
+    ]
+    return sorted(found, key=lambda child: tuple(map(int, child.name.split("."))))
+
+
+def _not_found(tfds: ModuleType, name: str, base: str, root: Path) -> DatasetNotFoundError:
+    # The community's sets are left out: their list comes from the network.
+    published = tfds.list_builders(with_community_datasets=False)
+    here = [child.name for child in children(root)]
+    if base in published:
+        return DatasetNotFoundError(
+            f"The data set {name!r} is not in {root}; give the data_dir where it is, or prepare it "
+            f"with: {_command(name, root)}"
+        )
+    candidates = dict.fromkeys([*published, *here, "digits"])
+    near = difflib.get_close_matches(base.lower(), candidates, 3, 0.6)
+    hint = f"did you mean {' or '.join(near)}" if near else "nothing of a similar name is known"
+    folder = f"; for the folder write './{name}'" if Path(name).is_dir() else ""
+    return DatasetNotFoundError(
+        f"There is no data set {name!r} in TensorFlow Datasets or in {root}: {hint}{folder}."
+    )
+
+
+def _command(name: str, root: Path) -> str:
+    # array_record: can be read with and without TensorFlow.
+    return (
+        f'python -c "import tensorflow_datasets as tfds; tfds.builder({name!r}, '
+        f"data_dir={str(root)!r}, file_format='array_record').download_and_prepare()\""
+    )
+
+
+def _damaged(directory: Path, command: str, error: Exception | str) -> ValueError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return ValueError(
+        f"The data set in {directory} can't be read ({reason}); remove that folder and prepare "
+        f"the data set again with: {command}"
+    )
+
+
+def _read_folder(folder: Path, image_size: tuple[int, int] | None) -> _Read:
+    if not folder.is_dir():
+        raise DatasetNotFoundError(f"There is no folder {folder}.")
+    if not children(folder / "train"):
+        classes = class_folders(folder)
+        paths, labels = list_images(folder, classes, every_class=True)
+        images = pixels(paths, common_mode(paths), image_size, "")
+        train, test = _cut(images, np.array(labels, dtype=np.int64), str(folder))
+        return train, test, classes, _SPLIT_BY_US
+    held_out = next((name for name in ("test", "validation") if children(folder / name)), None)
+    if held_out is None:
+        raise ValueError(
+            f"{folder} has a folder train, but beside it no folder test or validation with one "
+            "folder per class."
+        )
+    classes = class_folders(folder / "train")
+    train_paths, train_labels = list_images(folder / "train", classes, every_class=True)
+    test_paths, test_labels = list_images(folder / held_out, classes, every_class=False)
+    paths = train_paths + test_paths
+    images = pixels(paths, common_mode(paths), image_size, "")
+    labels, n_train = np.array(train_labels + test_labels, dtype=np.int64), len(train_paths)
+    train, test = (images[:n_train], labels[:n_train]), (images[n_train:], labels[n_train:])
+    return train, test, classes, f"the folders train and {held_out}"

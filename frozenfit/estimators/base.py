@@ -1,0 +1,510 @@
+"""scikit-learn's contract, kept once for all estimators.
+
+A subclass brings its constructor, `_parameter_constraints` and two hooks: `_train(problem)`, which
+learns and sets fitted attributes, and `_logits(X)`, which computes outputs. The public methods
+here are final.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import keras
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from frozenfit.training.data import Data, distinct
+
+_SEED_LIMIT = 2**31 - 1
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """The user stopped training; the estimator is fitted with what it had learned by then."""
+
+
+@dataclass
+class Problem:
+    """What `fit` hands to the hook that learns.
+
+    Attributes
+    ----------
+    data : Data
+        The weighted set of distinct training samples; y holds class indices, or targets of
+        shape (n, n_targets).
+    validation : Data or None
+        Held-out samples the user gave.
+    n_outputs : int
+        Number of classes, or of targets.
+    classifies : bool
+        Which of the two.
+    seed : int
+        Decides everything random in this fit.
+    resume : bool
+        Go on from the fitted state, where there is one.
+    one_pass : bool
+        Learn from the data once, as `partial_fit` does.
+    """
+
+    data: Data
+    validation: Data | None
+    n_outputs: int
+    classifies: bool
+    seed: int
+    resume: bool
+    one_pass: bool
+
+
+class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
+    """What all estimators share. Subclasses: see the module's docstring."""
+
+    _parameter_constraints: dict = {}
+
+    @abstractmethod
+    def _train(self, problem: Problem) -> None:
+        """Learn, and set the fitted attributes."""
+
+    @abstractmethod
+    def _logits(self, X: np.ndarray) -> np.ndarray:
+        """Compute the outputs, shape (n, n_outputs), of validated samples."""
+
+    @abstractmethod
+    def _check_data(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Validate X and y."""
+
+    @abstractmethod
+    def _encode(self, y: np.ndarray, reset: bool) -> np.ndarray:
+        """Turn y into class indices, or into targets of shape (n, n_targets)."""
+
+    @abstractmethod
+    def _n_outputs(self, y: np.ndarray, one_pass: bool) -> int:
+        """Say how many outputs the network needs for the encoded y."""
+
+    def _scaled(self, data: Data, reset: bool) -> Data:
+        """Put the targets on the scale of training."""
+        return data
+
+    def _balanced(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        """Multiply the sample weights by class weights, where there are any."""
+        return weight
+
+    @final
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters, those in `model_params` as ``model_params__name`` too.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to list nested parameters.
+
+        Returns
+        -------
+        dict of str to object
+            Parameter names and values.
+        """
+        params = super().get_params(deep=deep)
+        if deep:
+            nested = params.get("model_params")
+            if isinstance(nested, dict):  # fit refuses anything else
+                params |= {f"model_params__{name}": value for name, value in nested.items()}
+        return params
+
+    @final
+    def set_params(self, **params: Any):
+        """Set parameters; ``model_params__name`` sets one argument of the network.
+
+        Parameters
+        ----------
+        **params : object
+            Parameter names and values. A new `model_params` dict is written, never the user's.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        prefix = "model_params__"
+        nested = {k[len(prefix) :]: v for k, v in params.items() if k.startswith(prefix)}
+        super().set_params(**{k: v for k, v in params.items() if not k.startswith(prefix)})
+        if nested:
+            if "model_params" not in super().get_params(deep=False):
+                raise ValueError(f"{type(self).__name__} has no parameter 'model_params'")
+            self.model_params = {**(self.model_params or {}), **nested}
+        return self
+
+    @final
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Learn from data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples: a table, or arrays such as images (height, width, channels).
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Class labels of any kind, or targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights; a weight of 2 is the same as the row twice, 0 as the row left out.
+        X_val, y_val : array-like, default=None
+            Held-out samples to watch, and to stop on with `early_stopping`.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        resume = bool(getattr(self, "warm_start", False)) and self.__sklearn_is_fitted__()
+        with self._restored_on_error():
+            self._learn(X, y, sample_weight, X_val, y_val, resume=resume)
+        return self
+
+    def _learn(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        X_val=None,
+        y_val=None,
+        *,
+        resume: bool,
+        one_pass: bool = False,
+        classes_known: bool = False,
+    ) -> None:
+        X, y = self._check_data(X, y, reset=not resume)
+        X, y, weight = self._weighted(X, y, sample_weight)
+        y = self._encode(y, reset=not (resume or classes_known))
+        samples = self._as_samples(X, reset=not resume)
+        data = distinct(samples, y, self._balanced(y, weight))
+        self._train(
+            Problem(
+                data=self._scaled(data, reset=not resume),
+                validation=self._held_out(X_val, y_val),
+                n_outputs=self._n_outputs(y, one_pass),
+                classifies=y.ndim == 1,
+                seed=self._fit_seed(),
+                resume=resume,
+                one_pass=one_pass,
+            )
+        )
+
+    def _weighted(self, X, y, sample_weight):
+        """Validate the weights, and leave out what has none."""
+        if sample_weight is None:
+            return X, y, None
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if weight.all():
+            return X, y, weight
+        kept = weight > 0
+        return X[kept], y[kept], weight[kept]
+
+    def _held_out(self, X_val, y_val) -> Data | None:
+        if X_val is None and y_val is None:
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError("X_val and y_val go together; one of them is None")
+        X, y = self._check_data(X_val, y_val, reset=False)
+        samples = self._as_samples(X, reset=False)
+        everyone = np.arange(len(X)), np.ones(len(X), np.float32)
+        return self._scaled(Data(samples, self._encode(y, reset=False), *everyone), reset=False)
+
+    def _fit_seed(self) -> int:
+        """Draw the seed of this fit; without a `random_state` from fresh entropy.
+
+        NumPy's global stream is left alone, unless the user hands it in.
+        """
+        state = getattr(self, "random_state", None)
+        if state is None:
+            return int(np.random.SeedSequence().generate_state(1)[0] % _SEED_LIMIT)
+        return int(check_random_state(state).randint(_SEED_LIMIT))
+
+    @contextmanager
+    def _restored_on_error(self) -> Iterator[None]:
+        """Leave the estimator as it was where a fit fails."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except TrainingInterrupted:
+            raise
+        except BaseException:
+            kept = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+            before |= {name: self.__dict__[name] for name in kept if name in self.__dict__}
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Say whether `fit` or `partial_fit` has succeeded."""
+        return hasattr(self, "n_iter_")
+
+    def _check_input(self, X: Any, reset: bool, **with_y: Any):
+        """Validate X, and y where given, by scikit-learn's own rules."""
+        dtypes = [keras.config.floatx(), np.uint8]
+        if not hasattr(X, "ndim") and not hasattr(X, "shape"):
+            X = np.asarray(X)
+        if len(X.shape) <= 2:
+            return validate_data(self, X, reset=reset, dtype=dtypes, **with_y)
+        options = {"ensure_2d": False, "allow_nd": True}
+        checked = validate_data(self, X, reset=reset, dtype=dtypes, **options, **with_y)
+        if reset:
+            array = checked[0] if with_y else checked
+            self.n_features_in_ = int(np.prod(array.shape[1:]))
+        return checked
+
+    def _as_samples(self, X: np.ndarray, reset: bool) -> np.ndarray:
+        """Give rows the shape the network takes, and hold later data to it."""
+        shape = getattr(self, "image_shape", None)
+        if shape is not None:
+            shape = tuple(shape)
+            if X.shape[1:] not in (shape, (int(np.prod(shape)),)) and X.shape[1:] + (1,) != shape:
+                raise ValueError(
+                    f"X must hold samples of image_shape={shape}, or rows of {np.prod(shape)} "
+                    f"features, found samples of shape {X.shape[1:]}"
+                )
+            X = X.reshape(len(X), *shape)
+        if reset:
+            self.input_shape_ = X.shape[1:]
+        elif X.shape[1:] != self.input_shape_:
+            raise ValueError(
+                f"X must hold samples of shape {self.input_shape_}, as in fit, found "
+                f"{X.shape[1:]}"
+            )
+        return X
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        X = self._check_input(X, reset=False)
+        return self._logits(self._as_samples(X, reset=False)).astype(np.float64)
+
+
+class NetworkClassifier(ClassifierMixin, NetworkEstimator):
+    """The classifier's half of the contract."""
+
+    def _check_data(self, X, y, reset):
+        X, y = self._check_input(X, reset=reset, y=y)
+        check_classification_targets(y)
+        return X, y
+
+    def _encode(self, y, reset):
+        if reset:
+            self.classes_ = np.unique(y)
+        known = np.isin(y, self.classes_)
+        if not known.all():
+            raise ValueError(
+                f"y has labels {np.unique(y[~known]).tolist()}, which are not among the classes "
+                f"{self.classes_.tolist()} of the first fit"
+            )
+        return np.searchsorted(self.classes_, y).astype(np.int32)
+
+    def _n_outputs(self, y, one_pass):
+        if len(self.classes_) < 2 or (not one_pass and len(np.unique(y)) < 2):
+            present = self.classes_[np.unique(y)].tolist()
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes, found one class: "
+                f"{present}"
+            )
+        return len(self.classes_)
+
+    def _balanced(self, y, weight):
+        class_weight = getattr(self, "class_weight", None)
+        if class_weight is None:
+            return weight
+        each = np.ones(len(y)) if weight is None else weight
+        return each * self._weight_of_classes(class_weight, y, each)[y]
+
+    def _weight_of_classes(self, class_weight, y, weight) -> np.ndarray:
+        if class_weight == "balanced":
+            sums = np.bincount(y, weight, minlength=len(self.classes_))
+            even = weight.sum() / np.count_nonzero(sums)
+            return np.divide(even, sums, out=np.zeros_like(sums), where=sums > 0)
+        labels = self.classes_.tolist()
+        unknown = [label for label in class_weight if label not in labels]
+        if unknown:
+            raise ValueError(
+                f"class_weight names {unknown}, which are not among the classes {labels}"
+            )
+        return np.asarray([class_weight.get(label, 1.0) for label in labels], np.float64)
+
+    @final
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from one more part of the data, in one pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever come; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        with self._restored_on_error():
+            resume = self.__sklearn_is_fitted__()
+            if not resume:
+                self.__dict__.pop("classes_", None)
+            _check_partial_fit_first_call(self, classes)
+            self._learn(X, y, sample_weight, resume=resume, one_pass=True, classes_known=True)
+        return self
+
+    @final
+    def decision_function(self, X):
+        """Compute the network's outputs before softmax.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Logits; for two classes their difference, positive for ``classes_[1]``.
+        """
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    @final
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from `classes_`.
+        """
+        index = self._outputs(X).argmax(axis=1)
+        return self.classes_[index]
+
+    @final
+    def predict_proba(self, X):
+        """Compute class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Softmax of the outputs.
+        """
+        return softmax(self._outputs(X), axis=1)
+
+    @final
+    def predict_log_proba(self, X):
+        """Compute logarithms of class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-softmax of the outputs.
+        """
+        return log_softmax(self._outputs(X), axis=1)
+
+
+class NetworkRegressor(RegressorMixin, NetworkEstimator):
+    """The regressor's half of the contract.
+
+    Targets are standardised for training and predictions put back on their scale, so that one
+    learning rate suits targets of any unit.
+    """
+
+    def __sklearn_tags__(self):
+        """Say that several targets are possible."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _check_data(self, X, y, reset):
+        return self._check_input(X, reset=reset, y=y, multi_output=True, y_numeric=True)
+
+    def _encode(self, y, reset):
+        y = np.asarray(y, np.float64)
+        if reset:
+            self._single_target = y.ndim == 1
+            self._n_targets = 1 if y.ndim == 1 else y.shape[1]
+        targets = y.reshape(len(y), -1)
+        if targets.shape[1] != self._n_targets:
+            raise ValueError(
+                f"y must have {self._n_targets} targets, as in the first fit, found "
+                f"{targets.shape[1]}"
+            )
+        return targets
+
+    def _n_outputs(self, y, one_pass):
+        return self._n_targets
+
+    def _scaled(self, data, reset):
+        if reset:
+            y = data.y[data.rows]
+            self._target_mean = np.average(y, axis=0, weights=data.weight)
+            spread = np.average((y - self._target_mean) ** 2, axis=0, weights=data.weight)
+            self._target_scale = np.where(spread > 0, np.sqrt(spread), 1.0)
+        return replace(data, y=((data.y - self._target_mean) / self._target_scale).astype("f4"))
+
+    @final
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Learn from one more part of the data, in one pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        with self._restored_on_error():
+            resume = self.__sklearn_is_fitted__()
+            self._learn(X, y, sample_weight, resume=resume, one_pass=True)
+        return self
+
+    @final
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predictions, shaped as the y of `fit`.
+        """
+        y = self._outputs(X) * self._target_scale + self._target_mean
+        return y[:, 0] if self._single_target else y

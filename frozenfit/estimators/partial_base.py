@@ -1,0 +1,338 @@
+"""What PartialNetClassifier and PartialNetRegressor share: all but the kind of target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from frozenfit.estimators.base import NetworkEstimator, Problem, TrainingInterrupted
+from frozenfit.estimators.report import html_table, print_summary
+from frozenfit.estimators.tasks import EpochTasks
+from frozenfit.partial import Delta, PartialModel
+from frozenfit.seeding import spawn
+from frozenfit.subset import Context, Resolved, Subset, as_subset
+from frozenfit.training import augmentation, optimizers
+from frozenfit.training.callbacks import KerasCallbacks
+from frozenfit.training.data import Data, split
+from frozenfit.training.fisher import diagonal_fisher
+from frozenfit.training.loop import Outcome, Plan, train
+from frozenfit.training.network import Base, drawn_base, given_base
+from frozenfit.training.progress import EpochBar
+from frozenfit.training.schedules import NAMES as SCHEDULES
+from frozenfit.training.workspace import Compiled, Network, workspace
+
+# Steps of an imagined fit from which partial_fit, which cannot know how many will come, takes
+# its automatic learning rate.
+_PARTIAL_FIT_STEPS = 1000
+
+
+@dataclass
+class _Setting:
+    """Where a delta lives: the base, what is learned of it, and what the rest holds."""
+
+    base: Base
+    resolved: Resolved
+    fill: str
+    statistics: bool | str
+    seeds: dict[str, int]
+
+    def attributes(self, delta: Delta, history: dict[str, list[float]]) -> dict[str, Any]:
+        """Return the fitted attributes of an estimator that owns a delta here."""
+        return {
+            "base_": self.base,
+            "history_": history,
+            "n_iter_": len(history["loss"]),
+            "freeze_fraction_": 1 - self.resolved.learned / self.resolved.total,
+            "_setting": self,
+            "_delta": delta,
+        }
+
+
+class PartialNet(NetworkEstimator):
+    """Base of the two estimators; holds a base, a setting and a delta, and no Keras model."""
+
+    _parameter_constraints: dict = {
+        "model": [str, callable, keras.Model, Base],
+        "model_params": [dict, None],
+        "learned": [Real, str, Subset],
+        "fill": [StrOptions({"auto", "random", "zero", "keep"})],
+        "weight_init": [str, keras.initializers.Initializer, None],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [str, keras.optimizers.Optimizer],
+        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "schedule": [
+            StrOptions(set(SCHEDULES)),
+            keras.optimizers.schedules.LearningRateSchedule,
+            None,
+        ],
+        "freeze_statistics": [StrOptions({"auto"}), "boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "augment": [str, list, tuple, keras.Layer, None],
+        "image_shape": [list, tuple, None],
+        "callbacks": [list, tuple, keras.callbacks.Callback, None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        model: Any = "mlp",
+        *,
+        model_params: dict[str, Any] | None = None,
+        learned: Any = 0.1,
+        fill: str = "auto",
+        weight_init: Any = None,
+        epochs: int = 10,
+        batch_size: int = 32,
+        optimizer: Any = "adam",
+        learning_rate: float | str = "auto",
+        weight_decay: float = 0.0,
+        schedule: Any = None,
+        freeze_statistics: bool | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 5,
+        augment: Any = None,
+        image_shape: tuple[int, ...] | None = None,
+        callbacks: Any = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.model = model
+        self.model_params = model_params
+        self.learned = learned
+        self.fill = fill
+        self.weight_init = weight_init
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.freeze_statistics = freeze_statistics
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.augment = augment
+        self.image_shape = image_shape
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _train(self, problem: Problem) -> None:
+        seeds = spawn(problem.seed, "base", "subset", "states", "split", "batches")
+        base = self._base(problem, seeds["base"])
+        with workspace.borrow(base) as network:
+            network.check(self.input_shape_, problem.n_outputs, problem.classifies)
+            setting, delta = self._start(problem, network, base, seeds)
+            base = setting.base
+            compiled = network.compiled(base, setting.resolved, setting.fill, setting.statistics)
+            if delta is None:
+                states = network.initial_states(base, seeds["states"])
+                delta = compiled.model.initial_delta(network.values(base), states)
+            compiled.load(base, setting.resolved, delta)
+            outcome = self._run(problem, compiled, setting, seeds)
+        history = self._joined_history(problem, outcome.history)
+        self.__dict__.update(setting.attributes(outcome.delta, history))
+        self._keep_slots(problem, outcome)
+        if outcome.interrupted:
+            raise TrainingInterrupted(
+                f"training was interrupted after {self.n_iter_} epochs; the estimator is fitted "
+                "with what it had learned until then"
+            )
+
+    def _base(self, problem: Problem, seed: int) -> Base:
+        if problem.resume:
+            return self.base_
+        if isinstance(self.model, Base):
+            return self.model
+        if isinstance(self.model, keras.Model):
+            for name in ("model_params", "weight_init"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name} has no effect on a given keras.Model; use {name}=None, or give "
+                        "the model as a name or a callable"
+                    )
+            return given_base(self.model, seed)
+        params = dict(self.model_params or {})
+        return drawn_base(
+            self.model,
+            self.input_shape_,
+            problem.n_outputs,
+            params,
+            seed,
+            self.weight_init,
+            kept=self.fill == "keep",
+        )
+
+    def _start(
+        self, problem: Problem, network: Network, base: Base, seeds: dict[str, int]
+    ) -> tuple[_Setting, Delta | None]:
+        """Return where the delta lives, and the delta to go on from; None starts from the base."""
+        if problem.resume and problem.one_pass:
+            return self._setting, self._delta
+        if problem.resume:
+            seeds = self._setting.seeds
+        context = Context(
+            seed=seeds["subset"],
+            values=network.values(base),
+            fisher=lambda: diagonal_fisher(network, base, problem.data, problem.classifies),
+        )
+        resolved = as_subset(self.learned, network.layout).resolve(network.layout, context)
+        setting = _Setting(base, resolved, *self._mode(base), seeds)
+        if not problem.resume:
+            return setting, None
+        if setting == self._setting:
+            return setting, self._delta
+        # What was learned and is frozen now must stay as it is, so it becomes part of the base.
+        setting.base = base.with_values(dict(self.model_.assembled()))
+        return setting, None
+
+    def _mode(self, base: Base) -> tuple[str, bool | str]:
+        """Return `fill` and `freeze_statistics` in the words of PartialModel.
+
+        The values of a base drawn from a seed are random as they are, so there "random" is
+        "keep".
+        """
+        fill = self.fill
+        if fill == "auto" or (fill == "random" and not base.kept):
+            fill = "keep"
+        statistics = self.freeze_statistics
+        if statistics == "auto" and not (base.kept and fill == "keep"):
+            statistics = False
+        return fill, statistics
+
+    def _run(
+        self, problem: Problem, compiled: Compiled, setting: _Setting, seeds: Mapping[str, int]
+    ) -> Outcome:
+        data, validation = self._split(problem, np.random.default_rng(seeds["split"]))
+        epochs = 1 if problem.one_pass else self.epochs
+        steps = _PARTIAL_FIT_STEPS if problem.one_pass else epochs * -(-len(data) // self.batch_size)
+        convolutional = compiled.network.layout.convolutional
+        automatic = optimizers.automatic_rate(steps, convolutional)
+        optimizer, rate, schedule = optimizers.make(
+            self.optimizer, self.learning_rate, self.weight_decay, automatic
+        )
+        kind = "classification" if problem.classifies else "regression"
+        trainer = compiled.trainer(optimizer, kind)
+        first_step = self._load_slots(problem, trainer)
+
+        def attributes(history: dict[str, list[float]]) -> dict[str, Any]:
+            joined = self._joined_history(problem, history)
+            return setting.attributes(compiled.model.delta(), joined)
+
+        title = f"{type(self).__name__}, {setting.resolved.learned:,} learned"
+        with (
+            EpochBar(epochs, int(self.verbose), title) as bar,
+            EpochTasks(self, problem, epochs, attributes) as tasks,
+        ):
+            plan = Plan(
+                epochs=epochs,
+                batch_size=self.batch_size,
+                learning_rate=rate,
+                schedule=schedule or self.schedule,
+                augment=augmentation.make(self.augment, self.input_shape_),
+                validation=validation,
+                patience=self.patience if self._stops_early(problem) else None,
+                callbacks=KerasCallbacks(self.callbacks),
+                watchers=(bar, tasks),
+            )
+            rng = np.random.default_rng(seeds["batches"])
+            return train(compiled, trainer, data, plan, rng, first_step)
+
+    def _stops_early(self, problem: Problem) -> bool:
+        return self.early_stopping and not problem.one_pass
+
+    def _split(self, problem: Problem, rng: np.random.Generator) -> tuple[Data, Data | None]:
+        if problem.validation is not None or not self._stops_early(problem):
+            return problem.data, problem.validation
+        return split(problem.data, self.validation_fraction, rng, problem.classifies)
+
+    def _joined_history(self, problem: Problem, new: dict[str, list[float]]) -> dict:
+        old = self.history_ if problem.resume else {}
+        return {name: [*old.get(name, []), *values] for name, values in new.items()}
+
+    def _keep_slots(self, problem: Problem, outcome: Outcome) -> None:
+        """Keep the optimiser's slots only where training may go on: they triple the estimator."""
+        if self.warm_start or problem.one_pass:
+            self._slots, self._steps = outcome.slots, outcome.steps
+        else:
+            self.__dict__.pop("_slots", None)
+
+    def _load_slots(self, problem: Problem, trainer: Any) -> int:
+        slots = getattr(self, "_slots", None) if problem.resume else None
+        if slots is None or [s.shape for s in slots] != [s.shape for s in trainer.slots()]:
+            return 0
+        trainer.load_slots(slots)
+        return self._steps
+
+    def _logits(self, X: np.ndarray) -> np.ndarray:
+        at = self._setting
+        with workspace.borrow(at.base) as network:
+            compiled = network.compiled(at.base, at.resolved, at.fill, at.statistics)
+            compiled.load(at.base, at.resolved, self._delta)
+            return compiled.predictor(X)
+
+    @property
+    def model_(self) -> PartialModel:
+        """A live `PartialModel`, made anew from base and delta at each access."""
+        check_is_fitted(self)
+        at = self._setting
+        network = Network(at.base)
+        network.hold(at.base)
+        model = PartialModel(
+            network.model,
+            at.resolved,
+            fill=at.fill,
+            seed=at.base.seed,
+            freeze_statistics=at.statistics,
+            rebuild=at.base.rebuild,
+        )
+        model.load_delta(self._delta)
+        return model
+
+    def to_keras(self) -> keras.Model:
+        """Make a plain Keras model with everything assembled.
+
+        Returns
+        -------
+        keras.Model
+            A new model that needs this package no more. A classifier's gives logits; a
+            regressor's outputs are on the scale of training: ``y = output * spread + mean`` of
+            the training targets.
+        """
+        return self.model_.to_keras()
+
+    def learned_table(self) -> list:
+        """List what is learned of every weight.
+
+        Returns
+        -------
+        list of (path, shape, form, learned, total)
+            One row per trainable weight of the network.
+        """
+        check_is_fitted(self)
+        return self._setting.resolved.table()
+
+    def summary(self) -> None:
+        """Print how the network splits into learned and frozen entries."""
+        check_is_fitted(self)
+        print_summary(self)
+
+    def _html_repr(self) -> str:
+        html = super()._html_repr()
+        return html + html_table(self) if self.__sklearn_is_fitted__() else html

@@ -1,0 +1,76 @@
+"""How a fitted estimator tells what it learned: text and HTML."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from frozenfit.partial import format_table
+
+_ROWS_SHOWN = 60
+
+
+def print_summary(estimator: Any) -> None:
+    """Print the network, the learned table and one line that sums up.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted one with `model_` and `learned_table`.
+    """
+    model = estimator.model_
+    model.summary()
+    rows = estimator.learned_table()
+    learned, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
+    print(f"{learned:,} of {total:,} entries learned, {estimator.freeze_fraction_:.2%} frozen")
+
+
+def table_text(estimator: Any) -> str:
+    """Lay out an estimator's learned table as text.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted one.
+
+    Returns
+    -------
+    str
+        One line per weight and the sums.
+    """
+    return format_table(estimator.learned_table())
+
+
+def html_table(estimator: Any) -> str:
+    """Lay out an estimator's learned table as HTML, a bar for each weight.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted one.
+
+    Returns
+    -------
+    str
+        A ``<details>`` element; at most 60 rows, with a line on the rest.
+    """
+    rows = estimator.learned_table()
+    learned, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
+    body = "".join(_html_row(*row) for row in rows[:_ROWS_SHOWN])
+    if len(rows) > _ROWS_SHOWN:
+        body += f"<tr><td colspan=5>and {len(rows) - _ROWS_SHOWN} more weights</td></tr>"
+    title = f"{learned:,} of {total:,} entries learned ({learned / total:.1%})"
+    heads = "".join(f"<th>{h}</th>" for h in ("weight", "shape", "form", "learned", ""))
+    return (
+        f"<details><summary>{title}</summary><table><thead><tr>{heads}</tr></thead>"
+        f"<tbody>{body}</tbody></table></details>"
+    )
+
+
+def _html_row(path: str, shape: tuple, form: str, learned: int, total: int) -> str:
+    bar = (
+        '<div style="width:8em;background:#8884"><div style="background:#2a78b5;height:.7em;'
+        f'width:{learned / total:.1%}"></div></div>'
+    )
+    cells = (html.escape(path), "×".join(map(str, shape)), html.escape(form), f"{learned:,}", bar)
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

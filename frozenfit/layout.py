@@ -1,0 +1,412 @@
+"""Where a Keras model keeps its weights and states, in which order, and what they are called.
+
+`describe` turns a built model into a `Layout`, plain data that subsets are resolved against; what
+the axes of a weight mean is said by `frozenfit.layer_kinds`. Keras does not say in public which
+variables a layer owns or which layers it holds, so a few of its private attributes are read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers as kl
+
+from frozenfit import layer_kinds
+from frozenfit.subset.forms import Layout, WeightInfo
+
+__all__ = ["StateInfo", "describe", "leaf_layers", "states", "statistic_layers", "trainable"]
+
+
+@dataclass(frozen=True)
+class StateInfo:
+    """One variable of a model that was created non-trainable.
+
+    Attributes
+    ----------
+    path : str
+        Unique in the model, such as ``"norm/moving_mean"``.
+    kind : str
+        ``"statistic"`` for a floating-point state of a normalisation, ``"seed"`` for the state of
+        a random generator, ``"other"`` for anything else.
+    layer : str
+        Path of the layer that owns it.
+    """
+
+    path: str
+    kind: str
+    layer: str
+
+
+def describe(model: keras.Model) -> Layout:
+    """Describe every trainable weight of a model.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Functional, Sequential, nested or subclassed; it must be built.
+
+    Returns
+    -------
+    Layout
+        ``weights`` in the order of ``model.trainable_variables``; ``layers``, those that own one,
+        in the order data meets them (a subclassed model tells no such order: there it is the order
+        of creation); ``heads``, for each output the nearest layer that has a kernel. Where several
+        are equally near, as below a concatenation, all of them are heads. In a layer that does not
+        show its inside the last one created is taken.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a Keras model.
+    ValueError
+        If it is not built.
+
+    See Also
+    --------
+    trainable : The variables themselves.
+
+    Examples
+    --------
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")], name="net")
+    >>> [(w.path, w.role, w.output_axes) for w in describe(model).weights]
+    [('net/d/kernel', 'kernel', (1,)), ('net/d/bias', 'bias', (0,))]
+    """
+    survey = _Survey(model)
+    infos = {key: survey.info(key) for key in survey.weights}
+    with_kernel = {
+        id(survey.owners[key].layer) for key, info in infos.items() if info.role == "kernel"
+    }
+    weights = tuple(infos[id(variable)] for variable in model.trainable_variables)
+    owning = {info.layer for info in weights}
+    return Layout(
+        weights=weights,
+        layers=tuple(leaf.path for leaf in survey.leaves if leaf.path in owning),
+        heads=tuple(survey.path_of(layer) for layer in _heads(model, with_kernel)),
+    )
+
+
+def trainable(model: keras.Model) -> dict[str, Any]:
+    """Return the trainable variables by path.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model.
+
+    Returns
+    -------
+    dict of str to keras.Variable
+        In the order of ``describe(model).weights``. A path is Keras's ``variable.path``; where two
+        variables share one, the later gets ``"#2"`` appended, and so on.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a Keras model.
+    ValueError
+        If it is not built.
+
+    Examples
+    --------
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")], name="net")
+    >>> list(trainable(model))
+    ['net/d/kernel', 'net/d/bias']
+    """
+    survey = _Survey(model)
+    return {survey.paths[id(variable)]: variable for variable in model.trainable_variables}
+
+
+def states(model: keras.Model) -> dict[str, tuple[StateInfo, Any]]:
+    """Return the variables that were created non-trainable, with what they are.
+
+    A layer frozen by ``trainable=False`` has frozen weights, which are no states.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model.
+
+    Returns
+    -------
+    dict of str to (StateInfo, keras.Variable)
+        In the order of ``model.variables``. The state of a random generator is named after its
+        layer, since Keras numbers the generators of a process.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a Keras model.
+    ValueError
+        If it is not built.
+
+    Examples
+    --------
+    >>> import keras
+    >>> x = keras.Input((4,))
+    >>> list(states(keras.Model(x, keras.layers.BatchNormalization(name="norm")(x))))
+    ['norm/moving_mean', 'norm/moving_variance']
+    """
+    survey = _Survey(model)
+    found = {}
+    for variable in model.variables:
+        if id(variable) in survey.weights:
+            continue
+        path, owner = survey.paths[id(variable)], survey.owners[id(variable)]
+        kind = _state_kind(variable, owner.layer, id(variable) in survey.seeds)
+        found[path] = (StateInfo(path, kind, owner.path), variable)
+    return found
+
+
+def statistic_layers(model: keras.Model) -> list[tuple[str, keras.Layer]]:
+    """Return the layers that own statistics, in the order data meets them.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model.
+
+    Returns
+    -------
+    list of (str, keras.Layer)
+        Path and layer.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a Keras model.
+    ValueError
+        If it is not built.
+
+    Examples
+    --------
+    >>> import keras
+    >>> x = keras.Input((4,))
+    >>> model = keras.Model(x, keras.layers.BatchNormalization(name="norm")(x))
+    >>> [path for path, _ in statistic_layers(model)]
+    ['norm']
+    """
+    owners = {info.layer for info, _ in states(model).values() if info.kind == "statistic"}
+    return [(path, layer) for path, layer in leaf_layers(model) if path in owners]
+
+
+def leaf_layers(model: keras.Model) -> list[tuple[str, keras.Layer]]:
+    """Return the layers that hold no other layer or own variables, in the order data meets them.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model. Nested models are flattened, a shared layer comes once, inputs are left out.
+
+    Returns
+    -------
+    list of (str, keras.Layer)
+        Path and layer; the paths are unique.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not a Keras model.
+    ValueError
+        If it is not built.
+
+    Examples
+    --------
+    >>> import keras
+    >>> inner = keras.Sequential([keras.layers.Dense(3, name="d")], name="inner")
+    >>> x = keras.Input((4,))
+    >>> [path for path, _ in leaf_layers(keras.Model(x, inner(x)))]
+    ['inner/d']
+    """
+    return [(leaf.path, leaf.layer) for leaf in _Survey(model).leaves]
+
+
+class _Leaf:
+    """A layer that owns variables or holds no other layer, its parent, and its unique path."""
+
+    def __init__(self, layer: Any, parent: Any, path: str):
+        self.layer, self.parent, self.path = layer, parent, path
+
+
+class _Survey:
+    """One walk through a model: its leaves, who owns each variable, and a unique path for each."""
+
+    def __init__(self, model: keras.Model):
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"a built keras.Model is needed, found {type(model).__name__}")
+        if not model.built:
+            raise ValueError(
+                f"the model {model.name!r} has no weights yet: call it once on a batch of data, "
+                "or give it a keras.Input"
+            )
+        self.leaves = [leaf for leaf in _walk(model, None, "", set()) if _is_leaf(leaf, model)]
+        self.owners = _find_owners(self.leaves)
+        self.seeds: set[int] = set()
+        # A wrapper may hold the weight of a frozen layer as a non-trainable attribute: what any
+        # layer tracks as trainable is a weight, frozen or not.
+        self.weights: dict[int, Any] = {}
+        for leaf in self.leaves:
+            self.seeds.update(id(generator.state) for generator in leaf.layer._seed_generators)
+            self.weights.update((id(v), v) for v in leaf.layer._trainable_variables)
+        self._name_leaves()
+        self.paths = self._name_variables(model)
+
+    def _name_leaves(self) -> None:
+        """Take a layer's path from its weights, whose scope Keras keeps, else from its place."""
+        unique = _Unique()
+        for leaf in self.leaves:
+            scopes = (
+                variable.path.rpartition("/")[0]
+                for variable in _own_variables(leaf.layer)
+                if self.owners[id(variable)] is leaf and id(variable) not in self.seeds
+            )
+            leaf.path = unique(next((scope for scope in scopes if scope), leaf.path))
+
+    def _name_variables(self, model: keras.Model) -> dict[int, str]:
+        unique, paths = _Unique(), {}
+        for variable in model.variables:
+            path = variable.path
+            if id(variable) in self.seeds:
+                path = f"{self.owners[id(variable)].path}/{variable.name}"
+            paths[id(variable)] = unique(path)
+        return paths
+
+    def path_of(self, layer: Any) -> str:
+        """Return the path of a leaf layer."""
+        return next(leaf.path for leaf in self.leaves if leaf.layer is layer)
+
+    def info(self, key: int) -> WeightInfo:
+        """Describe one weight."""
+        variable, leaf = self.weights[key], self.owners[key]
+        shape = tuple(int(size) for size in variable.shape)
+        axes = layer_kinds.axes(leaf.layer, leaf.parent, variable.name, len(shape))
+        return WeightInfo(
+            path=self.paths[key],
+            shape=shape,
+            layer=leaf.path,
+            layer_type=layer_kinds.type_name(leaf.layer),
+            role=axes.role,
+            output_axes=axes.output,
+            input_axes=axes.input,
+            spatial_axes=axes.spatial,
+            gates=axes.gates,
+            groups=axes.groups,
+            initializer=layer_kinds.initializer(leaf.layer, variable.name),
+        )
+
+
+class _Unique:
+    """Appends "#2", "#3" to names that come again."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def __call__(self, name: str) -> str:
+        self._seen[name] = self._seen.get(name, 0) + 1
+        return name if self._seen[name] == 1 else f"{name}#{self._seen[name]}"
+
+
+def _walk(layer: Any, parent: Any, prefix: str, seen: set[int]) -> Iterator[_Leaf]:
+    """Visit a layer, then those inside it, each once."""
+    if id(layer) in seen or isinstance(layer, kl.InputLayer):
+        return
+    seen.add(id(layer))
+    path = layer.path or prefix + layer.name
+    yield _Leaf(layer, parent, path)
+    inside = "" if parent is None else f"{path}/"
+    for child in _children(layer):
+        yield from _walk(child, layer, inside, seen)
+
+
+def _children(layer: Any) -> list[Any]:
+    """Return the layers directly inside, in the order data meets them where that is known."""
+    if isinstance(layer, keras.Sequential):
+        return list(layer.layers)
+    if not _is_functional(layer):
+        return list(layer._layers)
+    ordered = list(layer.layers)
+    # A functional model may hold layers as attributes that its graph does not use.
+    known = {id(child) for child in ordered}
+    return ordered + [child for child in layer._layers if id(child) not in known]
+
+
+def _is_functional(layer: Any) -> bool:
+    return isinstance(layer, keras.Model) and hasattr(layer, "operations")
+
+
+def _own_variables(layer: Any) -> list[Any]:
+    generated = [generator.state for generator in layer._seed_generators]
+    return [*layer._trainable_variables, *layer._non_trainable_variables, *generated]
+
+
+def _is_leaf(leaf: _Leaf, model: keras.Model) -> bool:
+    return bool(_own_variables(leaf.layer)) or (
+        leaf.layer is not model and not _children(leaf.layer)
+    )
+
+
+def _find_owners(leaves: list[_Leaf]) -> dict[int, _Leaf]:
+    """Find the leaf that made each variable.
+
+    Several may hold it: a wrapper keeps its layer's kernel as an attribute, tied layers share one.
+    The variable's path then names the layer that made it.
+    """
+    makers: dict[int, _Leaf] = {}
+    holders: dict[int, _Leaf] = {}
+    for leaf in leaves:
+        for variable in _own_variables(leaf.layer):
+            holders.setdefault(id(variable), leaf)
+            if f"/{variable.path}".endswith(f"/{leaf.layer.name}/{variable.name}"):
+                makers.setdefault(id(variable), leaf)
+    return holders | makers
+
+
+def _state_kind(variable: Any, layer: Any, is_seed: bool) -> str:
+    if is_seed:
+        return "seed"
+    # The preprocessing layer Normalization keeps constants of the data, which no training moves.
+    is_norm = layer_kinds.is_normalisation(layer) and not isinstance(layer, kl.Normalization)
+    return "statistic" if is_norm and "float" in str(variable.dtype) else "other"
+
+
+def _heads(layer: Any, with_kernel: set[int]) -> list[Any]:
+    """Return the layers with a kernel that are nearest the outputs of a layer or model."""
+    if id(layer) in with_kernel:
+        return [layer]
+    if _is_functional(layer) and not isinstance(layer, keras.Sequential):
+        found = [head for output in layer.outputs for head in _nearest(layer, output, with_kernel)]
+        return list({id(head): head for head in found}.values())
+    for child in reversed(_children(layer)):
+        if found := _heads(child, with_kernel):
+            return found
+    return []
+
+
+def _nearest(model: Any, output: Any, with_kernel: set[int]) -> list[Any]:
+    """Walk a graph back from one output, step by step, to the first layers with a kernel."""
+    inputs, visited = {id(tensor) for tensor in model.inputs}, set()
+    frontier = [output]
+    while frontier:
+        found, further = [], []
+        for tensor in frontier:
+            operation, node_index, tensor_index = tensor._keras_history
+            if id(tensor) in inputs or (id(operation), node_index, tensor_index) in visited:
+                continue
+            visited.add((id(operation), node_index, tensor_index))
+            if _is_functional(operation) and not isinstance(operation, keras.Sequential):
+                heads = _nearest(operation, operation.outputs[tensor_index], with_kernel)
+            elif isinstance(operation, keras.Layer):
+                heads = _heads(operation, with_kernel)
+            else:
+                heads = []
+            found += heads
+            if not heads:
+                further += operation._inbound_nodes[node_index].input_tensors
+        if found:
+            return list({id(head): head for head in found}.values())
+        frontier = further
+    return []

@@ -1,0 +1,618 @@
+"""PartialModel: a base network nobody changes, and the delta that is learned on it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from frozenfit import layout as _layout
+from frozenfit.draws import draw
+from frozenfit.seeding import inference_mode
+from frozenfit.subset import Context, Resolved, Subset, as_subset, forms
+
+FILLS = ("keep", "random", "zero")
+_NORM_ROLES = ("scale", "offset")
+_tokens = itertools.count()
+
+
+@dataclass
+class Delta:
+    """What one fitted model owns: learned entries and states, as NumPy arrays.
+
+    Attributes
+    ----------
+    learned : dict of str to ndarray
+        Weight path to its learned entries, in compact shape.
+    states : dict of str to ndarray
+        State path (batch statistics, seed states) to its value.
+    """
+
+    learned: dict[str, np.ndarray]
+    states: dict[str, np.ndarray]
+    token: int = field(default_factory=lambda: next(_tokens), compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the token behind: it names this object in this process only."""
+        return {"learned": self.learned, "states": self.states}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a token of this process."""
+        self.__dict__.update(state, token=next(_tokens))
+
+
+@dataclass
+class _Parts:
+    """The variables of a PartialModel by path, out of sight of Keras's attribute tracking.
+
+    Keras would take a plain dict or list on a layer for sublayers and weights of its own.
+    """
+
+    base_weights: dict[str, Any]
+    base_states: dict[str, Any]
+    compact: dict[str, Any] = field(default_factory=dict)
+    index: dict[str, Any] = field(default_factory=dict)
+    filled: dict[str, Any] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
+    inference_layers: list = field(default_factory=list)
+
+
+class PartialModel(keras.Model):
+    """A Keras model in which a chosen part of a base network is learned.
+
+    The base is held as it is: its weights, flags and losses stay untouched. The model owns one
+    compact trainable variable per weight with a learned part, and one variable per state of the
+    base (batch statistics, seed states); nothing else is trainable, so an optimiser keeps slots
+    for learned entries alone and no weight decay, momentum, clipping or constraint can move a
+    frozen one.
+
+    Parameters
+    ----------
+    base : keras.Model
+        A built network with one tensor input; any Functional, Sequential, nested or subclassed
+        model.
+    learned : Subset, str, float, int or Resolved
+        What is learned: see `frozenfit.subset`. A number means that fraction (or count) of the
+        filters with the head and batch norm.
+    fill : {"keep", "random", "zero"}, default="keep"
+        What the frozen entries hold: the base's values; values drawn from (`seed`, weight path)
+        with each layer's own initialiser; or zero, which leaves the scale and offset of a
+        normalisation at the base's values, since a zero scale would cut the network.
+    seed : int or None, default=None
+        Seed of the random fill and of random subsets without a seed of their own; None is 0.
+    freeze_statistics : bool or "auto", default="auto"
+        Whether frozen normalisations use their stored statistics in training. "auto" does so
+        for a normalisation that is frozen with everything before it, where `fill="keep"`: the
+        features of a pretrained prefix stay what they were. With False every normalisation
+        uses and updates batch statistics, as in the published experiments.
+    rebuild : callable or None, default=None
+        Makes an empty network equal to `base`; needed by `to_keras` where a subclassed base
+        cannot be made again from its configuration.
+
+    Raises
+    ------
+    ValueError
+        Where the base is not built, the subset is empty or matches nothing, or `fill` is unknown.
+
+    Notes
+    -----
+    The split of all parameters into learned and frozen ones is that of Rosenfeld and Tsotsos
+    (2018), arXiv:1802.00844.
+
+    Examples
+    --------
+    >>> import keras, numpy as np
+    >>> from frozenfit import PartialModel
+    >>> base = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(2)])
+    >>> model = PartialModel(base, "filters(0.25) | head()")
+    >>> model.compile("adam", "mse")
+    >>> history = model.fit(np.ones((6, 4)), np.ones((6, 2)), verbose=0)
+    >>> sum(v.size for v in model.trainable_variables), base.count_params()
+    (28, 58)
+    """
+
+    def __init__(
+        self,
+        base: keras.Model,
+        learned: Subset | Resolved | str | float | int,
+        *,
+        fill: str = "keep",
+        seed: int | None = None,
+        freeze_statistics: bool | str = "auto",
+        rebuild: Callable[[], keras.Model] | None = None,
+        name: str | None = None,
+    ):
+        _check_arguments(base, fill, freeze_statistics)
+        super().__init__(dtype=base.dtype_policy, autocast=False, name=name)
+        self.base = base
+        self.fill = fill
+        self.seed = 0 if seed is None else int(seed)
+        self.freeze_statistics = freeze_statistics
+        self._rebuild = rebuild
+        weights = _layout.trainable(base)
+        self._parts = _Parts(weights, _state_variables(base))
+        self.resolved = _resolve(learned, base, weights, self.seed)
+        self._parts.inference_layers = self._layers_with_stored_statistics()
+        self._make_variables()
+        self.built = True
+
+    def _make_variables(self) -> None:
+        parts = self._parts
+        for path, form in self.resolved.items():
+            variable = parts.base_weights[path]
+            if not isinstance(form, forms.Nothing):
+                value = forms.take(form, _array(variable))
+                constraint = self._constraint(path) if variable.constraint is not None else None
+                parts.compact[path] = self._own(f"learned/{path}", value, True, constraint)
+            if isinstance(form, forms.Mask | forms.Indices):
+                parts.index[path] = self._own(f"index/{path}", positions(form))
+            if self.fill == "random" and not isinstance(form, forms.Everything):
+                parts.filled[path] = self._own(f"frozen/{path}", self._draw(path))
+        for path, variable in parts.base_states.items():
+            parts.states[path] = self._own(f"state/{path}", _array(variable))
+
+    def _own(self, name: str, value: np.ndarray, trainable: bool = False, constraint=None):
+        """Make a variable of the delta; the copy is a true one, for JAX donates buffers.
+
+        Autocasting is off: under mixed precision statistics and learned entries keep full
+        precision.
+        """
+        variable = self.add_weight(
+            name=name.replace("/", "__").replace(".", "_").replace("#", "_"),
+            shape=value.shape,
+            dtype=keras.backend.standardize_dtype(value.dtype),
+            initializer="zeros",
+            trainable=trainable,
+            autocast=False,
+            constraint=constraint,
+        )
+        variable.assign(np.array(value))
+        return variable
+
+    def _draw(self, path: str) -> np.ndarray:
+        info = self.resolved.layout[path]
+        if info.initializer is None:
+            raise ValueError(
+                f"{path!r} cannot be filled at random, for its initialiser is not known; "
+                "use fill='keep', or learn it whole"
+            )
+        return draw(info.initializer, info.shape, self.seed, path)
+
+    def _constraint(self, path: str) -> Callable:
+        """Apply the base's constraint to the whole weight and keep the learned entries of it."""
+        constraint = self._parts.base_weights[path].constraint
+
+        def constrain(compact):
+            return self._entries(path, constraint(self._assemble(path, compact)))
+
+        return constrain
+
+    @property
+    def trainable_variables(self) -> list:
+        """The learned entries, one compact variable per weight with a learned part."""
+        return list(self._parts.compact.values()) if self.trainable else []
+
+    @property
+    def trainable_weights(self) -> list:
+        """The same as `trainable_variables`."""
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self) -> list:
+        """The states of the delta, its indices and fills, and all variables of the base."""
+        return [*self.state_variables, *self.fixed_variables]
+
+    @property
+    def non_trainable_weights(self) -> list:
+        """The same as `non_trainable_variables`."""
+        return self.non_trainable_variables
+
+    @property
+    def state_variables(self) -> list:
+        """Batch statistics and seed states: what training updates without a gradient."""
+        return list(self._parts.states.values())
+
+    @property
+    def fixed_variables(self) -> list:
+        """What no training step changes: indices, fills and all variables of the base."""
+        return [*self._parts.index.values(), *self._parts.filled.values(), *self.base.variables]
+
+    def call(self, inputs, training=None):
+        """Compute the base's outputs with the learned entries written into its weights."""
+        outputs, states, losses = self.apply_base(inputs, training)
+        for variable, value in states:
+            variable.assign(value)
+        if losses:
+            # One new tensor: Keras tells losses apart by identity, and would count the base's
+            # own ones twice.
+            self.add_loss(ops.sum(ops.stack([ops.cast(x, "float32") for x in losses])))
+        return outputs
+
+    def apply_base(self, inputs, training=None) -> tuple[Any, list[tuple[Any, Any]], list]:
+        """Run the base on assembled weights without changing any variable.
+
+        Parameters
+        ----------
+        inputs : tensor
+            Input of the base.
+        training : bool or None, default=None
+            Mode of the call.
+
+        Returns
+        -------
+        outputs : tensor
+            Outputs of the base.
+        states : list of (Variable, tensor)
+            The delta's states that the call changed, with their new values.
+        losses : list of tensors
+            Losses of the base: regularisers and what its layers added.
+        """
+        parts = self._parts
+        mapping = [(v, _fixed(v)) for v in self.base.variables]
+        mapping += [
+            (v, self._assemble(p, parts.compact.get(p))) for p, v in parts.base_weights.items()
+        ]
+        mapping += [(v, parts.states[p].value) for p, v in parts.base_states.items()]
+        kwargs = {"training": training} if self.base._call_has_training_arg else {}
+        stored = inference_mode(parts.inference_layers) if training else nullcontext()
+        with keras.StatelessScope(mapping, collect_losses=True) as scope, stored:
+            before = [scope.get_current_value(v) for v in parts.base_states.values()]
+            outputs = self.base(inputs, **kwargs)
+            losses = list(self.base.losses)
+            after = [scope.get_current_value(v) for v in parts.base_states.values()]
+        states = [
+            (own, new)
+            for own, old, new in zip(parts.states.values(), before, after, strict=True)
+            if new is not old
+        ]
+        return outputs, states, losses
+
+    def _zeroed(self, path: str) -> bool:
+        return self.fill == "zero" and self.resolved.layout[path].role not in _NORM_ROLES
+
+    def _frozen(self, path: str):
+        variable = self._parts.filled.get(path, self._parts.base_weights[path])
+        if self._zeroed(path):
+            return ops.zeros(variable.shape, dtype=variable.dtype)
+        return _fixed(variable)
+
+    def _assemble(self, path: str, compact):
+        """Write the learned entries of a weight into its frozen values."""
+        form = self.resolved.forms[path]
+        if isinstance(form, forms.Everything):
+            return ops.convert_to_tensor(compact)
+        frozen = self._frozen(path)
+        if compact is None:
+            return frozen
+        learned = ops.convert_to_tensor(compact)
+        if isinstance(form, forms.Leading):
+            rest = [slice(None)] * len(frozen.shape)
+            rest[form.axis] = slice(form.count, None)
+            return ops.concatenate([learned, frozen[tuple(rest)]], axis=form.axis)
+        index = ops.convert_to_tensor(self._parts.index[path])
+        if isinstance(form, forms.Indices):
+            rows = ops.scatter_update(
+                ops.moveaxis(frozen, form.axis, 0),
+                ops.expand_dims(index, -1),
+                ops.moveaxis(learned, form.axis, 0),
+            )
+            return ops.moveaxis(rows, 0, form.axis)
+        flat = ops.scatter_update(ops.reshape(frozen, (-1,)), ops.expand_dims(index, -1), learned)
+        return ops.reshape(flat, frozen.shape)
+
+    def _entries(self, path: str, whole):
+        """Take the learned entries of an assembled weight: the inverse of `_assemble`."""
+        form = self.resolved.forms[path]
+        if isinstance(form, forms.Everything):
+            return whole
+        if isinstance(form, forms.Leading):
+            part = [slice(None)] * len(whole.shape)
+            part[form.axis] = slice(form.count)
+            return whole[tuple(part)]
+        index = ops.convert_to_tensor(self._parts.index[path])
+        if isinstance(form, forms.Indices):
+            return ops.take(whole, index, axis=form.axis)
+        return ops.take(ops.reshape(whole, (-1,)), index)
+
+    def _layers_with_stored_statistics(self) -> list:
+        layers = _layout.statistic_layers(self.base)
+        frozen = {
+            layer: all(
+                isinstance(self.resolved.forms[w.path], forms.Nothing)
+                for w in self.resolved.layout.weights
+                if w.layer == layer
+            )
+            for layer in {*self.resolved.layout.layers, *(path for path, _ in layers)}
+        }
+        if self.freeze_statistics is True:
+            return [layer for path, layer in layers if frozen[path]]
+        if self.freeze_statistics is False or self.fill != "keep":
+            return []
+        order = [path for path, _ in _layout.leaf_layers(self.base)]
+        learned = [i for i, path in enumerate(order) if not frozen.get(path, True)]
+        first = min(learned, default=len(order))
+        return [layer for path, layer in layers if order.index(path) < first]
+
+    @property
+    def stored_statistics(self) -> tuple[str, ...]:
+        """Paths of the normalisations that use their stored statistics in training."""
+        chosen = {id(layer) for layer in self._parts.inference_layers}
+        return tuple(p for p, x in _layout.statistic_layers(self.base) if id(x) in chosen)
+
+    def delta(self) -> Delta:
+        """Take out what this model owns.
+
+        Returns
+        -------
+        Delta
+            Learned entries and states as NumPy arrays.
+        """
+        return Delta(
+            {path: _array(v) for path, v in self._parts.compact.items()},
+            {path: _array(v) for path, v in self._parts.states.items()},
+        )
+
+    def load_delta(self, delta: Delta) -> None:
+        """Put a delta in: the same learned entries and states as when it was taken.
+
+        Parameters
+        ----------
+        delta : Delta
+            What `delta()` of a model with the same base and subset gave.
+
+        Raises
+        ------
+        ValueError
+            Where names or shapes do not fit; then nothing was assigned.
+        """
+        _check_fit("learned entries", self._parts.compact, delta.learned)
+        _check_fit("states", self._parts.states, delta.states)
+        for own, given in ((self._parts.compact, delta.learned), (self._parts.states, delta.states)):
+            for path, value in given.items():
+                own[path].assign(np.array(value).astype(own[path].dtype))
+
+    def set_subset(self, resolved: Resolved, seed: int) -> None:
+        """Learn other entries of the same number and kind, without a new model.
+
+        Parameters
+        ----------
+        resolved : Resolved
+            A subset whose forms differ from the present ones in positions only.
+        seed : int
+            Seed of a random fill.
+        """
+        if resolved is self.resolved and seed == self.seed:
+            return
+        refill = seed != self.seed
+        self.resolved, self.seed = resolved, seed
+        for path, variable in self._parts.index.items():
+            variable.assign(positions(resolved.forms[path]))
+        for path, variable in self._parts.filled.items():
+            if refill:
+                variable.assign(self._draw(path))
+
+    @property
+    def has_constraints(self) -> bool:
+        """Whether a learned weight carries a constraint of the base."""
+        return any(v.constraint is not None for v in self._parts.compact.values())
+
+    def initial_delta(
+        self, values: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+    ) -> Delta:
+        """Make the delta from which training starts: the base's own values.
+
+        Parameters
+        ----------
+        values, states : mapping of str to ndarray
+            Whole weights and states of the base, by path.
+
+        Returns
+        -------
+        Delta
+            The learned part of `values`, and `states`.
+        """
+        learned = {p: forms.take(self.resolved.forms[p], values[p]) for p in self._parts.compact}
+        return Delta(learned, dict(states))
+
+    def assembled(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield every weight and state of the network as it computes.
+
+        Yields
+        ------
+        path : str
+            Path of the weight or state.
+        value : ndarray
+            Its whole value, learned entries written in.
+        """
+        for path in self._parts.base_weights:
+            yield path, _array(self._assemble(path, self._parts.compact.get(path)))
+        for path, variable in self._parts.states.items():
+            yield path, _array(variable)
+
+    def to_keras(self) -> keras.Model:
+        """Make a plain Keras model with everything assembled.
+
+        Returns
+        -------
+        keras.Model
+            A new model with the base's architecture that needs this package no more.
+
+        Raises
+        ------
+        ValueError
+            Where the base cannot be made again; give `rebuild` then.
+        """
+        model = self._rebuild() if self._rebuild is not None else _clone(self.base)
+        values = dict(self.assembled())
+        targets = {**_layout.trainable(model), **_state_variables(model)}
+        _check_fit("weights of the rebuilt network", targets, values)
+        for path, variable in targets.items():
+            variable.assign(values[path])
+        rest = zip(_frozen_by_user(self.base), _frozen_by_user(model), strict=True)
+        for (_, source), (_, target) in rest:
+            target.assign(_array(source))
+        return model
+
+    def learned_table(self) -> list[tuple[str, tuple[int, ...], str, int, int]]:
+        """List what is learned of every weight.
+
+        Returns
+        -------
+        list of (path, shape, form, learned, total)
+            One row per weight of the base, in the base's order.
+        """
+        return self.resolved.table()
+
+    def get_config(self) -> dict:
+        """Refuse: a base + delta has no Keras configuration."""
+        raise ValueError(
+            "a PartialModel has no Keras configuration; save the estimator with frozenfit.save, "
+            "or use to_keras() for a plain Keras model"
+        )
+
+    def summary(self, line_length=None, positions=None, print_fn=None, **kwargs) -> None:
+        """Print the learned table and the base's own summary.
+
+        Parameters
+        ----------
+        line_length, positions, print_fn, **kwargs
+            As of `keras.Model.summary`, for the base's part.
+        """
+        say = print if print_fn is None else print_fn
+        self.base.summary(line_length=line_length, positions=positions, print_fn=say, **kwargs)
+        say(format_table(self.learned_table(), self.stored_statistics))
+
+
+def format_table(rows: Sequence[tuple], stored: Sequence[str] = ()) -> str:
+    """Lay out the rows of `learned_table` as text.
+
+    Parameters
+    ----------
+    rows : sequence of (path, shape, form, learned, total)
+        What `learned_table` gives.
+    stored : sequence of str, default=()
+        Normalisations with stored statistics, told below the table.
+
+    Returns
+    -------
+    str
+        One line per weight, with the sums last.
+    """
+    learned, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
+    cells = [("weight", "shape", "form", "learned", "total")]
+    cells += [(p, str(tuple(s)), f, f"{n:,}", f"{m:,}") for p, s, f, n, m in rows]
+    cells.append(("sum", "", f"{learned / total:.2%}", f"{learned:,}", f"{total:,}"))
+    widths = [max(len(row[i]) for row in cells) for i in range(5)]
+    lines = [
+        "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths)))
+        for r in cells
+    ]
+    if stored:
+        lines.append(f"stored statistics in training: {', '.join(stored)}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def positions(form: forms.Indices | forms.Mask) -> np.ndarray:
+    """Give the positions that a form learns: along its axis, or in the flattened weight.
+
+    Parameters
+    ----------
+    form : Indices or Mask
+        A form that is no slice.
+
+    Returns
+    -------
+    ndarray of int32
+        Sorted positions.
+    """
+    if isinstance(form, forms.Indices):
+        return np.asarray(form.indices, np.int32)
+    return np.flatnonzero(form.array).astype(np.int32)
+
+
+def _fixed(variable: Any) -> Any:
+    """Read a variable as a constant: no gradient is formed for it, on torch neither."""
+    value = ops.convert_to_tensor(variable.value)
+    return ops.stop_gradient(value) if variable.trainable else value
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.array(ops.convert_to_numpy(value))
+
+
+def _state_variables(model: keras.Model) -> dict[str, Any]:
+    return {path: variable for path, (_, variable) in _layout.states(model).items()}
+
+
+def _frozen_by_user(model: keras.Model) -> list[tuple[str, Any]]:
+    known = [*_layout.trainable(model).values(), *_state_variables(model).values()]
+    ids = {id(v) for v in known}
+    return [(v.path, v) for v in model.variables if id(v) not in ids]
+
+
+def _check_arguments(base: Any, fill: str, freeze_statistics: bool | str) -> None:
+    if not isinstance(base, keras.Model):
+        raise TypeError(f"base must be a keras.Model, found {type(base).__name__}")
+    if not base.built:
+        raise ValueError(
+            f"the base {base.name!r} is not built, so it has no weights yet; call it once on an "
+            "input, or build(input_shape)"
+        )
+    if fill not in FILLS:
+        raise ValueError(f"fill must be one of {', '.join(FILLS)}, found {fill!r}")
+    if freeze_statistics not in (True, False, "auto"):
+        raise ValueError(
+            f"freeze_statistics must be True, False or 'auto', found {freeze_statistics!r}"
+        )
+
+
+def _resolve(learned: Any, base: keras.Model, weights: Mapping[str, Any], seed: int) -> Resolved:
+    if isinstance(learned, Resolved):
+        return learned
+    layout = _layout.describe(base)
+    values = _Lazy({path: variable for path, variable in weights.items()})
+    return as_subset(learned, layout).resolve(layout, Context(seed=seed, values=values))
+
+
+class _Lazy(Mapping):
+    """The base's values by path, copied to NumPy only when a subset asks for them."""
+
+    def __init__(self, variables: Mapping[str, Any]):
+        self._variables = variables
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        return _array(self._variables[path])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def _check_fit(what: str, own: Mapping[str, Any], given: Mapping[str, np.ndarray]) -> None:
+    if set(own) != set(given):
+        odd = sorted(set(own) ^ set(given))
+        raise ValueError(f"the {what} do not fit this network: {', '.join(odd[:3])} on one side")
+    for path, value in given.items():
+        if tuple(own[path].shape) != tuple(np.shape(value)):
+            raise ValueError(
+                f"the {what} do not fit this network: {path!r} has shape "
+                f"{tuple(own[path].shape)}, found {tuple(np.shape(value))}"
+            )
+
+
+def _clone(base: keras.Model) -> keras.Model:
+    try:
+        return keras.models.clone_model(base)
+    except Exception as error:
+        raise ValueError(
+            f"the base {base.name!r} cannot be made again from its configuration; give "
+            "PartialModel a rebuild=... that makes an empty one"
+        ) from error

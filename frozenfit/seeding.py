@@ -1,0 +1,154 @@
+"""Private random streams, fresh layer names, and every private piece of Keras we rely on.
+
+Building a Keras model consumes Python's ``random``; unseeded dropout on torch draws from torch's
+global generator; auto-named layers depend on what the process built before. Inside
+:func:`isolated` all of these start from a given seed and a clean slate, and are found afterwards
+exactly as they were.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+_SEED_LIMIT = 2**31 - 1
+
+
+def spawn(seed: int, *names: str) -> dict[str, int]:
+    """Independent seeds for named purposes, all decided by one seed.
+
+    Parameters
+    ----------
+    seed : int
+        The seed that decides everything.
+    *names : str
+        One name per purpose; the seeds depend on their order.
+
+    Returns
+    -------
+    dict of str to int
+        A seed in [0, 2**31 - 1) for each name.
+
+    Examples
+    --------
+    >>> from frozenfit.seeding import spawn
+    >>> spawn(0, "network", "batches") == spawn(0, "network", "batches")
+    True
+    """
+    state = np.random.SeedSequence(seed).generate_state(len(names), np.uint64)
+    return {name: int(value % _SEED_LIMIT) for name, value in zip(names, state, strict=True)}
+
+
+@contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Run a block on private random streams and fresh layer names.
+
+    Python's, NumPy's, Keras's and the backend's global streams start from `seed` inside and are
+    put back on the way out, as are the counters behind auto-generated layer names.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of all streams inside the block, 0 <= seed < 2**32.
+
+    Examples
+    --------
+    >>> import random
+    >>> from frozenfit.seeding import isolated
+    >>> before = random.getstate()
+    >>> with isolated(3):
+    ...     _ = random.random()
+    >>> random.getstate() == before
+    True
+    """
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        with _keras_names_and_seed(seed), _backend_streams(seed):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+_KERAS_ATTRIBUTES = ("object_name_uids", "global_seed_generator", "global_random_seed")
+
+
+@contextmanager
+def _keras_names_and_seed(seed: int) -> Iterator[None]:
+    from keras.src.backend.common import global_state
+
+    saved = {name: global_state.get_global_attribute(name) for name in _KERAS_ATTRIBUTES}
+    global_state.set_global_attribute("object_name_uids", defaultdict(int))
+    global_state.set_global_attribute("global_seed_generator", None)
+    global_state.set_global_attribute("global_random_seed", seed)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            global_state.set_global_attribute(name, value)
+
+
+@contextmanager
+def _backend_streams(seed: int) -> Iterator[None]:
+    import keras
+
+    backend = keras.config.backend()
+    if backend == "torch":
+        import torch
+
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(seed)
+            yield
+    elif backend == "tensorflow":
+        from tensorflow.python.eager import context as eager
+
+        # Not tf.random.set_seed: it also empties the kernel cache, which costs every later call.
+        context = eager.context()
+        saved = context._seed, getattr(context, "_rng", None)
+        context._seed, context._rng = seed, random.Random(seed)
+        try:
+            yield
+        finally:
+            context._seed, context._rng = saved
+    else:  # JAX keeps no global stream
+        yield
+
+
+@contextmanager
+def inference_mode(layers: list[Any]) -> Iterator[None]:
+    """Let some layers compute as at inference, whatever the mode of the network around them.
+
+    The layers' own flags stay as they are: only ``call`` is stood in for, on the instance and for
+    the duration of the block.
+
+    Parameters
+    ----------
+    layers : list of keras.Layer
+        Layers whose ``call`` takes `training`.
+    """
+    saved = [(layer, layer.__dict__.get("call")) for layer in layers]
+    for layer in layers:
+        layer.__dict__["call"] = _without_training(layer.call)
+    try:
+        yield
+    finally:
+        for layer, own in saved:
+            del layer.__dict__["call"]
+            if own is not None:
+                layer.__dict__["call"] = own
+
+
+def _without_training(call: Any) -> Any:
+    def inference(*args, **kwargs):
+        kwargs["training"] = False
+        return call(*args, **kwargs)
+
+    return inference

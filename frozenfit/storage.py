@@ -1,0 +1,189 @@
+"""Fitted estimators in files: the only place that knows the format.
+
+What is promised:
+
+- One file, ``.frozenfit``: a safetensors file whose metadata holds one JSON text. It never holds
+  a pickle, and reading never runs code that comes from it. docs/file-format.md has the format.
+- `save` refuses what a file cannot hold with a ValueError before anything is written, saying
+  which parameter it is and what to do.
+- Writing is atomic and durable: to a temporary name in the same folder, flushed and fsynced, then
+  renamed, then the folder is fsynced. When it fails, an older file of that name is intact and
+  nothing temporary is left. A new file gets the mode that the umask gives, a replaced one keeps
+  its own.
+- `load` checks every length before it allocates, and a SHA-256 digest over all of the JSON and
+  over the name, type, shape and bytes of every tensor. A damaged, truncated or foreign file, one
+  of another version, or one whose network cannot be made again is a `StorageError`, whatever is
+  wrong with it, and what does load is exactly what was saved.
+- A digest is no signature: whoever can write a file can say in it any parameters and weights.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import keras
+from sklearn.utils.validation import check_is_fitted
+
+from frozenfit import _container
+from frozenfit._codec import decode, encode, encode_network
+from frozenfit._container import Record, StorageError
+from frozenfit._keras_config import first_line
+
+__all__ = ["StorageError", "check_writable", "load", "save"]
+
+_CLASSES = {
+    "PartialNetClassifier": "frozenfit.estimators:PartialNetClassifier",
+    "PartialNetRegressor": "frozenfit.estimators:PartialNetRegressor",
+}
+
+
+def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
+    """Save a fitted estimator to one file.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator of this package.
+    path : str or path-like
+        The file, by custom with the ending ``.frozenfit``; it is replaced where it exists.
+    include_frozen : bool, default=False
+        Whether frozen entries are stored too. Without them a file is about as large as what was
+        learned: random values are drawn again on loading, and a network that was given as
+        ``model=`` must be given again.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is not fitted, a parameter cannot be stored, or the path cannot be
+        written; nothing is written then.
+    OSError
+        If writing fails, as on a full disk; an older file is intact then.
+
+    See Also
+    --------
+    load : Read the file again.
+
+    Examples
+    --------
+    >>> import frozenfit
+    >>> clf = frozenfit.PartialNetClassifier(epochs=1, random_state=0)
+    >>> clf = clf.fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"])
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.frozenfit")
+    ...     frozenfit.save(clf, path)
+    ...     again = frozenfit.load(path)
+    >>> (again.predict([[2.0]]) == clf.predict([[2.0]])).all()
+    np.True_
+    """
+    data = _container.to_bytes(_record_of(estimator, include_frozen))
+    _container.write(data, path)
+
+
+def load(path: str | os.PathLike[str], *, base: Any = None) -> Any:
+    """Load a fitted estimator from a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file that `save` wrote, on any backend.
+    base : keras.Model, optional
+        The network that the estimator was given as ``model=``, where the file does not hold it.
+
+    Returns
+    -------
+    estimator
+        Fitted, of the class that was saved.
+
+    Raises
+    ------
+    StorageError
+        If there is no such file, it is damaged, no file of this package or of a newer version, or
+        its network cannot be made again from it and `base`.
+
+    See Also
+    --------
+    save : Write such a file, with an example.
+    """
+    try:
+        return _estimator_of(_container.from_file(path), base)
+    except StorageError as error:
+        raise StorageError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error.__cause__
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check that `save` could write a file, before a long training starts.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to be written later. A file of a temporary name is made beside it and removed.
+
+    Raises
+    ------
+    ValueError
+        If the folder does not exist or cannot be written, or the path is no ordinary file.
+
+    Examples
+    --------
+    >>> check_writable("no-such-folder/model.frozenfit")
+    Traceback (most recent call last):
+    ValueError: cannot write 'no-such-folder/model.frozenfit': No such file or directory; give the \
+path of a file in a folder that exists and can be written
+    """
+    _container.check_target(path)
+
+
+def _class_of(name: str) -> type:
+    module, _, attribute = _CLASSES[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _record_of(estimator: Any, include_frozen: bool) -> Record:
+    kind = type(estimator)
+    if kind.__name__ not in _CLASSES or _class_of(kind.__name__) is not kind:
+        raise ValueError(
+            f"a file holds one of {', '.join(_CLASSES)}, found {kind.__name__}: "
+            "save a fitted estimator of this package"
+        )
+    check_is_fitted(estimator)
+    given = estimator.get_params(deep=False)
+    if given.get("callbacks"):
+        raise ValueError(
+            "parameter 'callbacks' holds callbacks, which a file cannot hold: "
+            "save copy.copy(estimator).set_params(callbacks=None)"
+        )
+    parameters = {}
+    for name, value in given.items():
+        where = f"parameter {name!r}"
+        if name == "model" and isinstance(value, keras.Model):
+            parameters[name] = encode_network(value, where, described=include_frozen)
+        else:
+            parameters[name] = encode(value, where)
+    meta, arrays = estimator._fitted_state(include_frozen)
+    return Record(
+        kind.__name__,
+        parameters,
+        encode(meta, "the fitted state"),
+        {name: _container.plain_array(name, array) for name, array in arrays.items()},
+    )
+
+
+def _estimator_of(record: Record, base: Any) -> Any:
+    if record.class_name not in _CLASSES:
+        raise StorageError(
+            f"it holds a {record.class_name}, and this version knows {', '.join(_CLASSES)}"
+        )
+    try:
+        parameters = {
+            name: decode(value, f"parameter {name!r}", base=base)
+            for name, value in record.parameters.items()
+        }
+        meta = decode(record.fitted, "the fitted state", base=base)
+        estimator = _class_of(record.class_name)(**parameters)
+        estimator._restore(meta, record.arrays, base)
+    except Exception as error:  # a false value may break anything, each backend in its own way
+        raise StorageError(first_line(error)) from error
+    return estimator

@@ -1,0 +1,105 @@
+"""The user's Keras callbacks, copied per fit, and the hooks the loop calls."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+_BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+
+
+class KerasCallbacks:
+    """Copies of the user's Keras callbacks, driven by our loop.
+
+    A callback sees the live `PartialModel` as ``self.model``, its optimiser with the learning
+    rate (which it may change where no schedule is set) and ``stop_training``.
+
+    Parameters
+    ----------
+    callbacks : sequence of keras.callbacks.Callback, one of them, or None
+        The user's; copies are made, so that one object can serve many fits.
+    """
+
+    def __init__(self, callbacks: Any):
+        self._list: keras.callbacks.CallbackList | None = None
+        given = [] if callbacks is None else callbacks
+        given = list(given) if isinstance(given, Sequence) else [given]
+        for callback in given:
+            if not isinstance(callback, keras.callbacks.Callback):
+                raise TypeError(
+                    "callbacks must be keras.callbacks.Callback objects, found "
+                    f"{type(callback).__name__}; scikit-learn's are set by set_callbacks"
+                )
+        self.copies = [copy.deepcopy(callback) for callback in given]
+        self._per_batch = any(_overrides(c, name) for c in self.copies for name in _BATCH_HOOKS)
+        self._rate: float | None = None
+
+    def begin(self, model: keras.Model, trainer: Any, plan: Any) -> None:
+        """Start training."""
+        self._model, self._trainer = model, trainer
+        if not self.copies:
+            return
+        trainer.optimizer.learning_rate = plan.learning_rate
+        self._rate = float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
+        model.optimizer = trainer.optimizer
+        model.stop_training = False
+        self._list = keras.callbacks.CallbackList(self.copies, model=model, epochs=plan.epochs)
+        self._list.on_train_begin()
+
+    def epoch_begin(self, epoch: int) -> None:
+        """Start an epoch."""
+        if self._list is not None:
+            if self._rate is not None:
+                self._trainer.optimizer.learning_rate = self._rate
+            self._list.on_epoch_begin(epoch)
+            self._read_rate()
+
+    def epoch_end(self, epoch: int, logs: dict[str, float]) -> bool:
+        """End an epoch; say whether a callback asked to stop."""
+        if self._list is None:
+            return False
+        if self._rate is not None:
+            self._trainer.optimizer.learning_rate = self._rate
+        self._list.on_epoch_end(epoch, dict(logs))
+        self._read_rate()
+        return bool(self._model.stop_training)
+
+    def _read_rate(self) -> None:
+        self._rate = float(keras.ops.convert_to_numpy(self._trainer.optimizer.learning_rate))
+
+    def learning_rate(self, planned: float) -> float:
+        """Return the rate the callbacks left, or the planned one without callbacks."""
+        return planned if self._rate is None else self._rate
+
+    def cut(self, steps: int) -> Iterator[slice]:
+        """Yield single steps where a callback wants to see each, else all at once."""
+        if self._per_batch:
+            yield from (slice(i, i + 1) for i in range(steps))
+        else:
+            yield slice(0, steps)
+
+    def batch_begin(self, batch: int) -> None:
+        """Start a step that a callback wants to see."""
+        if self._per_batch and self._list is not None:
+            self._list.on_train_batch_begin(batch)
+
+    def batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """End such a step."""
+        if self._per_batch and self._list is not None:
+            self._list.on_train_batch_end(batch, logs)
+
+    def end(self, logs: dict[str, float]) -> None:
+        """End training."""
+        if self._list is not None:
+            self._list.on_train_end(dict(logs))
+
+
+def _overrides(callback: keras.callbacks.Callback, name: str) -> bool:
+    own = getattr(type(callback), name, None)
+    return own is not getattr(keras.callbacks.Callback, name, None)
+
+

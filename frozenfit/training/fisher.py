@@ -1,0 +1,57 @@
+"""The diagonal Fisher information of a network on its training data."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from frozenfit.subset import everything
+from frozenfit.training.data import Data
+from frozenfit.training.network import Base
+from frozenfit.training.workspace import Network
+
+_SAMPLES = 256
+
+
+def diagonal_fisher(
+    network: Network, base: Base, data: Data, classifies: bool
+) -> dict[str, np.ndarray]:
+    """Average the squared gradient of each sample's loss, weight by weight.
+
+    Parameters
+    ----------
+    network : Network
+        A network of the base's structure.
+    base : Base
+        The values at which it is taken.
+    data : Data
+        Training samples; 256 spread evenly over them are used, which was enough in the
+        method's source.
+    classifies : bool
+        Cross-entropy, or squared error.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Weight path to its empirical Fisher information, of the weight's shape.
+
+    Notes
+    -----
+    Sung, Nair and Raffel (2021), "Training Neural Networks with Fixed Sparse Masks" (FISH).
+    """
+    resolved = everything().resolve(network.layout)
+    compiled = network.compiled(base, resolved)
+    states = network.initial_states(base, 0)
+    delta = compiled.model.initial_delta(network.values(base), states)
+    compiled.load(base, resolved, delta)
+    kind = "classification" if classifies else "regression"
+    trainer = compiled.trainer(keras.optimizers.SGD(), kind)
+    chosen = np.unique(np.linspace(0, len(data) - 1, _SAMPLES).astype(int))
+    sums: list[np.ndarray] | None = None
+    for position in chosen:
+        row = data.rows[position]
+        x = np.asarray(data.X[row], keras.config.floatx())[None]
+        squares = [g**2 for g in trainer.gradients(x, data.y[row][None], np.ones(1, np.float32))]
+        sums = squares if sums is None else [s + q for s, q in zip(sums, squares, strict=True)]
+    assert sums is not None
+    return {w.path: s / len(chosen) for w, s in zip(network.layout.weights, sums, strict=True)}

@@ -1,0 +1,370 @@
+"""The base: a network nobody changes, made from a recipe or given by the user."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from frozenfit import architectures, draws
+from frozenfit import layout as _layout
+from frozenfit.seeding import isolated
+from frozenfit.subset import Layout, WeightInfo
+
+
+class Base:
+    """A network nobody changes, shared by everything learned on it.
+
+    Made by :func:`drawn_base` from a recipe and a seed, or by :func:`given_base` from a Keras
+    model. Copies are the object itself, so clones, folds and members share one base.
+
+    Attributes
+    ----------
+    recipe : dict or None
+        ``model``, ``input_shape``, ``n_outputs``, ``params`` of a drawn base, else None.
+    seed : int
+        Seed of the drawn values.
+    kept : bool
+        Whether the values are those the model came with, not drawn ones.
+    """
+
+    def __init__(
+        self,
+        recipe: dict[str, Any] | None,
+        seed: int,
+        weight_init: str | None,
+        model: keras.Model | None = None,
+        kept: bool = False,
+    ):
+        self.recipe = recipe
+        self.seed = seed
+        self.weight_init = weight_init
+        self.kept = kept
+        self._model = model
+        self._stored: dict[str, np.ndarray] | None = None
+        self._values: dict[str, np.ndarray] | None = None
+
+    def __deepcopy__(self, memo: dict) -> Base:
+        """Return the object itself: a base is never changed."""
+        return self
+
+    def __copy__(self) -> Base:
+        """Return the object itself: a base is never changed."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave drawn values behind: they are drawn again when needed."""
+        return {**self.__dict__, "_values": None}
+
+    @property
+    def key(self) -> tuple:
+        """What the network's structure depends on; equal keys can share compiled code."""
+        policy = keras.config.dtype_policy().name, keras.config.floatx()
+        if self.recipe is None:
+            assert self._model is not None
+            return ("given", _structure(self._model), *policy)
+        recipe = self.recipe
+        model = recipe["model"]
+        function = architectures.find(model) if isinstance(model, str) else model
+        params = json.dumps(recipe["params"], sort_keys=True, default=repr)
+        return (function, tuple(recipe["input_shape"]), recipe["n_outputs"], params, *policy)
+
+    def empty(self, seed: int = 0) -> tuple[keras.Model, bool]:
+        """Make a network of this structure, its values yet to be loaded.
+
+        Parameters
+        ----------
+        seed : int, default=0
+            Seed of the streams Keras draws from while it builds.
+
+        Returns
+        -------
+        model : keras.Model
+            The network.
+        own : bool
+            False where it is the user's own object, which could not be copied.
+        """
+        with isolated(seed):
+            if self.recipe is not None:
+                return build_network(**self.recipe), True
+            assert self._model is not None
+            copy = _copy_structure(self._model)
+        return (self._model, False) if copy is None else (copy, True)
+
+    @property
+    def given(self) -> keras.Model | None:
+        """The user's own model, where the base was given."""
+        return self._model
+
+    def values(self, layout: Layout, frozen: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return all weights that are no states, by path.
+
+        Parameters
+        ----------
+        layout : Layout
+            Layout of the network, with the initialisers to draw from.
+        frozen : sequence of str
+            Names of the weights the network's builder froze itself.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Drawn or kept values. They are cached on the object, and not pickled.
+        """
+        if self._values is None:
+            values = dict(self.stored(layout, frozen))
+            for info in layout.weights:
+                if info.path not in values:
+                    initializer = self._initializer(info)
+                    assert initializer is not None
+                    values[info.path] = draws.draw(initializer, info.shape, self.seed, info.path)
+            self._values = values
+        return self._values
+
+    def stored(self, layout: Layout, frozen: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the values that no seed gives back, and that a file must hold.
+
+        Parameters
+        ----------
+        layout, frozen
+            As of `values`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            For a kept base everything; for a drawn one the weights whose initialiser is not
+            known and those the builder froze itself; empty for most networks.
+        """
+        if self._stored is None:
+            drawn = set() if self.kept else {w.path for w in layout.weights if self._known(w)}
+            if len(drawn) == len(layout.weights) and not frozen:
+                self._stored = {}
+            else:
+                model = self.given or self.empty(self.seed)[0]
+                self._stored = {
+                    path: np.array(keras.ops.convert_to_numpy(variable))
+                    for path, variable in all_weights(model).items()
+                    if path not in drawn
+                }
+        return self._stored
+
+    def _known(self, info: WeightInfo) -> bool:
+        initializer = self._initializer(info)
+        return initializer is not None and draws.knows(initializer)
+
+    def with_values(self, values: Mapping[str, np.ndarray]) -> Base:
+        """Make a base of the same structure that holds other values.
+
+        Parameters
+        ----------
+        values : mapping of str to ndarray
+            Weights, and states too, by path; weights left out stay as they are.
+
+        Returns
+        -------
+        Base
+            A base whose values are kept, not drawn.
+        """
+        other = Base(self.recipe, self.seed, self.weight_init, self._model, kept=True)
+        other._stored = {**(self._values or {}), **values}
+        return other
+
+    def rebuild(self) -> keras.Model:
+        """Make an empty network of this structure, the values yet to be loaded.
+
+        Raises
+        ------
+        ValueError
+            For a given model that cannot be made again from its configuration.
+        """
+        model, own = self.empty()
+        if not own:
+            raise ValueError(
+                f"the model {model.name!r} cannot be made again from its configuration; give it "
+                "as a callable (input_shape, n_outputs) -> model"
+            )
+        return model
+
+    def _initializer(self, info: WeightInfo) -> str | None:
+        if self.weight_init is not None and info.role == "kernel":
+            return self.weight_init
+        return info.initializer
+
+    def restore(self, stored: Mapping[str, np.ndarray]) -> None:
+        """Put back the values that no seed gives, as a file held them.
+
+        Parameters
+        ----------
+        stored : mapping of str to ndarray
+            What `stored` returned.
+        """
+        self._stored = dict(stored)
+        self._values = None
+
+    def fingerprint(self, layout: Layout, frozen: Sequence[str]) -> str:
+        """Return a digest of every weight's path, shape and bytes.
+
+        Parameters
+        ----------
+        layout, frozen
+            As of `values`.
+
+        Returns
+        -------
+        str
+            Sixteen hexadecimal digits.
+        """
+        digest = hashlib.sha256()
+        for path, value in sorted(self.values(layout, frozen).items()):
+            digest.update(f"{path}{value.shape}{value.dtype}".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def drawn_base(
+    model: str | Callable,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    params: dict[str, Any],
+    seed: int,
+    weight_init: Any = None,
+    kept: bool = False,
+) -> Base:
+    """Make a base from a recipe.
+
+    Parameters
+    ----------
+    model : str or callable
+        Name of an architecture, or ``f(input_shape, n_outputs, **params) -> keras.Model``.
+    input_shape : tuple of int
+        Shape of one sample.
+    n_outputs : int
+        Number of outputs.
+    params : dict
+        Further arguments of the architecture.
+    seed : int
+        Seed of all values.
+    weight_init : str, keras.Initializer or None, default=None
+        Initial distribution of the kernels in place of the layers' own.
+    kept : bool, default=False
+        Keep the values the callable builds, rather than draw them.
+
+    Returns
+    -------
+    Base
+        The base; nothing is built or drawn yet.
+    """
+    recipe = {"model": model, "input_shape": input_shape, "n_outputs": n_outputs, "params": params}
+    return Base(recipe, seed, _initializer_json(weight_init), kept=kept)
+
+
+def given_base(model: keras.Model, seed: int = 0) -> Base:
+    """Make a base of a user's model, which is never changed.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model.
+    seed : int, default=0
+        Seed of a random fill.
+
+    Returns
+    -------
+    Base
+        The base.
+    """
+    return Base(None, seed, None, model=model, kept=True)
+
+
+def build_network(
+    model: str | Callable, input_shape: tuple[int, ...], n_outputs: int, params: dict[str, Any]
+) -> keras.Model:
+    """Build a network from its recipe and see that it has weights.
+
+    Parameters
+    ----------
+    model, input_shape, n_outputs, params
+        As of :func:`drawn_base`.
+
+    Returns
+    -------
+    keras.Model
+        A built network.
+    """
+    if isinstance(model, str):
+        return architectures.build(model, input_shape, n_outputs, **params)
+    network = model(input_shape, n_outputs, **params)
+    if not isinstance(network, keras.Model):
+        raise TypeError(
+            f"model={getattr(model, '__name__', model)!r} must return a keras.Model, found "
+            f"{type(network).__name__}"
+        )
+    if not network.built or not network.weights:
+        network(np.zeros((1, *input_shape), keras.config.floatx()))
+    return network
+
+
+def all_weights(model: keras.Model) -> dict[str, Any]:
+    """Return every variable of a model that is no state, by path.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model.
+
+    Returns
+    -------
+    dict of str to keras.Variable
+        Trainable weights, then those frozen by ``trainable=False`` as ``frozen:0`` and so on.
+    """
+    weights = dict(_layout.trainable(model))
+    known = {id(v) for v in weights.values()}
+    known |= {id(v) for _, v in _layout.states(model).values()}
+    rest = [v for v in model.variables if id(v) not in known]
+    return weights | {f"frozen:{i}": v for i, v in enumerate(rest)}
+
+
+def _initializer_json(initializer: Any) -> str | None:
+    if initializer is None:
+        return None
+    config = keras.initializers.serialize(keras.initializers.get(initializer))
+    text = json.dumps(config, sort_keys=True)
+    if not draws.knows(text):
+        raise ValueError(
+            f"weight_init={initializer!r} is no distribution that can be drawn again from a seed; "
+            "use one of Keras's own initialisers such as 'he_normal'"
+        )
+    return text
+
+
+def _structure(model: keras.Model) -> Any:
+    """Say what a given model's computation depends on, or its identity where that is unknown."""
+    if not _copyable(model):
+        return id(model)
+    flags = tuple(v.trainable for v in model.variables)
+    return json.dumps(model.get_config(), sort_keys=True, default=str), flags
+
+
+def _copyable(model: keras.Model) -> bool:
+    return isinstance(model, keras.Sequential) or type(model).__name__ == "Functional"
+
+
+def _copy_structure(model: keras.Model) -> keras.Model | None:
+    if not _copyable(model):
+        return None
+    try:
+        copy = keras.models.clone_model(model)
+    except (TypeError, ValueError):
+        return None
+    for layer, source in zip(copy._flatten_layers(), model._flatten_layers(), strict=True):
+        if not source.trainable:
+            layer.trainable = False
+    ours, theirs = all_weights(copy), all_weights(model)
+    same = [(p, tuple(v.shape)) for p, v in ours.items()] == [
+        (p, tuple(v.shape)) for p, v in theirs.items()
+    ]
+    return copy if same else None

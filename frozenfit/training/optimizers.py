@@ -1,0 +1,95 @@
+"""A fresh optimiser for each fit, and the default learning rate."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any
+
+import keras
+
+_HIGHEST, _LOWEST, _HIGHEST_CONVOLUTIONAL = 0.01, 0.001, 0.003
+_NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion")
+_NAMES += ("loss_scale_optimizer", "muon", "nadam", "rmsprop", "sgd")
+
+_Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+def automatic_rate(steps: int, convolutional: bool) -> float:
+    """Choose the learning rate where the user leaves it to us.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of the whole fit.
+    convolutional : bool
+        Whether the network has convolutions, which high rates upset.
+
+    Returns
+    -------
+    float
+        ``0.1 / sqrt(steps)``, at least 0.001 and at most 0.01, or 0.003 with convolutions: a
+        short fit has to move faster. How it was chosen: docs/defaults.md.
+
+    Examples
+    --------
+    >>> from frozenfit.training.optimizers import automatic_rate
+    >>> automatic_rate(400, False), automatic_rate(400, True)
+    (0.005, 0.003)
+    """
+    highest = _HIGHEST_CONVOLUTIONAL if convolutional else _HIGHEST
+    return min(highest, max(_LOWEST, 0.1 / math.sqrt(steps)))
+
+
+def make(
+    optimizer: Any, learning_rate: float | str, weight_decay: float, automatic: float
+) -> tuple[keras.optimizers.Optimizer, float, Any]:
+    """Make an optimiser that the caller owns.
+
+    Parameters
+    ----------
+    optimizer : str or keras.optimizers.Optimizer
+        A name, or an optimiser whose settings are copied.
+    learning_rate : float or "auto"
+        "auto" keeps the rate of an optimiser object, and takes `automatic` for a name.
+    weight_decay : float
+        Decoupled weight decay; 0 keeps that of an optimiser object.
+    automatic : float
+        The rate for "auto".
+
+    Returns
+    -------
+    optimizer : keras.optimizers.Optimizer
+        Fresh, with a plain float rate.
+    rate : float
+        The rate to start with.
+    schedule : keras LearningRateSchedule or None
+        The schedule an optimiser object brought.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if isinstance(optimizer, str):
+        if optimizer.lower() not in _NAMES:
+            near = difflib.get_close_matches(optimizer.lower(), _NAMES, 3, 0.3) or _NAMES
+            raise ValueError(
+                f"optimizer={optimizer!r} is not one of Keras's; write one such as "
+                f"{', '.join(near)}"
+            )
+        kind, config = type(keras.optimizers.get(optimizer)), {}
+    else:
+        kind, config = type(optimizer), optimizer.get_config()
+    fresh = kind.from_config({**config, "learning_rate": automatic})
+    own = None if isinstance(optimizer, str) else optimizer._learning_rate
+    schedule = own if isinstance(own, _Schedule) and learning_rate == "auto" else None
+    if learning_rate != "auto":
+        rate = float(learning_rate)
+    elif own is None or schedule is not None:
+        rate = automatic
+    else:
+        rate = float(keras.ops.convert_to_numpy(own))
+    if weight_decay:
+        fresh.weight_decay = weight_decay
+    return fresh, rate, schedule
