@@ -21,7 +21,8 @@ from frozenfit import __version__
 __all__ = ["main"]
 
 _BACKENDS = ("tensorflow", "jax", "torch")
-_NOT_OPTIONS = ("self", "callbacks", "model_params", "verbose")
+# Objects, one training in one process, and what has an option of its own.
+_NOT_OPTIONS = ("self", "callbacks", "warm_start", "model_params", "verbose")
 _EXAMPLES = """examples:
   frozenfit train --dataset digits --learned 0.1 --epochs 20 --out digits.frozenfit
   frozenfit train --dataset mnist --model lenet5 --learned "batch_norm() | head()" \\
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Examples
     --------
-    >>> main(["train", "--dataset", "digits", "--epochs", "0"])  # doctest: +SKIP
+    >>> main(["evaluate", "model.frozenfit"])  # says that --dataset is missing
     2
     """
     words = list(sys.argv[1:] if argv is None else argv)
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser(words[:1]).parse_args(words)
         return arguments.run(arguments)
+    except SystemExit as leaving:  # --help and --version have printed
+        return int(leaving.code or 0)
     except KeyboardInterrupt:
         print("frozenfit: interrupted; nothing was saved", file=sys.stderr)
         return 130

@@ -11,13 +11,17 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_report_header() -> str:
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say the backend first; pytest's own header is not shown under -q."""
     backend = os.environ.get("KERAS_BACKEND")
     if not backend:
         import keras
 
         backend = keras.config.backend()
-    return f"keras backend: {backend}, OMP_NUM_THREADS: {os.environ['OMP_NUM_THREADS']}"
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        threads = os.environ["OMP_NUM_THREADS"]
+        reporter.write_line(f"keras backend: {backend}, OMP_NUM_THREADS: {threads}")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators.base import NetworkEstimator, Problem, TrainingInterrupted
+from frozenfit.estimators import stored
 from frozenfit.estimators.report import html_table, print_summary
 from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.partial import Delta, PartialModel
@@ -147,6 +148,7 @@ class PartialNet(NetworkEstimator):
             compiled.load(base, setting.resolved, delta)
             outcome = self._run(problem, compiled, setting, seeds)
         history = self._joined_history(problem, outcome.history)
+        self._n_outputs_ = problem.n_outputs
         self.__dict__.update(setting.attributes(outcome.delta, history))
         self._keep_slots(problem, outcome)
         if outcome.interrupted:
@@ -286,6 +288,14 @@ class PartialNet(NetworkEstimator):
             compiled = network.compiled(at.base, at.resolved, at.fill, at.statistics)
             compiled.load(at.base, at.resolved, self._delta)
             return compiled.predictor(X)
+
+    def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
+        return stored.fitted_state(self, self._setting, self._delta, include_frozen)
+
+    def _restore(self, meta: dict, arrays: dict[str, np.ndarray], base: Any = None) -> None:
+        found = stored.restore(self, meta, arrays)
+        delta, history = found.pop("delta"), found.pop("history")
+        self.__dict__.update(_Setting(**found).attributes(delta, history))
 
     @property
     def model_(self) -> PartialModel:

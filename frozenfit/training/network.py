@@ -173,6 +173,29 @@ class Base:
         other._stored = {**(self._values or {}), **values}
         return other
 
+    def write_to_given(self, values: Mapping[str, np.ndarray]) -> None:
+        """Put a file's values into the network it described, new and nobody's yet.
+
+        Parameters
+        ----------
+        values : mapping of str to ndarray
+            All weights of the given model, by path.
+
+        Raises
+        ------
+        ValueError
+            Where names or shapes differ.
+        """
+        assert self._model is not None
+        weights = all_weights(self._model)
+        if {p: tuple(v.shape) for p, v in weights.items()} != {
+            p: tuple(v.shape) for p, v in values.items()
+        }:
+            raise ValueError("the frozen values are not those of the network the file describes")
+        for path, variable in weights.items():
+            variable.assign(values[path])
+        self._stored = self._values = None
+
     def rebuild(self) -> keras.Model:
         """Make an empty network of this structure, the values yet to be loaded.
 

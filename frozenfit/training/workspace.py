@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +56,32 @@ class Network:
         for path, variable in self._weights.items():
             variable.assign(values[path])
         self._held = base
+
+    @property
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every state, by path."""
+        return {path: tuple(value.shape) for path, value in self._initial_states.items()}
+
+    def check_values(self, values: Mapping[str, np.ndarray]) -> None:
+        """See that values have names and shapes of this network's weights and states.
+
+        Parameters
+        ----------
+        values : mapping of str to ndarray
+            Some of them, by path.
+
+        Raises
+        ------
+        ValueError
+            For the first that has not.
+        """
+        shapes = {path: tuple(v.shape) for path, v in self._weights.items()} | self.state_shapes
+        for path, value in values.items():
+            if shapes.get(path) != tuple(value.shape):
+                raise ValueError(
+                    f"the frozen values of {path!r} have shape {tuple(value.shape)}, the network "
+                    f"asks for {shapes.get(path, 'no such weight')}"
+                )
 
     def values(self, base: Base) -> dict[str, np.ndarray]:
         """Return all weights of a base of this structure, by path."""
