@@ -378,7 +378,7 @@ def _heads(layer: Any, with_kernel: set[int]) -> list[Any]:
     if id(layer) in with_kernel:
         return [layer]
     if _is_functional(layer) and not isinstance(layer, keras.Sequential):
-        found = [head for output in layer.outputs for head in _nearest(layer, output, with_kernel)]
+        found = [head for output in layer.outputs for head in _nearest(output, with_kernel)]
         return list({id(head): head for head in found}.values())
     for child in reversed(_children(layer)):
         if found := _heads(child, with_kernel):
@@ -386,19 +386,18 @@ def _heads(layer: Any, with_kernel: set[int]) -> list[Any]:
     return []
 
 
-def _nearest(model: Any, output: Any, with_kernel: set[int]) -> list[Any]:
+def _nearest(output: Any, with_kernel: set[int]) -> list[Any]:
     """Walk a graph back from one output, step by step, to the first layers with a kernel."""
-    inputs, visited = {id(tensor) for tensor in model.inputs}, set()
-    frontier = [output]
+    visited, frontier = set(), [output]
     while frontier:
         found, further = [], []
         for tensor in frontier:
             operation, node_index, tensor_index = tensor._keras_history
-            if id(tensor) in inputs or (id(operation), node_index, tensor_index) in visited:
+            if (id(operation), node_index, tensor_index) in visited:
                 continue
             visited.add((id(operation), node_index, tensor_index))
             if _is_functional(operation) and not isinstance(operation, keras.Sequential):
-                heads = _nearest(operation, operation.outputs[tensor_index], with_kernel)
+                heads = _nearest(operation.outputs[tensor_index], with_kernel)
             elif isinstance(operation, keras.Layer):
                 heads = _heads(operation, with_kernel)
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -481,24 +480,19 @@ def test_a_set_without_labels_is_refused(root):
 # Real sets
 
 
-def needs(name):
-    root = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-    return pytest.mark.skipif(
-        not datasets._versions(root / name), reason=f"{name} is not in {root} (TFDS_DATA_DIR)"
-    )
-
-
-@pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "shape", "mean"),
     [
-        pytest.param("mnist", (60000, 28, 28, 1), 0.1307, marks=needs("mnist")),
-        pytest.param("fashion_mnist", (60000, 28, 28, 1), 0.2860, marks=needs("fashion_mnist")),
-        pytest.param("cifar10", (50000, 32, 32, 3), 0.4734, marks=needs("cifar10")),
+        pytest.param(*case, marks=pytest.mark.data(case[0]))
+        for case in (
+            ("mnist", (60000, 28, 28, 1), 0.1307),
+            ("fashion_mnist", (60000, 28, 28, 1), 0.2860),
+            ("cifar10", (50000, 32, 32, 3), 0.4734),
+        )
     ],
 )
-def test_real_sets_are_whole(name, shape, mean):
-    data = load(name)
+def test_real_sets_are_whole(name, shape, mean, data_dir):
+    data = load(name, data_dir)
     assert data.X_train.shape == shape
     assert data.X_test.shape == (10000, *shape[1:])
     assert data.X_train.mean(dtype=np.float64) == pytest.approx(mean, abs=1e-4)

@@ -419,13 +419,18 @@ def test_a_frozen_normalisation_keeps_its_statistics_as_states():
 def test_states_are_told_apart():
     x = keras.Input((4, 3))
     y = kl.Dropout(0.1, name="drop")(kl.BatchNormalization(name="n")(x))
-    y = kl.Normalization(mean=0.0, variance=1.0, name="data")(y)
     found = {path: info.kind for path, (info, _) in states(keras.Model(x, y)).items()}
     assert found == {
         "n/moving_mean": "statistic",
         "n/moving_variance": "statistic",
         "drop/seed_generator_state": "seed",
     }
+
+
+def test_the_constants_of_a_preprocessing_normalisation_are_no_statistics():
+    model = functional((4,), kl.Normalization(name="data"))
+    assert {info.kind for info, _ in states(model).values()} == {"other"}
+    assert statistic_layers(model) == []
 
 
 def test_any_other_state_is_other():

@@ -11,7 +11,110 @@ from frozenfit.estimators.partial_base import PartialNet
 
 
 class PartialNetClassifier(PartialNet, NetworkClassifier):
-    """X."""
+    """A classifier that learns a chosen part of a neural network and freezes the rest.
+
+    Parameters
+    ----------
+    model : str, callable or keras.Model, default="mlp"
+        The network: a name from `frozenfit.architectures`, a callable
+        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` of logits, or a built model.
+        A callable is the better way in: a `keras.Model` object is copied by ``clone``, so each
+        fold compiles its own.
+    model_params : dict or None, default=None
+        Further arguments of a named or callable network, reachable one by one as
+        ``model_params__width``.
+    learned : float, int, str or Subset, default=0.1
+        What is learned: see `frozenfit.subset`. A fraction or a count of the filters (of the
+        convolutions where there are any, else of every hidden layer), together with the head
+        and batch norm; 1.0 learns everything. A tenth of the filters is the published setting
+        that keeps most of the accuracy.
+    fill : {"auto", "random", "zero", "keep"}, default="auto"
+        What the rest holds: random values drawn from the seed, zero, or the values the network
+        came with. "auto" keeps those of a given model and is random for any other.
+    weight_init : str, keras initializer or None, default=None
+        Initial distribution of the kernels in place of the network's own.
+    epochs : int, default=10
+        Passes over the training data.
+    batch_size : int, default=32
+        Samples of one step.
+    optimizer : str or keras.optimizers.Optimizer, default="adam"
+        A name, or an optimiser whose settings are copied for each fit. It keeps slots only for
+        what is learned.
+    learning_rate : float or "auto", default="auto"
+        "auto" is the rate of an optimiser object; for a name ``0.1 / sqrt(steps)`` between 0.001
+        and 0.01, at most 0.003 with convolutions (docs/defaults.md has the measurements).
+    weight_decay : float, default=0.0
+        Decoupled weight decay of learned entries.
+    schedule : {"cosine", "steps"}, keras LearningRateSchedule or None, default=None
+        How the learning rate goes on; None keeps it.
+    freeze_statistics : bool or "auto", default="auto"
+        Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
+        given model for those frozen with everything before them, and nowhere else.
+    early_stopping : bool, default=False
+        Stop when the validation loss has not improved for `patience` epochs, and put back the
+        best learned entries. Watches `X_val, y_val` of `fit`, or a part of the training data.
+    validation_fraction : float, default=0.1
+        That part.
+    patience : int, default=5
+        Epochs without improvement before stopping.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by label.
+    augment : str, keras.Layer, list of them or None, default=None
+        Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
+    image_shape : tuple of int or None, default=None
+        Shape (height, width, channels) of the samples that come as flat rows.
+    callbacks : keras.callbacks.Callback, list of them or None, default=None
+        Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the fitted weights; what is learned may change in between.
+    random_state : int, RandomState or None, default=None
+        Decides the frozen values, the subset, the order of batches, dropout. None takes fresh
+        entropy and leaves NumPy's global stream alone.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch besides.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    n_features_in_ : int
+        Number of features of a sample.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had string names for all.
+    input_shape_ : tuple of int
+        Shape of one sample as the network takes it.
+    base_ : Base
+        The network nobody changes; shared by whatever is learned on it.
+    model_ : PartialModel
+        A live Keras model, made at each access.
+    history_ : dict of str to list of float
+        Loss and accuracy of each epoch, and ``val_`` figures where something was watched.
+    n_iter_ : int
+        Epochs done.
+    freeze_fraction_ : float
+        Frozen entries divided by all trainable ones.
+
+    See Also
+    --------
+    PartialNetRegressor : The same for targets.
+    PartialModel : The Keras model below.
+
+    Notes
+    -----
+    Rosenfeld and Tsotsos (2018), "Intriguing Properties of Randomly Weighted Networks",
+    arXiv:1802.00844: a small learned part of a random network generalises well.
+
+    Inputs are used as they are: scale them, for instance by `StandardScaler` in a pipeline.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from frozenfit import PartialNetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = PartialNetClassifier(learned=0.1, random_state=0).fit(X / 16, y)
+    >>> bool(clf.score(X / 16, y) > 0.95), round(clf.freeze_fraction_, 2)
+    (True, 0.78)
+    """
 
     _parameter_constraints = {
         **PartialNet._parameter_constraints,
@@ -71,4 +174,103 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
 
 
 class PartialNetRegressor(PartialNet, NetworkRegressor):
-    """X."""
+    """A regressor that learns a chosen part of a neural network and freezes the rest.
+
+    Targets are standardised for training, and predictions are put back on their scale.
+
+    Parameters
+    ----------
+    model : str, callable or keras.Model, default="mlp"
+        The network: a name from `frozenfit.architectures`, a callable
+        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` of logits, or a built model.
+        A callable is the better way in: a `keras.Model` object is copied by ``clone``, so each
+        fold compiles its own.
+    model_params : dict or None, default=None
+        Further arguments of a named or callable network, reachable one by one as
+        ``model_params__width``.
+    learned : float, int, str or Subset, default=0.1
+        What is learned: see `frozenfit.subset`. A fraction or a count of the filters (of the
+        convolutions where there are any, else of every hidden layer), together with the head
+        and batch norm; 1.0 learns everything. A tenth of the filters is the published setting
+        that keeps most of the accuracy.
+    fill : {"auto", "random", "zero", "keep"}, default="auto"
+        What the rest holds: random values drawn from the seed, zero, or the values the network
+        came with. "auto" keeps those of a given model and is random for any other.
+    weight_init : str, keras initializer or None, default=None
+        Initial distribution of the kernels in place of the network's own.
+    epochs : int, default=10
+        Passes over the training data.
+    batch_size : int, default=32
+        Samples of one step.
+    optimizer : str or keras.optimizers.Optimizer, default="adam"
+        A name, or an optimiser whose settings are copied for each fit. It keeps slots only for
+        what is learned.
+    learning_rate : float or "auto", default="auto"
+        "auto" is the rate of an optimiser object; for a name ``0.1 / sqrt(steps)`` between 0.001
+        and 0.01, at most 0.003 with convolutions (docs/defaults.md has the measurements).
+    weight_decay : float, default=0.0
+        Decoupled weight decay of learned entries.
+    schedule : {"cosine", "steps"}, keras LearningRateSchedule or None, default=None
+        How the learning rate goes on; None keeps it.
+    freeze_statistics : bool or "auto", default="auto"
+        Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
+        given model for those frozen with everything before them, and nowhere else.
+    early_stopping : bool, default=False
+        Stop when the validation loss has not improved for `patience` epochs, and put back the
+        best learned entries. Watches `X_val, y_val` of `fit`, or a part of the training data.
+    validation_fraction : float, default=0.1
+        That part.
+    patience : int, default=5
+        Epochs without improvement before stopping.
+    augment : str, keras.Layer, list of them or None, default=None
+        Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
+    image_shape : tuple of int or None, default=None
+        Shape (height, width, channels) of the samples that come as flat rows.
+    callbacks : keras.callbacks.Callback, list of them or None, default=None
+        Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the fitted weights; what is learned may change in between.
+    random_state : int, RandomState or None, default=None
+        Decides the frozen values, the subset, the order of batches, dropout. None takes fresh
+        entropy and leaves NumPy's global stream alone.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch besides.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of features of a sample.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had string names for all.
+    input_shape_ : tuple of int
+        Shape of one sample as the network takes it.
+    base_ : Base
+        The network nobody changes; shared by whatever is learned on it.
+    model_ : PartialModel
+        A live Keras model, made at each access.
+    history_ : dict of str to list of float
+        Loss and accuracy of each epoch, and ``val_`` figures where something was watched.
+    n_iter_ : int
+        Epochs done.
+    freeze_fraction_ : float
+        Frozen entries divided by all trainable ones.
+
+    See Also
+    --------
+    PartialNetClassifier : The same for classes, with more on the method.
+
+    Notes
+    -----
+    The loss is the mean squared error, averaged over the targets.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from frozenfit import PartialNetRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = make_pipeline(StandardScaler(), PartialNetRegressor(random_state=0)).fit(X, y)
+    >>> bool(model.score(X, y) > 0.4)
+    True
+    """

@@ -1,0 +1,188 @@
+"""What a PartialModel is made of besides its computation: the delta, variables, tables, checks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from frozenfit import layout as _layout
+from frozenfit.subset import Context, Resolved, as_subset, forms
+
+FILLS = ("keep", "random", "zero")
+_tokens = itertools.count()
+
+
+@dataclass
+class Delta:
+    """What one fitted model owns: learned entries and states, as NumPy arrays.
+
+    Attributes
+    ----------
+    learned : dict of str to ndarray
+        Weight path to its learned entries, in compact shape.
+    states : dict of str to ndarray
+        State path (batch statistics, seed states) to its value.
+    """
+
+    learned: dict[str, np.ndarray]
+    states: dict[str, np.ndarray]
+    token: int = field(default_factory=lambda: next(_tokens), compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the token behind: it names this object in this process only."""
+        return {"learned": self.learned, "states": self.states}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a token of this process."""
+        self.__dict__.update(state, token=next(_tokens))
+
+
+@dataclass
+class Parts:
+    """The variables of a PartialModel by path, out of sight of Keras's attribute tracking.
+
+    Keras would take a plain dict or list on a layer for sublayers and weights of its own.
+    """
+
+    base_weights: dict[str, Any]
+    base_states: dict[str, Any]
+    compact: dict[str, Any] = field(default_factory=dict)
+    index: dict[str, Any] = field(default_factory=dict)
+    filled: dict[str, Any] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
+    inference_layers: list = field(default_factory=list)
+
+
+def format_table(rows: Sequence[tuple], stored: Sequence[str] = ()) -> str:
+    """Lay out the rows of `learned_table` as text.
+
+    Parameters
+    ----------
+    rows : sequence of (path, shape, form, learned, total)
+        What `learned_table` gives.
+    stored : sequence of str, default=()
+        Normalisations with stored statistics, told below the table.
+
+    Returns
+    -------
+    str
+        One line per weight, with the sums last.
+    """
+    learned, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
+    cells = [("weight", "shape", "form", "learned", "total")]
+    cells += [(p, str(tuple(s)), f, f"{n:,}", f"{m:,}") for p, s, f, n, m in rows]
+    cells.append(("sum", "", f"{learned / total:.2%}", f"{learned:,}", f"{total:,}"))
+    widths = [max(len(row[i]) for row in cells) for i in range(5)]
+    lines = [
+        "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths)))
+        for r in cells
+    ]
+    if stored:
+        lines.append(f"stored statistics in training: {', '.join(stored)}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def positions(form: forms.Indices | forms.Mask) -> np.ndarray:
+    """Give the positions that a form learns: along its axis, or in the flattened weight.
+
+    Parameters
+    ----------
+    form : Indices or Mask
+        A form that is no slice.
+
+    Returns
+    -------
+    ndarray of int32
+        Sorted positions.
+    """
+    if isinstance(form, forms.Indices):
+        return np.asarray(form.indices, np.int32)
+    return np.flatnonzero(form.array).astype(np.int32)
+
+
+def fixed(variable: Any) -> Any:
+    """Read a variable as a constant: no gradient is formed for it, on torch neither."""
+    value = ops.convert_to_tensor(variable.value)
+    return ops.stop_gradient(value) if variable.trainable else value
+
+
+def array(value: Any) -> np.ndarray:
+    return np.array(ops.convert_to_numpy(value))
+
+
+def state_variables(model: keras.Model) -> dict[str, Any]:
+    return {path: variable for path, (_, variable) in _layout.states(model).items()}
+
+
+def frozen_by_user(model: keras.Model) -> list[tuple[str, Any]]:
+    known = [*_layout.trainable(model).values(), *state_variables(model).values()]
+    ids = {id(v) for v in known}
+    return [(v.path, v) for v in model.variables if id(v) not in ids]
+
+
+def check_arguments(base: Any, fill: str, freeze_statistics: bool | str) -> None:
+    if not isinstance(base, keras.Model):
+        raise TypeError(f"base must be a keras.Model, found {type(base).__name__}")
+    if not base.built:
+        raise ValueError(
+            f"the base {base.name!r} is not built, so it has no weights yet; call it once on an "
+            "input, or build(input_shape)"
+        )
+    if fill not in FILLS:
+        raise ValueError(f"fill must be one of {', '.join(FILLS)}, found {fill!r}")
+    if freeze_statistics not in (True, False, "auto"):
+        raise ValueError(
+            f"freeze_statistics must be True, False or 'auto', found {freeze_statistics!r}"
+        )
+
+
+def resolve(learned: Any, base: keras.Model, weights: Mapping[str, Any], seed: int) -> Resolved:
+    if isinstance(learned, Resolved):
+        return learned
+    layout = _layout.describe(base)
+    values = Lazy({path: variable for path, variable in weights.items()})
+    return as_subset(learned, layout).resolve(layout, Context(seed=seed, values=values))
+
+
+class Lazy(Mapping):
+    """The base's values by path, copied to NumPy only when a subset asks for them."""
+
+    def __init__(self, variables: Mapping[str, Any]):
+        self._variables = variables
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        return array(self._variables[path])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def check_fit(what: str, own: Mapping[str, Any], given: Mapping[str, np.ndarray]) -> None:
+    if set(own) != set(given):
+        odd = sorted(set(own) ^ set(given))
+        raise ValueError(f"the {what} do not fit this network: {', '.join(odd[:3])} on one side")
+    for path, value in given.items():
+        if tuple(own[path].shape) != tuple(np.shape(value)):
+            raise ValueError(
+                f"the {what} do not fit this network: {path!r} has shape "
+                f"{tuple(own[path].shape)}, found {tuple(np.shape(value))}"
+            )
+
+
+def clone(base: keras.Model) -> keras.Model:
+    try:
+        return keras.models.clone_model(base)
+    except Exception as error:
+        raise ValueError(
+            f"the base {base.name!r} cannot be made again from its configuration; give "
+            "PartialModel a rebuild=... that makes an empty one"
+        ) from error
