@@ -11,6 +11,11 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CheapEnsembleClassifier": "frozenfit.estimators",
+    "CheapEnsembleRegressor": "frozenfit.estimators",
+    "ELMClassifier": "frozenfit.estimators.elm",
+    "ELMFeatures": "frozenfit.estimators.elm",
+    "ELMRegressor": "frozenfit.estimators.elm",
     "PartialModel": "frozenfit.partial",
     "PartialNetClassifier": "frozenfit.estimators",
     "PartialNetRegressor": "frozenfit.estimators",
@@ -19,7 +24,7 @@ _HOMES = {
     "load": "frozenfit.storage",
     "save": "frozenfit.storage",
 }
-_MODULES = ("architectures", "datasets", "subset")
+_MODULES = ("architectures", "datasets", "plots", "search", "subset")
 
 __all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
 

@@ -50,6 +50,7 @@ class Parts:
     Keras would take a plain dict or list on a layer for sublayers and weights of its own.
     """
 
+    base: keras.Model
     base_weights: dict[str, Any]
     base_states: dict[str, Any]
     compact: dict[str, Any] = field(default_factory=dict)
@@ -57,6 +58,8 @@ class Parts:
     filled: dict[str, Any] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
     inference_layers: list = field(default_factory=list)
+    computed: dict[str, forms.Form] = field(default_factory=dict)
+    traced: list[tuple[Any, Any]] | None = None
 
 
 def format_table(rows: Sequence[tuple], stored: Sequence[str] = ()) -> str:
@@ -80,7 +83,7 @@ def format_table(rows: Sequence[tuple], stored: Sequence[str] = ()) -> str:
     cells.append(("sum", "", f"{learned / total:.2%}", f"{learned:,}", f"{total:,}"))
     widths = [max(len(row[i]) for row in cells) for i in range(5)]
     lines = [
-        "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths)))
+        "  ".join(r[i].ljust(w) if i < 3 else r[i].rjust(w) for i, w in enumerate(widths))
         for r in cells
     ]
     if stored:
@@ -106,10 +109,27 @@ def positions(form: forms.Indices | forms.Mask) -> np.ndarray:
     return np.flatnonzero(form.array).astype(np.int32)
 
 
+def computed_forms(resolved: Resolved) -> dict[str, forms.Form]:
+    """Return the forms by which weights are assembled; what the compiled code depends on.
+
+    The entries of a bias that are drawn at random may happen to be its first ones. Beside masks
+    such a slice counts as a mask too, which has the same compact shape, so that every draw of a
+    random subset runs in one compiled network.
+    """
+    if not any(isinstance(form, forms.Mask) for _, form in resolved.items()):
+        return dict(resolved.items())
+    computed = {}
+    for path, form in resolved.items():
+        shape = resolved.layout[path].shape
+        if isinstance(form, forms.Leading | forms.Indices) and len(shape) == 1:
+            form = forms.Mask(forms.to_mask(form, shape))
+        computed[path] = form
+    return computed
+
+
 def fixed(variable: Any) -> Any:
     """Read a variable as a constant: no gradient is formed for it, on torch neither."""
-    value = ops.convert_to_tensor(variable.value)
-    return ops.stop_gradient(value) if variable.trainable else value
+    return ops.stop_gradient(ops.convert_to_tensor(variable.value))
 
 
 def array(value: Any) -> np.ndarray:
@@ -120,10 +140,32 @@ def state_variables(model: keras.Model) -> dict[str, Any]:
     return {path: variable for path, (_, variable) in _layout.states(model).items()}
 
 
-def frozen_by_user(model: keras.Model) -> list[tuple[str, Any]]:
+def frozen_by_user(model: keras.Model) -> list[Any]:
+    """List the weights of layers with `trainable=False`."""
     known = [*_layout.trainable(model).values(), *state_variables(model).values()]
     ids = {id(v) for v in known}
-    return [(v.path, v) for v in model.variables if id(v) not in ids]
+    return [v for v in model.variables if id(v) not in ids]
+
+
+def in_order(model: keras.Model) -> list[Any]:
+    """List weights, then states, then weights the user froze."""
+    states = state_variables(model).values()
+    return [*_layout.trainable(model).values(), *states, *frozen_by_user(model)]
+
+
+def assign_in_order(model: keras.Model, values: Sequence[np.ndarray], like: keras.Model) -> None:
+    """Load values into a network made again; its paths may lack the scopes of the first one."""
+    targets, originals = in_order(model), in_order(like)
+    told = [[(v.name, tuple(v.shape)) for v in group] for group in (targets, originals)]
+    if told[0] != told[1]:
+        odd = [f"{a[0]} {a[1]}" for a in told[0] if a not in told[1]]
+        raise ValueError(
+            f"the network made again has {len(told[0])} weights and states and the base "
+            f"{len(told[1])}, or others such as {', '.join(odd[:3]) or 'in another order'}; give "
+            "PartialModel a rebuild=... that makes the same network"
+        )
+    for variable, value in zip(targets, values, strict=True):
+        variable.assign(value.astype(variable.dtype))
 
 
 def check_arguments(base: Any, fill: str, freeze_statistics: bool | str) -> None:

@@ -1,7 +1,7 @@
 """The command ``frozenfit``: train, evaluate and look into partial networks from a shell.
 
 Only words are turned into calls here; what they do is the library's. argparse of the standard
-library is enough for three commands, and costs no dependency.
+library is enough for a few commands, and costs no dependency.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _EXAMPLES = """examples:
       --model-params batch_norm=True --epochs 3 --out mnist.frozenfit
   frozenfit evaluate mnist.frozenfit --dataset mnist
   frozenfit info mnist.frozenfit
+  frozenfit search --data digits --epochs 20 --trials 40 --objectives score learned \\
+      --storage journal.log --workers 2 --report search.html --out best.frozenfit
 
 The environment variable KERAS_BACKEND (tensorflow, jax or torch) chooses the backend.
 """
@@ -130,6 +132,17 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     _add_data(evaluate, default=None)
     evaluate.set_defaults(run=_evaluate)
 
+    search = commands.add_parser(
+        "search",
+        allow_abbrev=False,
+        help="search how much to freeze, cross-validated, in one process or several",
+        description="Search over what a PartialNetClassifier learns, cross-validated on the "
+        "training images; then train the best on all of them, score it, and save it.",
+    )
+    _add_search(search)
+    if "search" in command:
+        _add_settings(search)
+
     info = commands.add_parser(
         "info",
         allow_abbrev=False,
@@ -145,6 +158,7 @@ def _add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
     told = f" (default: {default})" if default else ""
     parser.add_argument(
         "--dataset",
+        "--data",
         metavar="NAME",
         default=default,
         required=default is None,
@@ -162,6 +176,40 @@ def _add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
         type=_value,
         help="resize every image to this height and width in pixels",
     )
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a search; the estimator's settings, where given, are not searched."""
+    _add_data(parser, default="digits")
+    add = parser.add_argument
+    add("--limit", type=int, metavar="N", help="search on N images alone")
+    add("--trials", type=int, default=40, metavar="N", help="trials in all (default: 40)")
+    add("--folds", type=int, default=3, metavar="N", help="folds of each trial (default: 3)")
+    add(
+        "--objectives",
+        nargs="+",
+        default=["score"],
+        metavar="NAME",
+        help="of score, learned, bytes, fit_time, predict_time (default: score)",
+    )
+    add("--constraints", nargs="+", metavar="TEXT", help='such as "learned <= 750"')
+    add("--groups", nargs="+", metavar="GLOB", help="weight paths that get a fraction each")
+    add("--pruner", choices=["median"], help="end trials that fall behind; one objective only")
+    add("--storage", metavar="WHERE", help="journal file, SQLite file or URL that keeps the study")
+    add("--study-name", metavar="NAME", help="its name (default: frozenfit)")
+    add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add(
+        "--heartbeat",
+        type=int,
+        default=60,
+        metavar="S",
+        help="seconds between signs of life of a worker, on SQL storages (default: 60)",
+    )
+    add("--timeout", type=float, metavar="S", help="seconds after which no trial is started")
+    add("--report", metavar="FILE", help="write what was found to this HTML file")
+    add("--out", metavar="FILE", help="where to save the best, trained on all images")
+    add("--verbose", type=int, default=1, help="0: no progress bar (default: 1)")
+    parser.set_defaults(run=_search)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -250,7 +298,7 @@ def _load_data(arguments: argparse.Namespace) -> Any:
     return data
 
 
-def _train(arguments: argparse.Namespace) -> int:
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = {
         name.removeprefix("set_"): value
         for name, value in vars(arguments).items()
@@ -258,6 +306,11 @@ def _train(arguments: argparse.Namespace) -> int:
     }
     if arguments.model_params is not None:
         settings["model_params"] = dict(arguments.model_params)
+    return settings
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
     estimator = _estimator_class()(**settings, verbose=arguments.verbose)
     storage = _backend("frozenfit.storage")
     if arguments.out is not None:
@@ -272,6 +325,34 @@ def _train(arguments: argparse.Namespace) -> int:
         storage.save(estimator, arguments.out, include_frozen=arguments.save_frozen)
         _print_size(estimator, arguments.out)
     return code
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    search = _backend("frozenfit.search")
+    found = search.from_words(_estimator_class()(**_settings(arguments)), vars(arguments))
+    if arguments.out is not None:
+        _backend("frozenfit.storage").check_writable(arguments.out)
+    data = _load_data(arguments)
+    X, y = _limited(data.X_train, data.y_train, arguments.limit)
+    if arguments.workers == 1:
+        found.fit(X, y)
+    else:
+        search.run_workers(found, X, y, n_workers=arguments.workers)
+    best = found.best_estimator_
+    print(f"best parameters  {found.best_params_}")
+    print(f"score            {found.best_score_:.4f} over {found.n_splits_} folds")
+    print(f"test accuracy    {best.score(data.X_test, data.y_test):.4f}")
+    print(f"frozen           {best.freeze_fraction_:.2%}")
+    if arguments.report is not None:
+        from frozenfit import plots
+
+        rows, shares = search.table(found), search.importances(found)
+        search.report(found, arguments.report, plots.search_pictures(rows, shares))
+        print(f"report           {arguments.report}")
+    if arguments.out is not None:
+        _backend("frozenfit.storage").save(best, arguments.out)
+        _print_size(best, arguments.out)
+    return 0
 
 
 def _fit(estimator: Any, X: Any, y: Any) -> int:

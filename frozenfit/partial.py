@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from frozenfit import _delta
 from frozenfit import layout as _layout
+from frozenfit._delta import FILLS, Delta, computed_forms, format_table, positions
 from frozenfit.draws import draw
-from frozenfit.seeding import inference_mode
-from frozenfit.subset import Context, Resolved, Subset, as_subset, forms
+from frozenfit.seeding import inference_mode, isolated
+from frozenfit.subset import Resolved, Subset, forms
 
-FILLS = ("keep", "random", "zero")
+__all__ = ["FILLS", "Delta", "PartialModel", "computed_forms", "format_table", "positions"]
+
 _NORM_ROLES = ("scale", "offset")
-_tokens = itertools.count()
 
 
 class PartialModel(keras.Model):
@@ -72,7 +72,7 @@ class PartialModel(keras.Model):
     >>> model = PartialModel(base, "filters(0.25) | head()")
     >>> model.compile("adam", "mse")
     >>> history = model.fit(np.ones((6, 4)), np.ones((6, 2)), verbose=0)
-    >>> sum(v.size for v in model.trainable_variables), base.count_params()
+    >>> model.resolved.learned, model.resolved.total
     (28, 58)
     """
 
@@ -87,26 +87,35 @@ class PartialModel(keras.Model):
         rebuild: Callable[[], keras.Model] | None = None,
         name: str | None = None,
     ):
-        _check_arguments(base, fill, freeze_statistics)
+        _delta.check_arguments(base, fill, freeze_statistics)
         super().__init__(dtype=base.dtype_policy, autocast=False, name=name)
-        self.base = base
         self.fill = fill
         self.seed = 0 if seed is None else int(seed)
         self.freeze_statistics = freeze_statistics
         self._rebuild = rebuild
         weights = _layout.trainable(base)
-        self._parts = _Parts(weights, _state_variables(base))
-        self.resolved = _resolve(learned, base, weights, self.seed)
+        self._parts = _delta.Parts(base, weights, _delta.state_variables(base))
+        self.resolved = _delta.resolve(learned, base, weights, self.seed)
+        self._parts.computed = computed_forms(self.resolved)
         self._parts.inference_layers = self._layers_with_stored_statistics()
         self._make_variables()
         self.built = True
 
+    @property
+    def base(self) -> keras.Model:
+        """The base network.
+
+        Keras does not count it among the sublayers: setting `trainable` here, or using this model
+        as a layer of another one, must neither reach the base's flags nor train its weights.
+        """
+        return self._parts.base
+
     def _make_variables(self) -> None:
         parts = self._parts
-        for path, form in self.resolved.items():
+        for path, form in parts.computed.items():
             variable = parts.base_weights[path]
             if not isinstance(form, forms.Nothing):
-                value = forms.take(form, _array(variable))
+                value = forms.take(form, _delta.array(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
                 parts.compact[path] = self._own(f"learned/{path}", value, True, constraint)
             if isinstance(form, forms.Mask | forms.Indices):
@@ -114,7 +123,7 @@ class PartialModel(keras.Model):
             if self.fill == "random" and not isinstance(form, forms.Everything):
                 parts.filled[path] = self._own(f"frozen/{path}", self._draw(path))
         for path, variable in parts.base_states.items():
-            parts.states[path] = self._own(f"state/{path}", _array(variable))
+            parts.states[path] = self._own(f"state/{path}", _delta.array(variable))
 
     def _own(self, name: str, value: np.ndarray, trainable: bool = False, constraint=None):
         """Make a variable of the delta; the copy is a true one, for JAX donates buffers.
@@ -148,9 +157,47 @@ class PartialModel(keras.Model):
         constraint = self._parts.base_weights[path].constraint
 
         def constrain(compact):
-            return self._entries(path, constraint(self._assemble(path, compact)))
+            learned = ops.convert_to_tensor(compact)
+            traced = self._parts.traced
+            with nullcontext() if traced is None else keras.StatelessScope(traced):
+                return self._entries(path, constraint(self._assemble(path, learned)))
 
         return constrain
+
+    @contextmanager
+    def reading(self, fixed: Iterable[Any]) -> Iterator[None]:
+        """Let constraints read what no step changes from these values.
+
+        JAX passes all values as arguments; an optimiser hands only its own to a constraint.
+
+        Parameters
+        ----------
+        fixed : iterable of tensors
+            Values of `fixed_variables`, in their order.
+        """
+        self._parts.traced = list(zip(self.fixed_variables, fixed, strict=True))
+        try:
+            yield
+        finally:
+            self._parts.traced = None
+
+    def train_step(self, *args):
+        """Take one step of Keras's own `fit`; the arguments are those of the backend."""
+        if keras.config.backend() != "jax":
+            return super().train_step(*args)
+        with self.reading(args[0][1][len(self.state_variables) :]):
+            return super().train_step(*args)
+
+    def _get_jax_state(self, purge_model_variables: bool = False, **groups: bool) -> tuple:
+        """Give Keras's JAX loop copies of the base, whose arrays it would donate and purge.
+
+        Whoever uses the base meanwhile, such as a callback, would find random values in it.
+        """
+        state = list(super()._get_jax_state(**groups))  # pyright: ignore
+        if purge_model_variables and groups.get("non_trainable_variables"):
+            place, own = int(groups.get("trainable_variables", False)), len(self.state_variables)
+            state[place] = [*state[place][:own], *map(ops.copy, state[place][own:])]
+        return tuple(state)
 
     @property
     def trainable_variables(self) -> list:
@@ -213,7 +260,7 @@ class PartialModel(keras.Model):
             Losses of the base: regularisers and what its layers added.
         """
         parts = self._parts
-        mapping = [(v, _fixed(v)) for v in self.base.variables]
+        mapping = [(v, _delta.fixed(v)) for v in self.base.variables]
         mapping += [
             (v, self._assemble(p, parts.compact.get(p))) for p, v in parts.base_weights.items()
         ]
@@ -239,11 +286,11 @@ class PartialModel(keras.Model):
         variable = self._parts.filled.get(path, self._parts.base_weights[path])
         if self._zeroed(path):
             return ops.zeros(variable.shape, dtype=variable.dtype)
-        return _fixed(variable)
+        return _delta.fixed(variable)
 
     def _assemble(self, path: str, compact):
         """Write the learned entries of a weight into its frozen values."""
-        form = self.resolved.forms[path]
+        form = self._parts.computed[path]
         if isinstance(form, forms.Everything):
             return ops.convert_to_tensor(compact)
         frozen = self._frozen(path)
@@ -267,7 +314,7 @@ class PartialModel(keras.Model):
 
     def _entries(self, path: str, whole):
         """Take the learned entries of an assembled weight: the inverse of `_assemble`."""
-        form = self.resolved.forms[path]
+        form = self._parts.computed[path]
         if isinstance(form, forms.Everything):
             return whole
         if isinstance(form, forms.Leading):
@@ -313,8 +360,8 @@ class PartialModel(keras.Model):
             Learned entries and states as NumPy arrays.
         """
         return Delta(
-            {path: _array(v) for path, v in self._parts.compact.items()},
-            {path: _array(v) for path, v in self._parts.states.items()},
+            {path: _delta.array(v) for path, v in self._parts.compact.items()},
+            {path: _delta.array(v) for path, v in self._parts.states.items()},
         )
 
     def load_delta(self, delta: Delta) -> None:
@@ -330,9 +377,10 @@ class PartialModel(keras.Model):
         ValueError
             Where names or shapes do not fit; then nothing was assigned.
         """
-        _check_fit("learned entries", self._parts.compact, delta.learned)
-        _check_fit("states", self._parts.states, delta.states)
-        for own, given in ((self._parts.compact, delta.learned), (self._parts.states, delta.states)):
+        _delta.check_fit("learned entries", self._parts.compact, delta.learned)
+        _delta.check_fit("states", self._parts.states, delta.states)
+        parts = self._parts
+        for own, given in ((parts.compact, delta.learned), (parts.states, delta.states)):
             for path, value in given.items():
                 own[path].assign(np.array(value).astype(own[path].dtype))
 
@@ -350,8 +398,9 @@ class PartialModel(keras.Model):
             return
         refill = seed != self.seed
         self.resolved, self.seed = resolved, seed
+        self._parts.computed = computed_forms(resolved)
         for path, variable in self._parts.index.items():
-            variable.assign(positions(resolved.forms[path]))
+            variable.assign(positions(self._parts.computed[path]))  # pyright: ignore
         for path, variable in self._parts.filled.items():
             if refill:
                 variable.assign(self._draw(path))
@@ -390,9 +439,9 @@ class PartialModel(keras.Model):
             Its whole value, learned entries written in.
         """
         for path in self._parts.base_weights:
-            yield path, _array(self._assemble(path, self._parts.compact.get(path)))
+            yield path, _delta.array(self._assemble(path, self._parts.compact.get(path)))
         for path, variable in self._parts.states.items():
-            yield path, _array(variable)
+            yield path, _delta.array(variable)
 
     def to_keras(self) -> keras.Model:
         """Make a plain Keras model with everything assembled.
@@ -407,18 +456,14 @@ class PartialModel(keras.Model):
         ValueError
             Where the base cannot be made again; give `rebuild` then.
         """
-        model = self._rebuild() if self._rebuild is not None else _clone(self.base)
-        values = dict(self.assembled())
-        targets = {**_layout.trainable(model), **_state_variables(model)}
-        _check_fit("weights of the rebuilt network", targets, values)
-        for path, variable in targets.items():
-            variable.assign(values[path])
-        rest = zip(_frozen_by_user(self.base), _frozen_by_user(model), strict=True)
-        for (_, source), (_, target) in rest:
-            target.assign(_array(source))
+        with isolated(self.seed):
+            model = self._rebuild() if self._rebuild is not None else _delta.clone(self.base)
+        sources = [value for _, value in self.assembled()]
+        sources += [_delta.array(v) for v in _delta.frozen_by_user(self.base)]
+        _delta.assign_in_order(model, sources, self.base)
         return model
 
-    def learned_table(self) -> list[tuple[str, tuple[int, ...], str, int, int]]:
+    def learned_table(self) -> list[forms.TableRow]:
         """List what is learned of every weight.
 
         Returns

@@ -122,6 +122,38 @@ def _backend_streams(seed: int) -> Iterator[None]:
         yield
 
 
+class TorchStream:
+    """A private torch generator state that goes on from one entered block to the next.
+
+    Dropout without a seed draws from torch's global generators, whose states are found afterwards
+    as they were.
+
+    Parameters
+    ----------
+    seed : int
+        Where the stream starts.
+    """
+
+    def __init__(self, seed: int):
+        self._seed = seed
+        self._states: tuple[Any, Any] | None = None
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let torch draw from this stream inside the block."""
+        import torch
+
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            if self._states is None:
+                torch.manual_seed(self._seed)
+            else:
+                torch.set_rng_state(self._states[0])
+                torch.cuda.set_rng_state_all(self._states[1])
+            yield
+            gpus = range(torch.cuda.device_count())
+            self._states = torch.get_rng_state(), [torch.cuda.get_rng_state(i) for i in gpus]
+
+
 @contextmanager
 def inference_mode(layers: list[Any]) -> Iterator[None]:
     """Let some layers compute as at inference, whatever the mode of the network around them.
@@ -152,3 +184,20 @@ def _without_training(call: Any) -> Any:
         return call(*args, **kwargs)
 
     return inference
+
+
+def keep_paths(copy: Any, model: Any) -> None:
+    """Give the layers and variables of a clone the paths of its model.
+
+    A clone is built from its configuration, where Keras opens no name scope for nested models.
+
+    Parameters
+    ----------
+    copy, model : keras.Model
+        A clone, and what it was made of.
+    """
+    pairs = [*zip(copy._flatten_layers(), model._flatten_layers(), strict=False)]
+    pairs += zip(copy.variables, model.variables, strict=False)
+    for ours, theirs in pairs:
+        if ours.name == theirs.name:
+            ours._path = theirs._path

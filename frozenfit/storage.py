@@ -21,31 +21,38 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from sklearn.utils.validation import check_is_fitted
 
-from frozenfit import _container
+from frozenfit import _container, _mapping
 from frozenfit._codec import decode, encode, encode_network
 from frozenfit._container import Record, StorageError
 from frozenfit._keras_config import first_line
+from frozenfit.estimators.stored_base import Base
 
 __all__ = ["StorageError", "check_writable", "load", "save"]
 
 _CLASSES = {
+    "CheapEnsembleClassifier": "frozenfit.estimators:CheapEnsembleClassifier",
+    "CheapEnsembleRegressor": "frozenfit.estimators:CheapEnsembleRegressor",
+    "ELMClassifier": "frozenfit.estimators.elm:ELMClassifier",
+    "ELMRegressor": "frozenfit.estimators.elm:ELMRegressor",
     "PartialNetClassifier": "frozenfit.estimators:PartialNetClassifier",
     "PartialNetRegressor": "frozenfit.estimators:PartialNetRegressor",
 }
 
 
 def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
-    """Save a fitted estimator to one file.
+    """Save a fitted estimator, or several by name, to one file.
 
     Parameters
     ----------
-    estimator : estimator
-        A fitted estimator of this package.
+    estimator : estimator or mapping of str to estimator
+        A fitted estimator of this package, or several of them: what they share, such as the base
+        of several tasks, is in the file once.
     path : str or path-like
         The file, by custom with the ending ``.frozenfit``; it is replaced where it exists.
     include_frozen : bool, default=False
@@ -78,12 +85,18 @@ def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool =
     >>> (again.predict([[2.0]]) == clf.predict([[2.0]])).all()
     np.True_
     """
-    data = _container.to_bytes(_record_of(estimator, include_frozen))
+    if isinstance(estimator, Mapping):
+        record = _mapping.join(
+            estimator, lambda one, own: _record_of(one, include_frozen or own.trained(one), own)
+        )
+    else:
+        record = _record_of(estimator, include_frozen, _mapping.Shared([estimator]))
+    data = _container.to_bytes(record)
     _container.write(data, path)
 
 
 def load(path: str | os.PathLike[str], *, base: Any = None) -> Any:
-    """Load a fitted estimator from a file.
+    """Load a fitted estimator, or several by name, from a file.
 
     Parameters
     ----------
@@ -94,8 +107,9 @@ def load(path: str | os.PathLike[str], *, base: Any = None) -> Any:
 
     Returns
     -------
-    estimator
-        Fitted, of the class that was saved.
+    estimator or dict of str to estimator
+        Fitted, of the class that was saved; a dict where several were. Those that shared a base
+        share one again.
 
     Raises
     ------
@@ -108,7 +122,10 @@ def load(path: str | os.PathLike[str], *, base: Any = None) -> Any:
     save : Write such a file, with an example.
     """
     try:
-        return _estimator_of(_container.from_file(path), base)
+        record = _container.from_file(path)
+        if record.class_name == _mapping.NAME:
+            return _mapping.split(record, base, _estimator_of)
+        return _estimator_of(record, base, {}, None)
     except StorageError as error:
         raise StorageError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error.__cause__
 
@@ -141,7 +158,7 @@ def _class_of(name: str) -> type:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _record_of(estimator: Any, include_frozen: bool) -> Record:
+def _record_of(estimator: Any, include_frozen: bool, shared: _mapping.Shared) -> Record:
     kind = type(estimator)
     if kind.__name__ not in _CLASSES or _class_of(kind.__name__) is not kind:
         raise ValueError(
@@ -158,8 +175,10 @@ def _record_of(estimator: Any, include_frozen: bool) -> Record:
     parameters = {}
     for name, value in given.items():
         where = f"parameter {name!r}"
-        if name == "model" and isinstance(value, keras.Model):
+        if name in ("model", "features") and isinstance(value, keras.Model):
             parameters[name] = encode_network(value, where, described=include_frozen)
+        elif name == "model" and isinstance(value, Base):
+            parameters[name] = shared.encode(value, where, include_frozen)
         else:
             parameters[name] = encode(value, where)
     meta, arrays = estimator._fitted_state(include_frozen)
@@ -171,19 +190,30 @@ def _record_of(estimator: Any, include_frozen: bool) -> Record:
     )
 
 
-def _estimator_of(record: Record, base: Any) -> Any:
+def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int | None) -> Any:
+    """Make an estimator of what a file says.
+
+    `bases` are those made already, by their numbers, and `number` is its own one; the base it
+    gets is added.
+    """
     if record.class_name not in _CLASSES:
         raise StorageError(
             f"it holds a {record.class_name}, and this version knows {', '.join(_CLASSES)}"
         )
+    known = None if number is None else bases.get(number)
+    network = base if known is None else known.given
     try:
         parameters = {
-            name: decode(value, f"parameter {name!r}", base=base)
+            name: _mapping.read_base(value, network, bases)
+            if name == "model" and _mapping.is_base(value)
+            else decode(value, f"parameter {name!r}", base=network)
             for name, value in record.parameters.items()
         }
-        meta = decode(record.fitted, "the fitted state", base=base)
+        meta = decode(record.fitted, "the fitted state", base=network)
         estimator = _class_of(record.class_name)(**parameters)
-        estimator._restore(meta, record.arrays, base)
+        estimator._restore(meta, record.arrays, base if known is None else known)
+        if number is not None:
+            bases[number] = estimator.base_
     except Exception as error:  # a false value may break anything, each backend in its own way
         raise StorageError(first_line(error)) from error
     return estimator

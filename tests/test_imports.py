@@ -24,11 +24,13 @@ CHAIN = [
     ("partial",),
     ("slices", "thin"),
     ("training",),
+    ("elm",),
     ("estimators",),
     ("search", "analysis"),
     ("cli",),
 ]
 HELPERS = {
+    "_delta": "partial",
     "layer_kinds": "layout",
     "_codec": "storage",
     "_container": "storage",

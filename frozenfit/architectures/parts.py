@@ -86,7 +86,7 @@ def pool_average(x: Any, name: str, size: int = 8) -> Any:
 
 
 def head(x: Any, n_outputs: int, kernel_initializer: Any = None) -> Any:
-    """Flatten and map to logits, in float32 under any precision policy.
+    """Flatten and map to logits, in float32 at least under any precision policy.
 
     Kernels are uniform within 1 / sqrt(inputs), as the reference networks' are; biases are zero.
     """
@@ -96,8 +96,12 @@ def head(x: Any, n_outputs: int, kernel_initializer: Any = None) -> Any:
         kernel_initializer = keras.initializers.VarianceScaling(
             1 / 3, mode="fan_in", distribution="uniform"
         )
+    double = keras.config.dtype_policy().compute_dtype == "float64"
     return layers.Dense(
-        n_outputs, kernel_initializer=kernel_initializer, dtype="float32", name="head"
+        n_outputs,
+        kernel_initializer=kernel_initializer,
+        dtype="float64" if double else "float32",
+        name="head",
     )(x)
 
 

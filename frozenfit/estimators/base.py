@@ -2,7 +2,8 @@
 
 A subclass brings its constructor, `_parameter_constraints` and two hooks: `_train(problem)`, which
 learns and sets fitted attributes, and `_logits(X)`, which computes outputs. The public methods
-here are final.
+here are final, but for `predict` and `predict_proba`: a subclass may give them options with
+defaults, which `_outputs` hands on to its `_logits`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any, final
 
 import keras
@@ -52,6 +54,8 @@ class Problem:
         Go on from the fitted state, where there is one.
     one_pass : bool
         Learn from the data once, as `partial_fit` does.
+    told : dict
+        X, y and the sample weights as scikit-learn's callbacks are told of them.
     """
 
     data: Data
@@ -61,12 +65,14 @@ class Problem:
     seed: int
     resume: bool
     one_pass: bool
+    told: dict[str, Any]
 
 
 class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     """What all estimators share. Subclasses: see the module's docstring."""
 
     _parameter_constraints: dict = {}
+    _takes_sparse = False
 
     @abstractmethod
     def _train(self, problem: Problem) -> None:
@@ -87,6 +93,16 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     @abstractmethod
     def _n_outputs(self, y: np.ndarray, one_pass: bool) -> int:
         """Say how many outputs the network needs for the encoded y."""
+
+    def _learn_from_source(
+        self, X: Any, y: Any, sample_weight: Any, *, resume: bool, one_pass: bool
+    ) -> bool:
+        """Learn from data that is no array, such as an iterator of batches; say whether it is."""
+        return False
+
+    def _collected(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> Data:
+        """Make training data of validated samples, encoded targets and weights."""
+        return distinct(X, y, weight)
 
     def _scaled(self, data: Data, reset: bool) -> Data:
         """Put the targets on the scale of training."""
@@ -142,7 +158,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     @final
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(self, X, y=None, sample_weight=None, X_val=None, y_val=None):
         """Learn from data.
 
         Parameters
@@ -178,21 +194,31 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         one_pass: bool = False,
         classes_known: bool = False,
     ) -> None:
+        source = {"resume": resume, "one_pass": one_pass}
+        if not self._learn_from_source(X, y, sample_weight, **source):
+            given = X, y, sample_weight, X_val, y_val
+            self._train(self._problem(*given, resume, one_pass, classes_known))
+
+    def _problem(
+        self, X, y, sample_weight, X_val, y_val, resume, one_pass=False, classes_known=False
+    ) -> Problem:
+        """Turn what the user gave into what is to be learned."""
         X, y = self._check_data(X, y, reset=not resume)
         X, y, weight = self._weighted(X, y, sample_weight)
+        weights = None if weight is None else {"sample_weight": weight}
+        told = {"X": X, "y": y, "metadata": weights}
         y = self._encode(y, reset=not (resume or classes_known))
         samples = self._as_samples(X, reset=not resume)
-        data = distinct(samples, y, self._balanced(y, weight))
-        self._train(
-            Problem(
-                data=self._scaled(data, reset=not resume),
-                validation=self._held_out(X_val, y_val),
-                n_outputs=self._n_outputs(y, one_pass),
-                classifies=y.ndim == 1,
-                seed=self._fit_seed(),
-                resume=resume,
-                one_pass=one_pass,
-            )
+        data = self._collected(samples, y, self._balanced(y, weight))
+        return Problem(
+            data=self._scaled(data, reset=not resume),
+            validation=self._held_out(X_val, y_val),
+            n_outputs=self._n_outputs(y, one_pass),
+            classifies=y.ndim == 1,
+            seed=self._fit_seed(),
+            resume=resume,
+            one_pass=one_pass,
+            told=told,
         )
 
     def _weighted(self, X, y, sample_weight):
@@ -250,7 +276,10 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         if not hasattr(X, "ndim") and not hasattr(X, "shape"):
             X = np.asarray(X)
         if len(X.shape) <= 2:
-            return validate_data(self, X, reset=reset, dtype=dtypes, **with_y)
+            accepted = "csr" if self._takes_sparse else False
+            return validate_data(
+                self, X, reset=reset, dtype=dtypes, accept_sparse=accepted, **with_y
+            )
         options = {"ensure_2d": False, "allow_nd": True}
         checked = validate_data(self, X, reset=reset, dtype=dtypes, **options, **with_y)
         if reset:
@@ -262,6 +291,11 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         """Give rows the shape the network takes, and hold later data to it."""
         shape = getattr(self, "image_shape", None)
         if shape is not None:
+            if not all(isinstance(n, Integral) and n >= 1 for n in shape) or not shape:
+                raise ValueError(
+                    "image_shape must hold integers >= 1 such as (28, 28, 1), found "
+                    f"{tuple(shape)!r}"
+                )
             shape = tuple(shape)
             if X.shape[1:] not in (shape, (int(np.prod(shape)),)) and X.shape[1:] + (1,) != shape:
                 raise ValueError(
@@ -278,10 +312,10 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             )
         return X
 
-    def _outputs(self, X: Any) -> np.ndarray:
+    def _outputs(self, X: Any, **options: Any) -> np.ndarray:
         check_is_fitted(self)
         X = self._check_input(X, reset=False)
-        return self._logits(self._as_samples(X, reset=False)).astype(np.float64)
+        return self._logits(self._as_samples(X, reset=False), **options).astype(np.float64)
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
@@ -330,6 +364,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             raise ValueError(
                 f"class_weight names {unknown}, which are not among the classes {labels}"
             )
+        for label, each in class_weight.items():
+            if not isinstance(each, Real) or not 0 <= each < np.inf:
+                raise ValueError(
+                    f"class_weight must give finite numbers >= 0, found {each!r} for {label!r}"
+                )
+        if not any(class_weight.get(label, 1.0) for label in labels):
+            raise ValueError("class_weight leaves nothing to learn from: every class has weight 0")
         return np.asarray([class_weight.get(label, 1.0) for label in labels], np.float64)
 
     @final
@@ -378,7 +419,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         logits = self._outputs(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    @final
     def predict(self, X):
         """Predict class labels.
 
@@ -395,7 +435,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         index = self._outputs(X).argmax(axis=1)
         return self.classes_[index]
 
-    @final
     def predict_proba(self, X):
         """Compute class probabilities.
 
@@ -492,7 +531,6 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             self._learn(X, y, sample_weight, resume=resume, one_pass=True)
         return self
 
-    @final
     def predict(self, X):
         """Predict targets.
 

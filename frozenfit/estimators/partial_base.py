@@ -12,12 +12,12 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from frozenfit.estimators.base import NetworkEstimator, Problem, TrainingInterrupted
 from frozenfit.estimators import stored
+from frozenfit.estimators.base import NetworkEstimator, Problem, TrainingInterrupted
 from frozenfit.estimators.report import html_table, print_summary
 from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.partial import Delta, PartialModel
-from frozenfit.seeding import spawn
+from frozenfit.seeding import isolated, spawn
 from frozenfit.subset import Context, Resolved, Subset, as_subset
 from frozenfit.training import augmentation, optimizers
 from frozenfit.training.callbacks import KerasCallbacks
@@ -49,11 +49,16 @@ class _Setting:
         return {
             "base_": self.base,
             "history_": history,
-            "n_iter_": len(history["loss"]),
+            "n_iter_": len(history.get("loss", [])),  # none where the first was interrupted
             "freeze_fraction_": 1 - self.resolved.learned / self.resolved.total,
             "_setting": self,
             "_delta": delta,
         }
+
+
+def part_seeds(seed: int) -> dict[str, int]:
+    """Return the seeds of all that is random in one fit."""
+    return spawn(seed, "base", "subset", "states", "split", "batches")
 
 
 class PartialNet(NetworkEstimator):
@@ -135,7 +140,9 @@ class PartialNet(NetworkEstimator):
         self.verbose = verbose
 
     def _train(self, problem: Problem) -> None:
-        seeds = spawn(problem.seed, "base", "subset", "states", "split", "batches")
+        self._train_from(problem, part_seeds(problem.seed))
+
+    def _train_from(self, problem: Problem, seeds: dict[str, int]) -> None:
         base = self._base(problem, seeds["base"])
         with workspace.borrow(base) as network:
             network.check(self.input_shape_, problem.n_outputs, problem.classifies)
@@ -147,9 +154,11 @@ class PartialNet(NetworkEstimator):
                 delta = compiled.model.initial_delta(network.values(base), states)
             compiled.load(base, setting.resolved, delta)
             outcome = self._run(problem, compiled, setting, seeds)
+        _check_finite(outcome.delta)
         history = self._joined_history(problem, outcome.history)
         self._n_outputs_ = problem.n_outputs
         self.__dict__.update(setting.attributes(outcome.delta, history))
+        self._fitted_as = self._asked()
         self._keep_slots(problem, outcome)
         if outcome.interrupted:
             raise TrainingInterrupted(
@@ -159,16 +168,17 @@ class PartialNet(NetworkEstimator):
 
     def _base(self, problem: Problem, seed: int) -> Base:
         if problem.resume:
+            self._check_same_network()
             return self.base_
-        if isinstance(self.model, Base):
-            return self.model
-        if isinstance(self.model, keras.Model):
+        if isinstance(self.model, Base | keras.Model):
             for name in ("model_params", "weight_init"):
                 if getattr(self, name) is not None:
                     raise ValueError(
-                        f"{name} has no effect on a given keras.Model; use {name}=None, or give "
+                        f"{name} has no effect on a given network; use {name}=None, or give "
                         "the model as a name or a callable"
                     )
+            if isinstance(self.model, Base):
+                return self.model.with_outputs(problem.n_outputs)
             return given_base(self.model, seed)
         params = dict(self.model_params or {})
         return drawn_base(
@@ -181,13 +191,33 @@ class PartialNet(NetworkEstimator):
             kept=self.fill == "keep",
         )
 
+    def _asked(self) -> dict[str, Any]:
+        """Return the parameters that say what is trained, kept to see what has changed."""
+        params = dict(self.model_params or {})
+        return {
+            "model": self.model,
+            "model_params": params,
+            "learned": self.learned,
+            "freeze_statistics": self.freeze_statistics,
+        }
+
+    def _check_same_network(self) -> None:
+        """Refuse to go on with another network than the one that was fitted."""
+        now = self._asked()
+        for name in ("model", "model_params"):
+            if now[name] is not self._fitted_as[name] and now[name] != self._fitted_as[name]:
+                raise ValueError(
+                    f"{name} cannot change between calls that go on from the fitted weights; put "
+                    f"{self._fitted_as[name]!r} back, or fit anew with warm_start=False"
+                )
+
     def _start(
         self, problem: Problem, network: Network, base: Base, seeds: dict[str, int]
     ) -> tuple[_Setting, Delta | None]:
         """Return where the delta lives, and the delta to go on from; None starts from the base."""
-        if problem.resume and problem.one_pass:
-            return self._setting, self._delta
         if problem.resume:
+            if self._asked() == self._fitted_as:
+                return self._setting, self._delta
             seeds = self._setting.seeds
         context = Context(
             seed=seeds["subset"],
@@ -195,14 +225,19 @@ class PartialNet(NetworkEstimator):
             fisher=lambda: diagonal_fisher(network, base, problem.data, problem.classifies),
         )
         resolved = as_subset(self.learned, network.layout).resolve(network.layout, context)
-        setting = _Setting(base, resolved, *self._mode(base), seeds)
+        fill, statistics = self._mode(base)
         if not problem.resume:
-            return setting, None
-        if setting == self._setting:
-            return setting, self._delta
+            return _Setting(base, resolved, fill, statistics, seeds), None
+        if not network.own:
+            raise ValueError(
+                f"what is learned of the model {network.model.name!r} cannot change between fits, "
+                "for the model cannot be copied; give it as a callable"
+            )
+        if self.freeze_statistics == self._fitted_as["freeze_statistics"]:
+            statistics = self._setting.statistics
         # What was learned and is frozen now must stay as it is, so it becomes part of the base.
-        setting.base = base.with_values(dict(self.model_.assembled()))
-        return setting, None
+        base = base.with_values(dict(self.model_.assembled()))
+        return _Setting(base, resolved, "keep", statistics, seeds), None
 
     def _mode(self, base: Base) -> tuple[str, bool | str]:
         """Return `fill` and `freeze_statistics` in the words of PartialModel.
@@ -221,9 +256,15 @@ class PartialNet(NetworkEstimator):
     def _run(
         self, problem: Problem, compiled: Compiled, setting: _Setting, seeds: Mapping[str, int]
     ) -> Outcome:
+        if problem.one_pass and isinstance(self.schedule, str):
+            raise ValueError(
+                f"schedule={self.schedule!r} needs to know when training ends, which partial_fit "
+                "cannot; use schedule=None or a Keras schedule"
+            )
         data, validation = self._split(problem, np.random.default_rng(seeds["split"]))
         epochs = 1 if problem.one_pass else self.epochs
-        steps = _PARTIAL_FIT_STEPS if problem.one_pass else epochs * -(-len(data) // self.batch_size)
+        steps = epochs * -(-len(data) // self.batch_size)
+        steps = _PARTIAL_FIT_STEPS if problem.one_pass else steps
         convolutional = compiled.network.layout.convolutional
         automatic = optimizers.automatic_rate(steps, convolutional)
         optimizer, rate, schedule = optimizers.make(
@@ -231,11 +272,11 @@ class PartialNet(NetworkEstimator):
         )
         kind = "classification" if problem.classifies else "regression"
         trainer = compiled.trainer(optimizer, kind)
-        first_step = self._load_slots(problem, trainer)
+        first_step = self._load_slots(setting, trainer)
 
-        def attributes(history: dict[str, list[float]]) -> dict[str, Any]:
+        def attributes(history: dict[str, list[float]], delta: Delta | None) -> dict[str, Any]:
             joined = self._joined_history(problem, history)
-            return setting.attributes(compiled.model.delta(), joined)
+            return setting.attributes(delta or compiled.model.delta(), joined)
 
         title = f"{type(self).__name__}, {setting.resolved.learned:,} learned"
         with (
@@ -254,7 +295,9 @@ class PartialNet(NetworkEstimator):
                 watchers=(bar, tasks),
             )
             rng = np.random.default_rng(seeds["batches"])
-            return train(compiled, trainer, data, plan, rng, first_step)
+            outcome = train(compiled, trainer, data, plan, rng, first_step)
+            tasks.delta = outcome.delta
+            return outcome
 
     def _stops_early(self, problem: Problem) -> bool:
         return self.early_stopping and not problem.one_pass
@@ -266,18 +309,26 @@ class PartialNet(NetworkEstimator):
 
     def _joined_history(self, problem: Problem, new: dict[str, list[float]]) -> dict:
         old = self.history_ if problem.resume else {}
-        return {name: [*old.get(name, []), *values] for name, values in new.items()}
+        epochs, more = len(old.get("loss", [])), len(new.get("loss", []))
+        return {
+            name: [*old.get(name, [np.nan] * epochs), *new.get(name, [np.nan] * more)]
+            for name in {**old, **new}
+        }
 
     def _keep_slots(self, problem: Problem, outcome: Outcome) -> None:
         """Keep the optimiser's slots only where training may go on: they triple the estimator."""
         if self.warm_start or problem.one_pass:
             self._slots, self._steps = outcome.slots, outcome.steps
+            self._slots_of = self.optimizer
         else:
             self.__dict__.pop("_slots", None)
 
-    def _load_slots(self, problem: Problem, trainer: Any) -> int:
-        slots = getattr(self, "_slots", None) if problem.resume else None
-        if slots is None or [s.shape for s in slots] != [s.shape for s in trainer.slots()]:
+    def _load_slots(self, setting: _Setting, trainer: Any) -> int:
+        """Load the slots of the last call, if they belong to what is trained now."""
+        slots = getattr(self, "_slots", None)
+        if slots is None or setting is not self._setting or self._slots_of != self.optimizer:
+            return 0
+        if [s.shape for s in slots] != [s.shape for s in trainer.slots()]:
             return 0
         trainer.load_slots(slots)
         return self._steps
@@ -293,9 +344,13 @@ class PartialNet(NetworkEstimator):
         return stored.fitted_state(self, self._setting, self._delta, include_frozen)
 
     def _restore(self, meta: dict, arrays: dict[str, np.ndarray], base: Any = None) -> None:
-        found = stored.restore(self, meta, arrays)
+        self._adopt(stored.restore(self, meta, arrays, base))
+
+    def _adopt(self, found: dict[str, Any]) -> None:
+        """Take over what a file held."""
         delta, history = found.pop("delta"), found.pop("history")
         self.__dict__.update(_Setting(**found).attributes(delta, history))
+        self._fitted_as = self._asked()
 
     @property
     def model_(self) -> PartialModel:
@@ -304,14 +359,15 @@ class PartialNet(NetworkEstimator):
         at = self._setting
         network = Network(at.base)
         network.hold(at.base)
-        model = PartialModel(
-            network.model,
-            at.resolved,
-            fill=at.fill,
-            seed=at.base.seed,
-            freeze_statistics=at.statistics,
-            rebuild=at.base.rebuild,
-        )
+        with isolated(0):
+            model = PartialModel(
+                network.model,
+                at.resolved,
+                fill=at.fill,
+                seed=at.base.seed,
+                freeze_statistics=at.statistics,
+                rebuild=at.base.rebuild,
+            )
         model.load_delta(self._delta)
         return model
 
@@ -346,3 +402,12 @@ class PartialNet(NetworkEstimator):
     def _html_repr(self) -> str:
         html = super()._html_repr()
         return html + html_table(self) if self.__sklearn_is_fitted__() else html
+
+
+def _check_finite(delta: Delta) -> None:
+    broken = [path for path, value in delta.learned.items() if not np.isfinite(value).all()]
+    if broken:
+        raise ValueError(
+            f"training diverged: {broken[0]!r} is no longer finite; use a smaller learning_rate, "
+            "and scale X"
+        )

@@ -46,7 +46,8 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     weight_decay : float, default=0.0
         Decoupled weight decay of learned entries.
     schedule : {"cosine", "steps"}, keras LearningRateSchedule or None, default=None
-        How the learning rate goes on; None keeps it.
+        How the learning rate goes on; None keeps it. ``partial_fit`` takes no name here, for it
+        cannot know when training ends.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
         given model for those frozen with everything before them, and nowhere else.
@@ -66,7 +67,8 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted weights; what is learned may change in between.
+        Whether `fit` goes on from the fitted weights. `learned` may change in between: all
+        weights are then as they were, and other entries are learned. The network may not.
     random_state : int, RandomState or None, default=None
         Decides the frozen values, the subset, the order of batches, dropout. None takes fresh
         entropy and leaves NumPy's global stream alone.
@@ -88,7 +90,8 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     model_ : PartialModel
         A live Keras model, made at each access.
     history_ : dict of str to list of float
-        Loss and accuracy of each epoch, and ``val_`` figures where something was watched.
+        Loss and accuracy of each epoch, and ``val_`` figures where something was watched (NaN in
+        epochs without).
     n_iter_ : int
         Epochs done.
     freeze_fraction_ : float
@@ -211,7 +214,8 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     weight_decay : float, default=0.0
         Decoupled weight decay of learned entries.
     schedule : {"cosine", "steps"}, keras LearningRateSchedule or None, default=None
-        How the learning rate goes on; None keeps it.
+        How the learning rate goes on; None keeps it. ``partial_fit`` takes no name here, for it
+        cannot know when training ends.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
         given model for those frozen with everything before them, and nowhere else.
@@ -229,7 +233,8 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted weights; what is learned may change in between.
+        Whether `fit` goes on from the fitted weights. `learned` may change in between: all
+        weights are then as they were, and other entries are learned. The network may not.
     random_state : int, RandomState or None, default=None
         Decides the frozen values, the subset, the order of batches, dropout. None takes fresh
         entropy and leaves NumPy's global stream alone.
@@ -249,7 +254,8 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     model_ : PartialModel
         A live Keras model, made at each access.
     history_ : dict of str to list of float
-        Loss and accuracy of each epoch, and ``val_`` figures where something was watched.
+        Loss and accuracy of each epoch, and ``val_`` figures where something was watched (NaN in
+        epochs without).
     n_iter_ : int
         Epochs done.
     freeze_fraction_ : float

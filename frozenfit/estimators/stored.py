@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from frozenfit import draws
+from frozenfit.estimators import stored_base
 from frozenfit.partial import Delta
 from frozenfit.subset import Context, Mask, Nothing, Resolved, as_subset, forms
 from frozenfit.subset.kinds import Everything, Form, Indices, Leading
-from frozenfit.training.network import Base, drawn_base, given_base
+from frozenfit.training.network import Base
 from frozenfit.training.workspace import Network, workspace
 
-_MOMENT_TOLERANCE = 1e-6
 _TARGETS = {
     "_target_mean": "mean",
     "_target_scale": "scale",
@@ -56,36 +55,73 @@ def fitted_state(
     """
     base: Base = setting.base
     with workspace.borrow(base) as network:
-        stored = _stored(base, network, include_frozen)
-        drawn = {} if base.kept else _drawn(base, network, stored)
-        meta: dict[str, Any] = {
-            "n_features_in": estimator.n_features_in_,
-            "feature_names_in": getattr(estimator, "feature_names_in_", None),
-            "input_shape": tuple(estimator.input_shape_),
-            "n_outputs": estimator._n_outputs_,
-            "classes": getattr(estimator, "classes_", None),
-            "targets": _targets(estimator),
-            "history": estimator.history_,
-            "fill": setting.fill,
-            "statistics": setting.statistics,
-            "seeds": dict(setting.seeds),
-            "base": {
-                "seed": base.seed,
-                "kept": base.kept,
-                "stream": draws.stream_digest(base.seed, sorted(drawn)),
-                "moments": {p: tuple(map(float, draws.moments(v))) for p, v in drawn.items()},
-                "fingerprint": base.fingerprint(network.layout, network.frozen),
-            },
-            "forms": _written_forms(estimator, setting, network),
-        }
-    arrays = {f"base/{path}": value for path, value in stored.items()}
-    arrays |= {f"learned/{path}": value for path, value in delta.learned.items()}
-    arrays |= {f"state/{path}": value for path, value in delta.states.items()}
-    return meta, arrays
+        about, stored = stored_base.write(base, network, include_frozen)
+        meta, arrays = part_state(estimator, setting, delta, network)
+    meta |= data_state(estimator) | {"base": about}
+    return meta, {f"base/{path}": value for path, value in stored.items()} | arrays
+
+
+def data_state(estimator: Any) -> dict[str, Any]:
+    """Say what a fitted estimator knows of its data.
+
+    Parameters
+    ----------
+    estimator : NetworkEstimator
+        Fitted.
+
+    Returns
+    -------
+    dict
+        For `restore_data`.
+    """
+    return {
+        "n_features_in": estimator.n_features_in_,
+        "feature_names_in": getattr(estimator, "feature_names_in_", None),
+        "input_shape": tuple(estimator.input_shape_),
+        "n_outputs": estimator._n_outputs_,
+        "classes": getattr(estimator, "classes_", None),
+        "targets": _targets(estimator),
+    }
+
+
+def part_state(
+    estimator: Any, setting: Any, delta: Delta, network: Network
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Say what was learned on a base, and how.
+
+    Parameters
+    ----------
+    estimator : PartialNet
+        The fitted estimator.
+    setting, delta
+        Where its delta lives, and the delta.
+    network : Network
+        A network of its base's structure.
+
+    Returns
+    -------
+    meta : dict
+        History, fill, statistics, seeds, forms, and what tells of a random fill.
+    arrays : dict of str to ndarray
+        ``learned/...`` and ``state/...``.
+    """
+    meta = {
+        "history": estimator.history_,
+        "fill": setting.fill,
+        "statistics": setting.statistics,
+        "seeds": dict(setting.seeds),
+        "forms": _written_forms(estimator, setting, network),
+        "filled": None,
+    }
+    if setting.fill == "random":
+        filled = _filled(setting.base, setting.resolved)
+        meta["filled"] = stored_base.draws_facts(setting.base.seed, filled)
+    arrays = {f"learned/{path}": value for path, value in delta.learned.items()}
+    return meta, arrays | {f"state/{path}": value for path, value in delta.states.items()}
 
 
 def restore(
-    estimator: Any, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    estimator: Any, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], base: Any = None
 ) -> dict[str, Any]:
     """Turn what a file held back into the place and the delta of an estimator.
 
@@ -95,6 +131,8 @@ def restore(
         Made from the stored parameters; its simple fitted attributes are set here.
     meta, arrays
         What `fitted_state` gave.
+    base : Base, keras.Model or None, default=None
+        The base itself where it is here already, or the user's own network below it.
 
     Returns
     -------
@@ -106,18 +144,56 @@ def restore(
     ValueError
         Where a name, shape, type, draw or fingerprint is not what the network asks for.
     """
-    about, stored = meta["base"], _group(arrays, "base")
-    shape, n_outputs = tuple(meta["input_shape"]), meta["n_outputs"]
-    base = _base(estimator, shape, n_outputs, about, stored)
+    restore_data(estimator, meta)
+    base = restore_base(estimator, meta, group(arrays, "base"), base)
     with workspace.borrow(base) as network:
-        network.check(shape, n_outputs, meta["classes"] is not None)
-        _check_base(base, network, about, stored)
-        resolved = _read_forms(meta, estimator, network, base)
-        delta = Delta(_group(arrays, "learned"), _group(arrays, "state"))
-        _check_delta(delta, resolved, network)
+        return restore_part(estimator, meta, arrays, network, base)
+
+
+def restore_base(
+    estimator: Any, meta: Mapping[str, Any], stored: Mapping[str, np.ndarray], base: Any
+) -> Base:
+    """Make the base of an estimator again, and see that it is the right one.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With what `restore_data` sets.
+    meta : dict
+        What the file says of it.
+    stored : dict of str to ndarray
+        Values of the base.
+    base : Base, keras.Model or None
+        As of `restore`.
+
+    Returns
+    -------
+    Base
+        Its values checked.
+    """
+    if isinstance(base, Base):
+        return base
+    n_outputs, about = estimator._n_outputs_, meta["base"]
+    found = stored_base.read(estimator, n_outputs, about, stored, base)
+    with workspace.borrow(found) as network:
+        network.check(estimator.input_shape_, n_outputs, meta["classes"] is not None)
+        stored_base.check(found, network, about, stored)
+    return found
+
+
+def restore_data(estimator: Any, meta: Mapping[str, Any]) -> None:
+    """Set what an estimator knows of its data.
+
+    Parameters
+    ----------
+    estimator : NetworkEstimator
+        Made from the stored parameters.
+    meta : dict
+        What `data_state` gave.
+    """
     estimator.n_features_in_ = meta["n_features_in"]
-    estimator.input_shape_ = shape
-    estimator._n_outputs_ = n_outputs
+    estimator.input_shape_ = tuple(meta["input_shape"])
+    estimator._n_outputs_ = meta["n_outputs"]
     if meta["feature_names_in"] is not None:
         estimator.feature_names_in_ = meta["feature_names_in"]
     if meta["classes"] is not None:
@@ -125,72 +201,55 @@ def restore(
     for attribute, name in _TARGETS.items():
         if meta["targets"] is not None:
             setattr(estimator, attribute, meta["targets"][name])
+
+
+def restore_part(
+    estimator: Any,
+    meta: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    network: Network,
+    base: Base,
+) -> dict[str, Any]:
+    """Read what was learned on a base.
+
+    Parameters
+    ----------
+    estimator : PartialNet
+        Made from the stored parameters.
+    meta, arrays
+        What `part_state` gave.
+    network : Network
+        A network of the base's structure.
+    base : Base
+        The base.
+
+    Returns
+    -------
+    dict
+        As of `restore`.
+    """
+    resolved = _read_forms(meta, estimator, network, base)
+    if meta["fill"] == "random":
+        stored_base.check_draws(base.seed, _filled(base, resolved), meta["filled"])
+    delta = Delta(group(arrays, "learned"), group(arrays, "state"))
+    _check_delta(delta, resolved, network)
     kept = {name: meta[name] for name in ("fill", "statistics", "seeds", "history")}
     return {"base": base, "resolved": resolved, "delta": delta, **kept}
 
 
-def _stored(base: Base, network: Network, include_frozen: bool) -> dict[str, np.ndarray]:
-    if include_frozen:
-        return network.values(base)
-    if base.kept and base.given is None:
-        raise ValueError(
-            "the frozen values of this estimator came with the network its callable built, or "
-            "from an earlier fit, and no seed gives them back; save with include_frozen=True"
-        )
-    return {} if base.given is not None else base.stored(network.layout, network.frozen)
-
-
-def _drawn(base: Base, network: Network, stored: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {p: v for p, v in network.values(base).items() if p not in stored}
+def _filled(base: Base, resolved: Resolved) -> dict[str, np.ndarray]:
+    """Draw the frozen values of a random fill as PartialModel does."""
+    return {
+        w.path: draws.draw(str(w.initializer), w.shape, base.seed, w.path)
+        for w in resolved.layout.weights
+        if not isinstance(resolved[w.path], Everything)
+    }
 
 
 def _targets(estimator: Any) -> dict[str, Any] | None:
     if not hasattr(estimator, "_target_mean"):
         return None
     return {name: getattr(estimator, attribute) for attribute, name in _TARGETS.items()}
-
-
-def _base(
-    estimator: Any, shape: tuple, n_outputs: int, about: Mapping, stored: Mapping
-) -> Base:
-    if isinstance(estimator.model, keras.Model):
-        base = given_base(estimator.model, about["seed"])
-        if stored:
-            base.write_to_given(stored)
-        return base
-    params = dict(estimator.model_params or {})
-    base = drawn_base(
-        estimator.model, shape, n_outputs, params, about["seed"], estimator.weight_init
-    )
-    base.kept = about["kept"]
-    base.restore(stored)
-    return base
-
-
-def _check_base(base: Base, network: Network, about: Mapping, stored: Mapping) -> None:
-    if base.given is not None:
-        found = base.fingerprint(network.layout, network.frozen)
-        if found != about["fingerprint"]:
-            raise ValueError(
-                f"the base has the fingerprint {found}, but the file was made on one with "
-                f"{about['fingerprint']}; give frozenfit.load the same network with the same weights"
-            )
-        return
-    network.check_values(stored)
-    drawn = _drawn(base, network, stored)
-    if draws.stream_digest(base.seed, sorted(drawn)) != about["stream"]:
-        raise ValueError(
-            "the stream of random numbers is not the one the file was made with; it was made by "
-            "another version of NumPy's bit generator, so save with include_frozen=True there"
-        )
-    for path, value in drawn.items():
-        expected = about["moments"][path]
-        if not np.allclose(draws.moments(value), expected, rtol=_MOMENT_TOLERANCE, atol=1e-9):
-            raise ValueError(
-                f"the frozen values of {path!r} drawn again have mean and spread "
-                f"{draws.moments(value)}, but the file was made with {expected}; save with "
-                "include_frozen=True on the machine that made it"
-            )
 
 
 def _check_delta(delta: Delta, resolved: Resolved, network: Network) -> None:
@@ -215,7 +274,8 @@ def _check_arrays(what: str, given: Mapping[str, np.ndarray], wanted: Mapping[st
             )
 
 
-def _group(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+def group(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Return the arrays below a name, by the rest of their names."""
     prefix = name + "/"
     return {path[len(prefix) :]: v for path, v in arrays.items() if path.startswith(prefix)}
 

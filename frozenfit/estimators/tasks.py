@@ -7,6 +7,8 @@ from typing import Any
 
 from sklearn.callback import CallbackContext
 
+from frozenfit.partial import Delta
+
 
 class EpochTasks:
     """Tells scikit-learn's callbacks of the fit and of each epoch.
@@ -16,47 +18,49 @@ class EpochTasks:
     estimator : NetworkEstimator
         The estimator that is being fitted.
     problem : Problem
-        Its data. In `partial_fit` no callbacks are called, as scikit-learn has it.
+        What it learns from. In `partial_fit` no callbacks are called, as scikit-learn has it.
     epochs : int
         How many there may be.
     attributes : callable
-        ``f(history) -> dict``: the fitted attributes as if training stopped now.
+        ``f(history, delta) -> dict``: the fitted attributes with a delta, or, where it is None,
+        as if training stopped now.
     """
 
     def __init__(self, estimator: Any, problem: Any, epochs: int, attributes: Callable):
         self.estimator = estimator
         self.attributes = attributes
         self.epochs = epochs
-        self.X, self.y = problem.data.X, problem.data.y
+        self.told = problem.told
         self.root: CallbackContext | None = None
         self.called = not problem.one_pass
         self.history: dict[str, list[float]] = {}
+        self.delta: Delta | None = None  # set to the one that is kept, when it is known
 
     def __enter__(self) -> EpochTasks:
         """Tell that the fit begins."""
         if self.called:
             self.root = self.estimator._init_callback_context(max_subtasks=self.epochs)
-            self.root.call_on_fit_task_begin(estimator=self.estimator, X=self.X, y=self.y)
+            self.root.call_on_fit_task_begin(estimator=self.estimator, **self.told)
         return self
 
     def __exit__(self, kind: Any, *exception: object) -> None:
         """Tell that the fit ends, unless it failed."""
         if self.root is not None and kind is None:
-            self.root.call_on_fit_task_end(
-                estimator=self.estimator,
-                X=self.X,
-                y=self.y,
-                reconstruction_attributes=self._attributes,
-            )
+            self._end(self.root)
 
     def _attributes(self) -> dict[str, Any]:
-        return self.attributes(self.history)
+        return self.attributes(self.history, self.delta)
+
+    def _end(self, task: CallbackContext) -> bool:
+        return task.call_on_fit_task_end(
+            estimator=self.estimator, reconstruction_attributes=self._attributes, **self.told
+        )
 
     def epoch_begin(self, epoch: int) -> None:
         """Tell that an epoch begins."""
         if self.root is not None:
             self.task = self.root.subcontext(task_name="epoch")
-            self.task.call_on_fit_task_begin(estimator=self.estimator, X=self.X, y=self.y)
+            self.task.call_on_fit_task_begin(estimator=self.estimator, **self.told)
 
     def epoch_end(self, epoch: int, logs: dict[str, float]) -> bool:
         """Tell that it ends; a callback may ask to stop."""
@@ -64,10 +68,4 @@ class EpochTasks:
             self.history.setdefault(name, []).append(value)
         if self.root is None:
             return False
-        return self.task.call_on_fit_task_end(
-            estimator=self.estimator,
-            X=self.X,
-            y=self.y,
-            metadata=dict(logs),
-            reconstruction_attributes=self._attributes,
-        )
+        return self._end(self.task)

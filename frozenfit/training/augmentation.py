@@ -79,7 +79,8 @@ def make(augment: Any, input_shape: tuple[int, ...]) -> Augmentation | None:
     Raises
     ------
     ValueError
-        For an unknown name, or names that need images where the samples are none.
+        For an unknown name, names that need images where the samples are none, or layers with
+        weights.
     """
     if augment is None:
         return None
@@ -99,6 +100,12 @@ def make(augment: Any, input_shape: tuple[int, ...]) -> Augmentation | None:
     layers = list(augment) if isinstance(augment, Sequence) else [augment]
     if not all(isinstance(layer, keras.Layer) for layer in layers):
         raise TypeError(f"augment must be None, a string or Keras layers, found {augment!r}")
+    learned = [layer.name for layer in layers if layer.weights]
+    if learned:
+        raise ValueError(
+            f"augment must be made of layers without weights, for they are built anew for each "
+            f"batch, found weights in {learned[0]!r}"
+        )
     return lambda x, rng: _chain([_from_layer(layer) for layer in layers], x, rng)
 
 
@@ -109,14 +116,20 @@ def _chain(steps: Sequence[Augmentation], x: np.ndarray, rng: np.random.Generato
 
 
 def _from_layer(layer: keras.Layer) -> Augmentation:
-    """Call a copy of a layer, its own seed replaced by one from the stream."""
+    """Call a copy of a layer, the seeds in it replaced by some from the stream."""
 
     def step(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         with isolated(int(rng.integers(2**31 - 1))):
-            config = layer.get_config()
-            if "seed" in config:
-                config["seed"] = int(rng.integers(2**31 - 1))
-            fresh = type(layer).from_config(config)
+            fresh = type(layer).from_config(_reseeded(layer.get_config(), rng))
             return np.asarray(keras.ops.convert_to_numpy(fresh(x, training=True)))
 
     return step
+
+
+def _reseeded(config: Any, rng: np.random.Generator) -> Any:
+    if isinstance(config, dict):
+        return {
+            name: int(rng.integers(2**31 - 1)) if name == "seed" else _reseeded(value, rng)
+            for name, value in config.items()
+        }
+    return [_reseeded(item, rng) for item in config] if isinstance(config, list) else config

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
@@ -36,19 +35,23 @@ class KerasCallbacks:
                 )
         self.copies = [copy.deepcopy(callback) for callback in given]
         self._per_batch = any(_overrides(c, name) for c in self.copies for name in _BATCH_HOOKS)
+        self._scheduled = False
         self._rate: float | None = None
 
-    def begin(self, model: keras.Model, trainer: Any, plan: Any) -> None:
-        """Start training."""
+    def begin(self, model: keras.Model, trainer: Any, plan: Any, steps: int) -> None:
+        """Start training in so many steps an epoch."""
         self._model, self._trainer = model, trainer
+        self._scheduled = plan.schedule is not None
         if not self.copies:
             return
         trainer.optimizer.learning_rate = plan.learning_rate
         self._rate = float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
         model.optimizer = trainer.optimizer
         model.stop_training = False
-        self._list = keras.callbacks.CallbackList(self.copies, model=model, epochs=plan.epochs)
+        told = {"epochs": plan.epochs, "steps": steps, "verbose": 0}
+        self._list = keras.callbacks.CallbackList(self.copies, model=model, **told)
         self._list.on_train_begin()
+        self._read_rate()
 
     def epoch_begin(self, epoch: int) -> None:
         """Start an epoch."""
@@ -71,6 +74,11 @@ class KerasCallbacks:
     def _read_rate(self) -> None:
         self._rate = float(keras.ops.convert_to_numpy(self._trainer.optimizer.learning_rate))
 
+    def _read_rate_of_step(self) -> None:
+        # With a schedule the optimiser holds the rate of the step, not the one it starts from.
+        if not self._scheduled:
+            self._read_rate()
+
     def learning_rate(self, planned: float) -> float:
         """Return the rate the callbacks left, or the planned one without callbacks."""
         return planned if self._rate is None else self._rate
@@ -86,11 +94,13 @@ class KerasCallbacks:
         """Start a step that a callback wants to see."""
         if self._per_batch and self._list is not None:
             self._list.on_train_batch_begin(batch)
+            self._read_rate_of_step()
 
     def batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """End such a step."""
         if self._per_batch and self._list is not None:
             self._list.on_train_batch_end(batch, logs)
+            self._read_rate_of_step()
 
     def end(self, logs: dict[str, float]) -> None:
         """End training."""
@@ -99,7 +109,5 @@ class KerasCallbacks:
 
 
 def _overrides(callback: keras.callbacks.Callback, name: str) -> bool:
-    own = getattr(type(callback), name, None)
-    return own is not getattr(keras.callbacks.Callback, name, None)
-
-
+    own = getattr(callback, name)  # of the class, or set on the object as LambdaCallback does
+    return getattr(own, "__func__", own) is not getattr(keras.callbacks.Callback, name)

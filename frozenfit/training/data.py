@@ -79,15 +79,22 @@ def distinct(X: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> 
     if weight is not None:
         order = order[np.asarray(weight)[order] > 0]
     same = keys[order[1:]] == keys[order[:-1]]
-    for i in np.flatnonzero(same):
-        a, b = order[i], order[i + 1]
-        same[i] = np.array_equal(X[a], X[b]) and np.array_equal(y[a], y[b])
+    candidates = np.flatnonzero(same)
+    step = max(1, _HASH_BYTES // (8 * max(1, int(np.prod(X.shape[1:])))))
+    for start in range(0, len(candidates), step):
+        part = candidates[start : start + step]
+        a, b = order[part], order[part + 1]
+        same[part] = _equal_rows(X[a], X[b]) & _equal_rows(y[a], y[b])
     first = np.concatenate([[True], ~same]) if len(order) else np.zeros(0, bool)
     each = np.ones(len(order)) if weight is None else np.asarray(weight, np.float64)[order]
     total = np.add.reduceat(each, np.flatnonzero(first)) if len(order) else each
     if len(total) and np.all(total == total[0]):
         total = np.ones_like(total)
     return Data(X, y, order[first], total.astype(np.float32))
+
+
+def _equal_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a == b).reshape(len(a), -1).all(axis=1)
 
 
 def _row_keys(X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -181,16 +188,19 @@ def batches(
         rest = order[whole:]
         x, y, weight = _stack(data, rest, len(rest))
         if pad:
-            x, y, weight = (_widen(a, batch_size) for a in (x, y, weight))
+            missing = batch_size - len(rest)
+            # Copies of a row, for a row of zeros may be one on which the loss is not finite.
+            x = np.concatenate([x, x[:, :1].repeat(missing, axis=1)], axis=1)
+            y = np.concatenate([y, y[:, :1].repeat(missing, axis=1)], axis=1)
+            weight = np.pad(weight, ((0, 0), (0, missing)))
         yield x, y, weight
 
 
 def _stack(data: Data, order: np.ndarray, size: int):
     rows = data.rows[order]
     x = np.asarray(data.X[rows], keras.config.floatx())
-    arrays = (x, data.y[rows], data.weight[order])
-    return tuple(a.reshape(len(order) // size, size, *a.shape[1:]) for a in arrays)
-
-
-def _widen(a: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([a, np.zeros((1, size - a.shape[1], *a.shape[2:]), a.dtype)], axis=1)
+    steps = len(order) // size
+    x, y, weight = (
+        a.reshape(steps, size, *a.shape[1:]) for a in (x, data.y[rows], data.weight[order])
+    )
+    return x, y, weight

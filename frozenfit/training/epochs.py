@@ -7,13 +7,14 @@ and layers do the work, so the weights are those of Keras's ``fit`` on the same 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from frozenfit.partial import PartialModel
+from frozenfit.seeding import TorchStream
 
 _SMALL_PREDICT, _LARGE_PREDICT = 64, 512
 
@@ -92,6 +93,7 @@ class _Trainer:
         self.optimizer = _with_loss_scale(optimizer, model)
         self.optimizer.build(model.trainable_variables)
         self.optimizer.built = True
+        self._stream: TorchStream | None = None
         self._initial = self.slots()
         self._rate = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._prepare()
@@ -137,7 +139,7 @@ class _Trainer:
         """
         return Totals(*(float(ops.convert_to_numpy(v)) for v in self._run(x, y, weight, rates)))
 
-    def _run(self, x, y, weight, rates):
+    def _run(self, x, y, weight, rates) -> Any:
         raise AssertionError("made by a backend's trainer")
 
     def gradients(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
@@ -160,7 +162,7 @@ class _Trainer:
         tensors = [ops.convert_to_tensor(a) for a in (x, y, weight)]
         return [np.array(ops.convert_to_numpy(g)) for g in self._gradients(*tensors)]
 
-    def _gradients(self, x, y, weight):
+    def _gradients(self, x, y, weight) -> Any:
         raise AssertionError("made by a backend's trainer")
 
     def _objective(self, x, y, weight):
@@ -179,6 +181,20 @@ def _with_loss_scale(optimizer: Any, model: PartialModel) -> Any:
 
 
 class _TorchTrainer(_Trainer):
+    def reset(self) -> None:
+        super().reset()
+        self._stream = None
+
+    def _private_stream(self) -> TorchStream:
+        """Start from the seed states of the delta and from the step training goes on from."""
+        states = [np.asarray(ops.convert_to_numpy(v)) for v in self.model.state_variables]
+        whole = [v.ravel().astype(np.int64) for v in states if v.dtype.kind in "iu"]
+        numbers = [int(n) % 2**32 for v in whole for n in v]
+        sequence = np.random.SeedSequence(
+            [*numbers, int(ops.convert_to_numpy(self.optimizer.iterations))]
+        )
+        return TorchStream(int(sequence.generate_state(1)[0]))
+
     def _gradients(self, x, y, weight):
         return self._step_gradients(x, y, weight)[0]
 
@@ -191,6 +207,12 @@ class _TorchTrainer(_Trainer):
         return list(gradients), sums, states
 
     def _run(self, x, y, weight, rates):
+        if self._stream is None:
+            self._stream = self._private_stream()
+        with self._stream.entered():
+            return self._steps(x, y, weight, rates)
+
+    def _steps(self, x, y, weight, rates):
         import torch
 
         variables = self.model.trainable_variables
@@ -217,7 +239,8 @@ class _TensorFlowTrainer(_Trainer):
         with tf.GradientTape() as tape:
             loss, sums, states = self._objective(x, y, weight)
         values = [v.value for v in self.model.trainable_variables]
-        gradients = tape.gradient(loss, values, unconnected_gradients="zero")
+        unused = tf.UnconnectedGradients.ZERO
+        gradients: Any = tape.gradient(loss, values, unconnected_gradients=unused)
         return [tf.convert_to_tensor(g) for g in gradients], sums, states
 
     def _prepare(self) -> None:
@@ -229,7 +252,7 @@ class _TensorFlowTrainer(_Trainer):
             self.optimizer.apply(gradients, self.model.trainable_variables)
             for variable, value in states:
                 variable.assign(value)
-            return (i + 1, x, y, weight, rates, *(t + s for t, s in zip(totals, sums)))
+            return (i + 1, x, y, weight, rates, *(t + s for t, s in zip(totals, sums, strict=True)))
 
         def run(x, y, weight, rates):
             zero = tf.constant(0.0)
@@ -261,7 +284,8 @@ class _JaxTrainer(_Trainer):
             ]
             gradient = jax.value_and_grad(self._stateless, has_aux=True)
             (_, (sums, states)), grads = gradient(learned, states, fixed, slots, x, y, weight)
-            learned, slots = optimizer.stateless_apply(slots, grads, learned)
+            with self.model.reading(fixed):
+                learned, slots = optimizer.stateless_apply(slots, grads, learned)
             return learned, states, slots, tuple(map(sum, zip(totals, sums, strict=True)))
 
         def run(carry, fixed, data, steps):
@@ -397,6 +421,9 @@ class Predictor:
         return np.asarray(ops.convert_to_numpy(outputs), np.float32)
 
 
-Trainer = {"torch": _TorchTrainer, "tensorflow": _TensorFlowTrainer, "jax": _JaxTrainer}[
-    keras.config.backend()
-]
+if TYPE_CHECKING:
+    Trainer = _Trainer
+else:
+    Trainer = {"torch": _TorchTrainer, "tensorflow": _TensorFlowTrainer, "jax": _JaxTrainer}[
+        keras.config.backend()
+    ]

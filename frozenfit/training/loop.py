@@ -123,7 +123,7 @@ def train(
     """
     run = _Run(compiled, trainer, data, plan, rng, first_step)
     interrupted = False
-    plan.callbacks.begin(compiled.model, trainer, plan)
+    plan.callbacks.begin(compiled.model, trainer, plan, run.per_epoch)
     try:
         for epoch in range(plan.epochs):
             if run.epoch(epoch):
@@ -141,7 +141,7 @@ def train(
 class _Run:
     def __init__(self, compiled, trainer, data, plan, rng, first_step):
         self.compiled, self.trainer, self.data, self.plan = compiled, trainer, data, plan
-        self.rng, self.step = rng, first_step
+        self.rng, self.first, self.step = rng, first_step, first_step
         self.per_epoch = -(-len(data) // plan.batch_size)
         self.total = first_step + plan.epochs * self.per_epoch
         self.history: dict[str, list[float]] = {}
@@ -180,13 +180,13 @@ class _Run:
                 flat = x.reshape(-1, *x.shape[2:])
                 x = plan.augment(flat, self.rng).astype(x.dtype).reshape(x.shape)
             for part in callbacks.cut(len(x)):
+                callbacks.batch_begin((self.step - self.first) % self.per_epoch)
                 rates = self._rates(len(x[part]))
-                callbacks.batch_begin(self.step % self.per_epoch)
                 sums = self.trainer.run(x[part], y[part], w[part], rates)
                 loss, hits, weight = loss + sums.loss, hits + sums.hits, weight + sums.weight
                 self.step += len(rates)
                 done = {"loss": sums.loss / sums.weight}
-                callbacks.batch_end((self.step - 1) % self.per_epoch, done)
+                callbacks.batch_end((self.step - 1 - self.first) % self.per_epoch, done)
         logs = {"loss": loss / weight}
         if self._classifies:
             logs["accuracy"] = hits / weight

@@ -12,7 +12,7 @@ import numpy as np
 
 from frozenfit import architectures, draws
 from frozenfit import layout as _layout
-from frozenfit.seeding import isolated
+from frozenfit.seeding import isolated, keep_paths
 from frozenfit.subset import Layout, WeightInfo
 
 
@@ -30,6 +30,8 @@ class Base:
         Seed of the drawn values.
     kept : bool
         Whether the values are those the model came with, not drawn ones.
+    trained : bool
+        Whether they were learned in an earlier fit.
     """
 
     def __init__(
@@ -39,12 +41,16 @@ class Base:
         weight_init: str | None,
         model: keras.Model | None = None,
         kept: bool = False,
+        origin: Base | None = None,
     ):
         self.recipe = recipe
         self.seed = seed
         self.weight_init = weight_init
         self.kept = kept
+        self.trained = False
         self._model = model
+        self._origin = origin
+        self._with_outputs: dict[int, Base] = {}
         self._stored: dict[str, np.ndarray] | None = None
         self._values: dict[str, np.ndarray] | None = None
 
@@ -58,7 +64,7 @@ class Base:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave drawn values behind: they are drawn again when needed."""
-        return {**self.__dict__, "_values": None}
+        return {**self.__dict__, "_values": None, "_with_outputs": {}}
 
     @property
     def key(self) -> tuple:
@@ -117,13 +123,20 @@ class Base:
         """
         if self._values is None:
             values = dict(self.stored(layout, frozen))
+            shared = (self._origin and self._origin._values) or {}
             for info in layout.weights:
                 if info.path not in values:
-                    initializer = self._initializer(info)
-                    assert initializer is not None
-                    values[info.path] = draws.draw(initializer, info.shape, self.seed, info.path)
+                    same = shared.get(info.path)
+                    if same is None or same.shape != info.shape:
+                        same = self._draw(info)
+                    values[info.path] = same
             self._values = values
         return self._values
+
+    def _draw(self, info: WeightInfo) -> np.ndarray:
+        initializer = self._initializer(info)
+        assert initializer is not None
+        return draws.draw(initializer, info.shape, self.seed, info.path)
 
     def stored(self, layout: Layout, frozen: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the values that no seed gives back, and that a file must hold.
@@ -139,6 +152,8 @@ class Base:
             For a kept base everything; for a drawn one the weights whose initialiser is not
             known and those the builder froze itself; empty for most networks.
         """
+        if self._stored is None and self.kept and self._origin is not None:
+            self._stored = self._stored_of_origin(layout, frozen)
         if self._stored is None:
             drawn = set() if self.kept else {w.path for w in layout.weights if self._known(w)}
             if len(drawn) == len(layout.weights) and not frozen:
@@ -151,6 +166,28 @@ class Base:
                     if path not in drawn
                 }
         return self._stored
+
+    def _kept_values(self) -> dict[str, np.ndarray]:
+        if self._stored is not None:
+            return self._stored
+        return self.stored(_layout.describe(self.empty(self.seed)[0]), ())
+
+    def _stored_of_origin(self, layout: Layout, frozen: Sequence[str]) -> dict[str, np.ndarray]:
+        """Take what fits from the base this one shares its values with; draw the new head."""
+        assert self._origin is not None
+        shared, found = self._origin._kept_values(), {}
+        network = self.empty(self.seed)[0]
+        states = {p: v for p, (_, v) in _layout.states(network).items()}
+        known = {info.path: info for info in layout.weights if self._known(info)}
+        for path, variable in {**all_weights(network), **states}.items():
+            same = shared.get(path)
+            if same is not None and same.shape == tuple(variable.shape):
+                found[path] = same
+            elif path in known:
+                found[path] = self._draw(known[path])
+            else:
+                found[path] = np.array(keras.ops.convert_to_numpy(variable))
+        return found
 
     def _known(self, info: WeightInfo) -> bool:
         initializer = self._initializer(info)
@@ -171,7 +208,35 @@ class Base:
         """
         other = Base(self.recipe, self.seed, self.weight_init, self._model, kept=True)
         other._stored = {**(self._values or {}), **values}
+        other.trained = True
         return other
+
+    def with_outputs(self, n_outputs: int) -> Base:
+        """Return the base with a head for so many outputs, all other values the same.
+
+        Drawn values depend on seed and path alone, so only the head differs; kept values are
+        taken over, and only the head is drawn. Tasks with equally many outputs share one base.
+
+        Parameters
+        ----------
+        n_outputs : int
+            Number of outputs.
+
+        Returns
+        -------
+        Base
+            This base where it has so many outputs, or where it was given as a Keras model,
+            which cannot be built again with another head.
+        """
+        root = self._origin or self
+        if root.recipe is None or root.recipe["n_outputs"] == n_outputs:
+            return root
+        if n_outputs not in root._with_outputs:
+            recipe = {**root.recipe, "n_outputs": n_outputs}
+            other = Base(recipe, root.seed, root.weight_init, kept=root.kept, origin=root)
+            other.trained = root.trained
+            root._with_outputs[n_outputs] = other
+        return root._with_outputs[n_outputs]
 
     def write_to_given(self, values: Mapping[str, np.ndarray]) -> None:
         """Put a file's values into the network it described, new and nobody's yet.
@@ -368,8 +433,20 @@ def _structure(model: keras.Model) -> Any:
     """Say what a given model's computation depends on, or its identity where that is unknown."""
     if not _copyable(model):
         return id(model)
+    try:
+        config = model.get_config()
+    except (NotImplementedError, TypeError, ValueError):  # a layer inside tells none
+        return id(model)
     flags = tuple(v.trainable for v in model.variables)
-    return json.dumps(model.get_config(), sort_keys=True, default=str), flags
+    return json.dumps(config, sort_keys=True, default=_written), flags
+
+
+def _written(value: Any) -> str:
+    """Write what JSON cannot say; the printed form of an array leaves its middle out."""
+    if hasattr(value, "__array__"):
+        array = np.asarray(value)
+        return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"
+    return repr(value)
 
 
 def _copyable(model: keras.Model) -> bool:
@@ -381,8 +458,11 @@ def _copy_structure(model: keras.Model) -> keras.Model | None:
         return None
     try:
         copy = keras.models.clone_model(model)
-    except (TypeError, ValueError):
+    except (NotImplementedError, TypeError, ValueError):
         return None
+    if not copy.built:
+        return None
+    keep_paths(copy, model)
     for layer, source in zip(copy._flatten_layers(), model._flatten_layers(), strict=True):
         if not source.trainable:
             layer.trainable = False

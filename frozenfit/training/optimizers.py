@@ -8,9 +8,11 @@ from typing import Any
 
 import keras
 
+from frozenfit.seeding import isolated
+
 _HIGHEST, _LOWEST, _HIGHEST_CONVOLUTIONAL = 0.01, 0.001, 0.003
-_NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion")
-_NAMES += ("loss_scale_optimizer", "muon", "nadam", "rmsprop", "sgd")
+_NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion")
+_NAMES += ("muon", "nadam", "rmsprop", "sgd")
 
 _Schedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -69,7 +71,7 @@ def make(
     Raises
     ------
     ValueError
-        For an unknown name.
+        For an unknown name, or an optimiser around another one.
     """
     if isinstance(optimizer, str):
         if optimizer.lower() not in _NAMES:
@@ -78,10 +80,17 @@ def make(
                 f"optimizer={optimizer!r} is not one of Keras's; write one such as "
                 f"{', '.join(near)}"
             )
-        kind, config = type(keras.optimizers.get(optimizer)), {}
+        with isolated(0):
+            kind, config = type(keras.optimizers.get(optimizer)), {}
     else:
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            raise ValueError(
+                "optimizer must not be a LossScaleOptimizer, which is put around it under the "
+                "policy mixed_float16 anyway; give its inner_optimizer"
+            )
         kind, config = type(optimizer), optimizer.get_config()
-    fresh = kind.from_config({**config, "learning_rate": automatic})
+    with isolated(0):
+        fresh = kind.from_config({**config, "learning_rate": automatic})
     own = None if isinstance(optimizer, str) else optimizer._learning_rate
     schedule = own if isinstance(own, _Schedule) and learning_rate == "auto" else None
     if learning_rate != "auto":

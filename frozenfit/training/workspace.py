@@ -13,11 +13,14 @@ import keras
 import numpy as np
 
 from frozenfit import layout as _layout
-from frozenfit.partial import Delta, PartialModel
+from frozenfit.partial import Delta, PartialModel, computed_forms
 from frozenfit.seeding import isolated
 from frozenfit.subset import Layout, Resolved, forms
 from frozenfit.training.epochs import Predictor, Trainer
 from frozenfit.training.network import Base, all_weights
+
+# How many optimisers stay compiled for one model: a search over their settings must not pile up.
+_TRAINERS = 4
 
 
 class Network:
@@ -35,6 +38,8 @@ class Network:
 
     def __init__(self, base: Base, limit: int = 1):
         self.model, self.own = base.empty()
+        # The key of a network may hold addresses of what is in the recipe: it must outlive it.
+        self._recipe = base.recipe
         self.layout: Layout = _layout.describe(self.model)
         self._weights = all_weights(self.model)
         self._states = _layout.states(self.model)
@@ -48,8 +53,16 @@ class Network:
         """Load the values of a base, unless they are there already.
 
         A user's own model that could not be copied holds its own values, and is never assigned.
+
+        Raises
+        ------
+        ValueError
+            Where such a model has other values now than when it was given.
         """
-        if self._held is base or not self.own:
+        if not self.own:
+            self._check_unchanged(base)
+            return
+        if self._held is base:
             return
         self._held = None
         values = self.values(base)
@@ -83,6 +96,30 @@ class Network:
                     f"asks for {shapes.get(path, 'no such weight')}"
                 )
 
+    def serves(self, base: Base) -> bool:
+        """Say whether this network may hold a base of the same key.
+
+        Parameters
+        ----------
+        base : Base
+            The base.
+
+        Returns
+        -------
+        bool
+            A user's own model serves the bases made of it, any other network all.
+        """
+        return self.own or base.given is self.model
+
+    def _check_unchanged(self, base: Base) -> None:
+        values = self.values(base)
+        changed = [p for p, v in self._weights.items() if not np.array_equal(_array(v), values[p])]
+        if changed:
+            raise ValueError(
+                f"the base {self.model.name!r} could not be copied when it was given, and "
+                f"{changed[0]!r} of it has changed since; fit again, or give it as a callable"
+            )
+
     def values(self, base: Base) -> dict[str, np.ndarray]:
         """Return all weights of a base of this structure, by path."""
         return base.values(self.layout, self.frozen)
@@ -110,10 +147,7 @@ class Network:
         """
         key = (_forms_key(resolved), fill, statistics)
         found = self._compiled.pop(key, None) or Compiled(self, base, resolved, fill, statistics)
-        if not (found.model.has_constraints and keras.config.backend() == "jax"):
-            # A constraint reads frozen values outside the traced arguments, so JAX compiles them
-            # in: such a model serves one call only.
-            self._compiled[key] = found
+        self._compiled[key] = found
         while len(self._compiled) > self._limit:
             self._compiled.popitem(last=False)
         return found
@@ -215,7 +249,7 @@ class Compiled:
                 network.model, resolved, fill=fill, seed=base.seed, freeze_statistics=statistics
             )
         self.predictor = Predictor(self.model)
-        self._trainers: dict[tuple, Trainer] = {}
+        self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
         self._held: Delta | None = None
 
     def load(self, base: Base, resolved: Resolved, delta: Delta) -> None:
@@ -261,6 +295,9 @@ class Compiled:
         if key not in self._trainers:
             with isolated(0):
                 self._trainers[key] = Trainer(self.model, optimizer, loss)
+        self._trainers.move_to_end(key)
+        while len(self._trainers) > _TRAINERS:
+            self._trainers.popitem(last=False)
         trainer = self._trainers[key]
         trainer.reset()
         self._held = None
@@ -300,8 +337,8 @@ class Workspace:
         Network
             For the caller alone until the block ends.
         """
-        key = (*base.key, id(keras.distribution.distribution()))
-        network = self._take(key) or Network(base, self.limit)
+        key = (*base.key, keras.distribution.distribution())
+        network = self._take(key, base) or Network(base, self.limit)
         try:
             yield network
         except BaseException:
@@ -312,10 +349,10 @@ class Workspace:
                 self._free.append((key, network))
                 del self._free[: -self.limit]
 
-    def _take(self, key: tuple) -> Network | None:
+    def _take(self, key: tuple, base: Base) -> Network | None:
         with self._lock:
             for i in reversed(range(len(self._free))):
-                if self._free[i][0] == key:
+                if self._free[i][0] == key and self._free[i][1].serves(base):
                     return self._free.pop(i)[1]
         return None
 
@@ -350,7 +387,7 @@ def _last_activation(model: keras.Model) -> str:
 
 def _forms_key(resolved: Resolved) -> tuple:
     """Say what the compiled code depends on: indices and masks are loaded, so only their size."""
-    return tuple((p, *_form_key(form)) for p, form in resolved.items())
+    return tuple((p, *_form_key(form)) for p, form in computed_forms(resolved).items())
 
 
 def _form_key(form: forms.Form) -> tuple:

@@ -1,0 +1,37 @@
+"""Train a tenth of a small convolutional network on digits, score it and save it.
+
+    bash examples/quickstart.sh        # makes its own virtual environment first
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import frozenfit
+from frozenfit.estimators.report import table_text
+
+
+def main() -> None:
+    """Train, print what was learned, save, load and compare."""
+    digits = frozenfit.datasets.load("digits")
+    clf = frozenfit.PartialNetClassifier("lenet5", learned=0.1, epochs=20, random_state=0, verbose=1)
+    clf.fit(digits.X_train, digits.y_train)
+
+    print(table_text(clf))
+    print(f"test accuracy    {clf.score(digits.X_test, digits.y_test):.3f}")
+    print(f"freeze fraction  {clf.freeze_fraction_:.3f}")
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "digits.frozenfit"
+        frozenfit.save(clf, path)
+        full = 4 * sum(row.total for row in clf.learned_table())
+        print(f"saved size       {path.stat().st_size:,} bytes ({full:,} for all weights)")
+        same = (frozenfit.load(path).predict(digits.X_test) == clf.predict(digits.X_test)).all()
+        print(f"loaded again     {'the same predictions' if same else 'other predictions!'}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    main()

@@ -1,0 +1,235 @@
+"""Several estimators in one file: what they share is written once.
+
+Equal arrays are written under one name, and a base object that several estimators stand on, or
+were given as ``model=``, has a number; reading makes one object of each number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from frozenfit._codec import decode, encode, encode_network
+from frozenfit._container import Record, StorageError
+from frozenfit.estimators.stored_base import Base
+from frozenfit.training.network import given_base
+
+__all__ = ["NAME", "Shared", "is_base", "join", "read_base", "split"]
+
+NAME = "dict"
+
+
+class Shared:
+    """The bases of the estimators of one file, by number.
+
+    Parameters
+    ----------
+    estimators : iterable of estimator
+        Fitted; those without a base are left out.
+    """
+
+    def __init__(self, estimators: Iterable[Any]):
+        self._bases: list[Base] = []
+        for estimator in estimators:
+            base = getattr(estimator, "base_", None)
+            if isinstance(base, Base):
+                self._number(base)
+        self._owned = len(self._bases)
+
+    def _number(self, base: Base) -> int:
+        for number, known in enumerate(self._bases):
+            if known is base:
+                return number
+        self._bases.append(base)
+        return len(self._bases) - 1
+
+    def number_of(self, estimator: Any) -> int | None:
+        """Return the number of an estimator's base, None where it has none."""
+        base = getattr(estimator, "base_", None)
+        return self._number(base) if isinstance(base, Base) else None
+
+    @staticmethod
+    def trained(estimator: Any) -> bool:
+        """Say whether an estimator stands on a trained base, which only the file can give back."""
+        return isinstance(getattr(estimator, "base_", None), Base) and estimator.base_.trained
+
+    def encode(self, base: Base, where: str, described: bool) -> dict[str, Any]:
+        """Say in JSON that an estimator was given a base.
+
+        Parameters
+        ----------
+        base : Base
+            The base.
+        where : str
+            What it is, for errors.
+        described : bool
+            Whether a network that was given is described, as in `encode_network`.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        ValueError
+            Where nothing in the file would give its values back.
+        """
+        number = self._number(base)
+        if number >= self._owned and (base.trained or (base.kept and base.given is None)):
+            raise ValueError(
+                f"{where} is a trained base with another head than the estimator's own; save "
+                "the estimator together with the one it comes from, as a dict of both"
+            )
+        given = base.given
+        return {
+            "$": "base",
+            "number": number,
+            "recipe": encode(base.recipe, where),
+            "network": None if given is None else encode_network(given, where, described=described),
+            "seed": base.seed,
+            "weight_init": base.weight_init,
+            "kept": base.kept,
+        }
+
+
+def is_base(node: Any) -> bool:
+    """Say whether JSON is what `Shared.encode` gives."""
+    return isinstance(node, dict) and node.get("$") == "base"
+
+
+def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> Base:
+    """Read what `Shared.encode` wrote.
+
+    Parameters
+    ----------
+    node : dict
+        JSON.
+    network : keras.Model or None
+        The network that stands where one was given.
+    bases : dict of int to Base
+        Those made already; a new one is added.
+
+    Returns
+    -------
+    Base
+        The one of that number.
+    """
+    number, seed = node["number"], node["seed"]
+    if number in bases:
+        return bases[number]
+    if node["network"] is not None:
+        given = decode(node["network"], "parameter 'model'", base=network)
+        if not isinstance(given, keras.Model):
+            raise ValueError("parameter 'model' is no network")
+        base = given_base(given, seed)
+    else:
+        recipe = decode(node["recipe"], "parameter 'model'")
+        base = Base(recipe, seed, node["weight_init"], kept=node["kept"])
+    bases[number] = base
+    return base
+
+
+def join(estimators: Mapping[str, Any], record_of: Callable[[Any, Shared], Record]) -> Record:
+    """Make one record of several estimators.
+
+    Parameters
+    ----------
+    estimators : mapping of str to estimator
+        Fitted estimators.
+    record_of : callable
+        Makes the record of one.
+
+    Returns
+    -------
+    Record
+        Of the class `NAME`.
+
+    Raises
+    ------
+    ValueError
+        Where there is none, or a name is no string.
+    """
+    if not estimators or not all(isinstance(name, str) for name in estimators):
+        raise ValueError(
+            f"several estimators are saved by name, as {{'a': estimator}}, found "
+            f"{len(estimators)} with the names {list(estimators)}"
+        )
+    shared = Shared(estimators.values())
+    parameters, fitted, arrays = {}, {}, {}
+    for place, (name, estimator) in enumerate(estimators.items()):
+        try:
+            record = record_of(estimator, shared)
+        except ValueError as error:
+            raise ValueError(f"{name!r}: {error}") from error
+        parameters[name] = {"class": record.class_name, "parameters": record.parameters}
+        fitted[name] = {"base": shared.number_of(estimator), "fitted": record.fitted}
+        arrays |= {f"{place}/{path}": array for path, array in record.arrays.items()}
+    kept, same = _once(arrays)
+    return Record(NAME, parameters, {"estimators": fitted, "same": same}, kept)
+
+
+def _once(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Keep one of equal arrays; return them, and for each other one the name of its equal."""
+    kept: dict[str, np.ndarray] = {}
+    same: dict[str, str] = {}
+    first: dict[tuple, str] = {}
+    for name, array in arrays.items():
+        digest = hashlib.sha256(array.reshape(-1).view(np.uint8).data).digest()
+        found = first.setdefault((array.dtype.str, array.shape, digest), name)
+        if found == name:
+            kept[name] = array
+        else:
+            same[name] = found
+    return kept, same
+
+
+def split(record: Record, base: Any, estimator_of: Callable[..., Any]) -> dict[str, Any]:
+    """Make the estimators of a record that `join` gave.
+
+    Parameters
+    ----------
+    record : Record
+        The record.
+    base : keras.Model or None
+        The network that stands where one was given.
+    estimator_of : callable
+        ``f(record, base, bases, number)`` makes one estimator.
+
+    Returns
+    -------
+    dict of str to estimator
+        In the order in which they were saved.
+    """
+    try:
+        fitted, same = record.fitted["estimators"], record.fitted["same"]
+        arrays = record.arrays | {name: record.arrays[other] for name, other in same.items()}
+        parts = {}
+        for place, (name, said) in enumerate(record.parameters.items()):
+            own = {k: v for k, v in arrays.items() if k.startswith(f"{place}/")}
+            own = {k.partition("/")[2]: v for k, v in own.items()}
+            part = Record(said["class"], said["parameters"], fitted[name]["fitted"], own)
+            parts[name] = part, fitted[name]["base"]
+        order = sorted(parts, key=lambda name: _rank(*parts[name]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StorageError("it is damaged: its estimators are not well described") from error
+    bases: dict[int, Base] = {}
+    made = {}
+    for name in order:
+        part, number = parts[name]
+        try:
+            made[name] = estimator_of(part, base, bases, number)
+        except StorageError as error:
+            raise StorageError(f"{name!r}: {error}") from error.__cause__
+    return {name: made[name] for name in parts}
+
+
+def _rank(record: Record, number: int | None) -> int:
+    """Order estimators so that a base is made by the one whose own it is, then used by others."""
+    node = record.parameters.get("model")
+    if not is_base(node):
+        return 0
+    return 1 if node["number"] == number else 2

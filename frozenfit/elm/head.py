@@ -1,0 +1,230 @@
+"""What an ELM learns: one linear head for each ridge, and two numbers for probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+from frozenfit.elm import calibration, device, ridge
+from frozenfit.elm.config import ALPHAS, Config
+from frozenfit.elm.hidden import Frozen
+from frozenfit.elm.sample import Sample
+
+__all__ = ["Head", "as_targets", "fit_head"]
+
+_FLOAT32_FROM = 2e9  # rows times squared features: from here the rows' products cost most
+
+_TOO_LARGE = (
+    "the features are too large for a decomposition; scale the columns of X, or give an "
+    "activation that grows more slowly"
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A learned output.
+
+    Attributes
+    ----------
+    coefs : tuple of ndarray, shape (m, k)
+        One for each ridge.
+    intercepts : tuple of ndarray, shape (k,)
+        The same.
+    alphas : tuple of float
+        Ridge strengths, relative to the mean eigenvalue of the centred Gram.
+    beta, gamma : float
+        Calibration of a classifier.
+    low, high : ndarray, shape (k,)
+        Range of a regressor's targets, in which predictions stay.
+    loo_score : float or None
+        Mean leave-one-out log loss, or leave-one-out R2 of a regressor; None where there was
+        nothing to choose and nothing to calibrate.
+    """
+
+    coefs: tuple[np.ndarray, ...]
+    intercepts: tuple[np.ndarray, ...]
+    alphas: tuple[float, ...]
+    beta: float = 1.0
+    gamma: float = 0.0
+    low: Any = None
+    high: Any = None
+    loo_score: float | None = None
+
+    def outputs(self, frozen: Frozen, X: Any, classifies: bool) -> np.ndarray:
+        """Compute logits or predictions.
+
+        Parameters
+        ----------
+        frozen : Frozen
+            The frozen part the head was fitted on.
+        X : ndarray or CSR
+            Samples.
+        classifies : bool
+            Which of the two.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+        """
+        total = np.zeros((X.shape[0], len(self.intercepts[0])))
+        for parts, coef, intercept in zip(
+            device.groups(frozen, X), self.coefs, self.intercepts, strict=True
+        ):
+            start = 0
+            for part in parts:
+                total += part @ coef[start : start + part.shape[1]].astype(part.dtype)
+                start += part.shape[1]
+            total += intercept
+        total /= len(self.coefs)
+        if classifies:
+            return calibration.logits(total, self.beta, self.gamma)
+        return np.clip(total, self.low, self.high)
+
+
+def as_targets(config: Config, y: np.ndarray) -> np.ndarray:
+    """Return regression targets, or 1 for a sample's class and -1 for the others."""
+    if not config.classifies:
+        return y
+    T = np.full((len(y), config.n_outputs), -1.0)
+    T[np.arange(len(y)), y] = 1.0
+    return T
+
+
+def fit_head(
+    config: Config,
+    frozen: Frozen,
+    sample: Sample,
+    w: np.ndarray,
+    sums: tuple[ridge.Sums, ...] | None,
+    span: tuple[Any, Any],
+) -> Head:
+    """Choose ridge strengths, solve and calibrate.
+
+    Parameters
+    ----------
+    config : Config
+        The settings.
+    frozen : Frozen
+        The frozen part.
+    sample : Sample
+        Rows to leave out one at a time.
+    w : ndarray, shape (n,)
+        Their weights in the fit.
+    sums : tuple of Sums or None
+        Over all rows; None where the sample holds all of them and they are fewer than features.
+    span : (ndarray, ndarray)
+        Range of regression targets.
+
+    Returns
+    -------
+    Head
+    """
+    T = as_targets(config, sample.y)
+    relative = w / w.mean()
+    solved = []
+    for number in range(len(frozen.widths)):
+
+        def blocks(number: int = number) -> Iterator[np.ndarray]:
+            for start in range(0, len(sample), config.batch_size):
+                rows = sample.X[start : start + config.batch_size]
+                yield device.features(frozen, rows)[number]
+
+        total = None if sums is None else sums[number]
+        solved.append(_solve(config, frozen.dtype, total, blocks, T, w, relative, sample.y))
+    coefs, intercepts, alphas, left = zip(*solved, strict=True)
+    made = {"coefs": coefs, "intercepts": intercepts, "alphas": alphas}
+    if not all(np.isfinite(coef).all() for coef in coefs):
+        raise ValueError(
+            "the ridge has no finite solution; give a larger ridge_alpha, or an activation that "
+            "grows more slowly"
+        )
+    if not config.classifies:
+        score = None if left[0] is None else _r2(np.mean(left, axis=0), T, relative)
+        return Head(**made, low=span[0], high=span[1], loo_score=score)
+    scores = np.mean(left, axis=0).astype(np.float64)
+    beta, gamma = calibration.calibrate(scores, sample.y, relative)
+    logits = calibration.logits(scores, beta, gamma)
+    logits -= logits.max(axis=1, keepdims=True)
+    chosen = logits[np.arange(len(logits)), sample.y]
+    loss = float(np.mean(relative * (np.log(np.exp(logits).sum(axis=1)) - chosen)))
+    return Head(**made, beta=beta, gamma=gamma, loo_score=loss)
+
+
+def _r2(scores: np.ndarray, T: np.ndarray, w: np.ndarray) -> float | None:
+    mean = np.average(T, axis=0, weights=w)
+    spread = (w[:, None] * (T - mean) ** 2).sum(axis=0)
+    error = (w[:, None] * (T - scores) ** 2).sum(axis=0)
+    known = spread > 0
+    return float(np.mean(1 - error[known] / spread[known])) if known.any() else None
+
+
+def _solve(
+    config: Config,
+    dtype: str,
+    sums: ridge.Sums | None,
+    blocks: Callable[[], Iterator[np.ndarray]],
+    T: np.ndarray,
+    w: np.ndarray,
+    relative: np.ndarray,
+    y: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, float, Any]:
+    """Return coefficients, intercept, strength and leave-one-out scores of one ridge."""
+    fixed = not isinstance(config.ridge_alpha, str) and np.ndim(config.ridge_alpha) == 0
+    if sums is not None and fixed:
+        alpha = float(config.ridge_alpha)
+        coef, intercept, whitened = ridge.solve_at(sums, alpha)
+        if not config.classifies:
+            return coef, intercept, alpha, None
+        if whitened is not None:
+            kind = _products_in(dtype, len(T), len(coef))
+            left = ridge.leave_one_out(whitened, blocks, T, w, np.zeros(1), kind)[0]
+            return coef, intercept, alpha, left
+    if sums is None:
+        A = np.concatenate(list(blocks()))
+        if not np.isfinite(A).all():
+            raise ValueError(_TOO_LARGE)
+        solution = ridge.decompose_rows(A, T, w)
+    else:
+        solution = _decomposed(sums)
+    alphas = _grid(config)
+    kind = _products_in(dtype, len(T), len(solution.mean))
+    left = ridge.leave_one_out(solution, blocks, T, w, alphas, kind)
+    best = _best(config, left, T, relative, y)
+    return *solution.head(alphas[best]), float(alphas[best]), left[best]
+
+
+def _decomposed(sums: ridge.Sums) -> ridge.Solution:
+    try:
+        return ridge.decompose(sums)
+    except (LinAlgError, ValueError) as error:
+        raise ValueError(_TOO_LARGE) from error
+
+
+def _products_in(dtype: str, rows: int, features: int) -> str:
+    return "float32" if dtype == "float32" or rows * features**2 > _FLOAT32_FROM else "float64"
+
+
+def _grid(config: Config) -> np.ndarray:
+    if isinstance(config.ridge_alpha, str):
+        return ALPHAS
+    return np.sort(np.atleast_1d(np.asarray(config.ridge_alpha, np.float64)))
+
+
+def _best(config: Config, left: np.ndarray, T, relative, y) -> int:
+    """Return the strength of the least leave-one-out error, the strongest of equal ones."""
+    if len(left) == 1:
+        return 0
+    if not config.classifies:
+        spread = np.average((T - np.average(T, axis=0, weights=relative)) ** 2, 0, relative)
+        share = relative[:, None] / np.where(spread > 0, spread, 1.0)
+        errors = [float((share * (T - scores) ** 2).mean()) for scores in left]
+    else:
+        errors, beta = [], 1.0
+        for scores in left:
+            error, beta = calibration.log_loss_at_best_temperature(scores, y, relative, beta)
+            errors.append(error)
+    return len(errors) - 1 - int(np.argmin(errors[::-1]))

@@ -1,0 +1,352 @@
+"""The ridge output: sums over rows, one decomposition, and exact leave-one-out scores.
+
+Features A (n, m) with weights w and targets T (n, k). The intercept is not penalised: both sides
+are centred on their weighted means. With the centred Gram ``G = V diag(d) V'`` every strength
+alpha costs one product, and leaving out row i with its weight, its share in the means included,
+changes its score from s to ``t - (t - s) / (1 - h)`` with the leverage
+``h = w (q' diag(1 / (d + alpha)) q + 1 / sum(w))``, ``q = V' (a - mean)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import linalg
+from scipy.linalg.blas import dsyrk
+
+__all__ = ["Solution", "Sums", "decompose", "decompose_rows", "leave_one_out", "solve_at"]
+
+# 1 - leverage is kept above this: a row alone in its direction has a leverage of 1.
+_LEAST_REST = 1e-9
+_JITTER = 1e-10
+_LOO_ROWS = 2048
+
+FeatureBlocks = Callable[[], Iterator[np.ndarray]]
+
+
+@dataclass
+class Sums:
+    """Weighted sums of products over rows; those of two sets of rows add up.
+
+    Parameters
+    ----------
+    centre : ndarray of float64, shape (m,)
+        A point near the mean of the features, subtracted before anything is summed.
+    n_targets : int
+        Number of columns k of the targets.
+
+    Attributes
+    ----------
+    gram : ndarray of float64, shape (m, m)
+        Lower triangle of ``(A - centre)' diag(w) (A - centre)``, Fortran order.
+    total : ndarray, shape (m,)
+        Sum of w (a - centre).
+    cross : ndarray, shape (m, k)
+        Sum of w (a - centre) t'.
+    targets : ndarray, shape (k,)
+        Sum of w t.
+    weight : float
+        Sum of w.
+
+    Examples
+    --------
+    >>> sums = Sums(np.zeros(2), 1)
+    >>> sums.add(np.array([[1.0, 2.0]]), np.array([[3.0]]), np.array([1.0]))
+    >>> sums.cross
+    array([[3.],
+           [6.]])
+    """
+
+    centre: np.ndarray
+    n_targets: int
+    gram: np.ndarray = field(init=False, repr=False)
+    total: np.ndarray = field(init=False, repr=False)
+    cross: np.ndarray = field(init=False, repr=False)
+    targets: np.ndarray = field(init=False, repr=False)
+    weight: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        """Start from nothing."""
+        m = len(self.centre)
+        self.gram = np.zeros((m, m), order="F")
+        self.total = np.zeros(m)
+        self.cross = np.zeros((m, self.n_targets))
+        self.targets = np.zeros(self.n_targets)
+
+    def add(self, A: np.ndarray, T: np.ndarray, w: np.ndarray) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        A : ndarray of float32 or float64, shape (n, m)
+            Features; overwritten.
+        T : ndarray, shape (n, k)
+            Targets.
+        w : ndarray, shape (n,)
+            Weights.
+        """
+        A -= self.centre.astype(A.dtype)
+        A = np.ascontiguousarray(A, np.float64)
+        self.total += w @ A
+        self.cross += A.T @ (w[:, None] * T)
+        self.targets += w @ T
+        self.weight += float(w.sum())
+        if not np.all(w == 1):
+            A *= np.sqrt(w)[:, None]
+        # SciPy's call adds to the Gram in place; NumPy's product would make another one first.
+        self.gram = dsyrk(1.0, A.T, beta=1.0, c=self.gram, lower=1, overwrite_c=1)
+
+    def plus(self, other: Sums, sign: float = 1.0) -> Sums:
+        """Return the sums over the rows of both, or over these without the other's.
+
+        Parameters
+        ----------
+        other : Sums
+            With the same centre.
+        sign : float, default=1.0
+            -1 takes the other's rows out.
+
+        Returns
+        -------
+        Sums
+            New sums; neither of the two is changed.
+        """
+        joined = Sums.__new__(Sums)
+        joined.centre, joined.n_targets = self.centre, self.n_targets
+        for name in ("gram", "total", "cross", "targets", "weight"):
+            setattr(joined, name, getattr(self, name) + sign * getattr(other, name))
+        return joined
+
+    def centred(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return Gram (lower triangle) and cross products about the weighted means.
+
+        Returns
+        -------
+        gram : ndarray, shape (m, m)
+        cross : ndarray, shape (m, k)
+        """
+        gram = self.gram.copy(order="F")
+        root = self.total / np.sqrt(self.weight)
+        gram = dsyrk(-1.0, root[:, None], beta=1.0, c=gram, lower=1, overwrite_c=1)
+        cross = self.cross - np.outer(self.total, self.targets / self.weight)
+        return gram, cross
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Weighted mean of the features."""
+        return self.centre + self.total / self.weight
+
+    def is_positive(self) -> bool:
+        """Tell whether these can be sums over rows: weight and Gram are not negative."""
+        if not self.weight > 0:
+            return False
+        gram, _ = self.centred()
+        diagonal = np.einsum("ii->i", gram)
+        scale = max(float(np.max(np.abs(np.diag(self.gram)))), 1e-300)
+        diagonal += 1e-9 * scale
+        _, info = linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        return info == 0
+
+
+@dataclass
+class Solution:
+    """A decomposition that gives the head for any ridge strength.
+
+    Attributes
+    ----------
+    values : ndarray, shape (r,)
+        Eigenvalues d of the centred Gram.
+    vectors : ndarray, shape (m, r)
+        Eigenvectors V.
+    projected : ndarray, shape (r, k)
+        V' times the centred cross products.
+    mean, target_mean : ndarray, shapes (m,) and (k,)
+        Weighted means.
+    weight : float
+        Sum of the weights.
+    unit : float
+        What a ridge strength of 1 stands for: the mean eigenvalue.
+    """
+
+    values: np.ndarray
+    vectors: np.ndarray
+    projected: np.ndarray
+    mean: np.ndarray
+    target_mean: np.ndarray
+    weight: float
+    unit: float
+
+    def head(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return coefficients (m, k) and intercept (k,) for a relative ridge strength."""
+        shrunk = self.projected / (self.values + alpha * self.unit)[:, None]
+        coef = self.vectors @ shrunk
+        return coef, self.target_mean - self.mean @ coef
+
+
+def decompose(sums: Sums) -> Solution:
+    """Decompose the centred Gram.
+
+    Parameters
+    ----------
+    sums : Sums
+        Over all rows.
+
+    Returns
+    -------
+    Solution
+        With r = m.
+    """
+    gram, cross = sums.centred()
+    trace = float(np.trace(gram))
+    try:
+        values, vectors = _eigh(gram, "evd", overwrite=True)
+    except linalg.LinAlgError:
+        gram, _ = sums.centred()
+        np.einsum("ii->i", gram)[...] += _JITTER * max(trace / len(gram), 1e-300)
+        values, vectors = _eigh(gram, "ev", overwrite=True)
+    return Solution(
+        values=np.maximum(values, 0.0),
+        vectors=vectors,
+        projected=vectors.T @ cross,
+        mean=sums.mean,
+        target_mean=sums.targets / sums.weight,
+        weight=sums.weight,
+        unit=_unit(trace, len(gram)),
+    )
+
+
+def _eigh(gram: np.ndarray, driver: str, overwrite: bool):
+    return linalg.eigh(gram, lower=True, overwrite_a=overwrite, check_finite=False, driver=driver)
+
+
+def _unit(trace: float, m: int) -> float:
+    return trace / m if trace > 0 else 1.0
+
+
+def decompose_rows(A: np.ndarray, T: np.ndarray, w: np.ndarray) -> Solution:
+    """Decompose by the product of rows with rows, for fewer rows than features.
+
+    Parameters
+    ----------
+    A : ndarray, shape (n, m)
+        Features.
+    T : ndarray, shape (n, k)
+        Targets.
+    w : ndarray, shape (n,)
+        Weights.
+
+    Returns
+    -------
+    Solution
+        With r at most n: directions without any variance are left out.
+    """
+    total = w.sum()
+    A = A.astype(np.float64)
+    mean, target_mean = (w @ A) / total, (w @ T) / total
+    root = np.sqrt(w)[:, None]
+    A = (A - mean) * root
+    kernel = A @ A.T
+    trace = float(np.trace(kernel))
+    values, U = _eigh(kernel, "evd", overwrite=True)
+    kept = values > 1e-13 * max(float(values[-1]), 1e-300)
+    values, U = values[kept], U[:, kept]
+    vectors = (A.T @ U) / np.sqrt(values)
+    return Solution(
+        values=values,
+        vectors=vectors,
+        projected=np.sqrt(values)[:, None] * (U.T @ (root * (T - target_mean))),
+        mean=mean,
+        target_mean=target_mean,
+        weight=float(total),
+        unit=_unit(trace, A.shape[1]),
+    )
+
+
+def leave_one_out(
+    solution: Solution,
+    blocks: FeatureBlocks,
+    T: np.ndarray,
+    w: np.ndarray,
+    alphas: np.ndarray,
+    dtype: str = "float64",
+) -> np.ndarray:
+    """Compute the scores of rows by the head that has not seen them.
+
+    Parameters
+    ----------
+    solution : Solution
+        Of a fit in which the rows took part.
+    blocks : callable
+        Returns an iterator over the features of these rows, in order.
+    T : ndarray, shape (n, k)
+        Their targets.
+    w : ndarray, shape (n,)
+        Their weights in the fit.
+    alphas : ndarray, shape (n_alphas,)
+        Relative ridge strengths.
+    dtype : {"float64", "float32"}, default="float64"
+        Of the products; in float32 scores are right to about 1e-6.
+
+    Returns
+    -------
+    ndarray, shape (n_alphas, n, k)
+        Scores; exact for every row, as if the head were fitted again without it.
+    """
+    k = T.shape[1]
+    scores = np.empty((len(alphas), len(T), k), dtype)
+    inverse = 1.0 / (solution.values[:, None] + np.asarray(alphas) * solution.unit)
+    # (r, n_alphas * k): the coefficients in the basis V, for all strengths side by side.
+    coef = inverse[:, :, None] * solution.projected[:, None, :]
+    coef = coef.reshape(len(inverse), len(alphas) * k)
+    coef, inverse = coef.astype(dtype), inverse.astype(dtype)
+    vectors, mean = solution.vectors.astype(dtype, copy=False), solution.mean.astype(dtype)
+    start = 0
+    for block in blocks():
+        for first in range(0, len(block), _LOO_ROWS):
+            A = block[first : first + _LOO_ROWS].astype(dtype, copy=False) - mean
+            rows = slice(start, start + len(A))
+            Q = A @ vectors
+            s = (Q @ coef).reshape(len(A), len(alphas), k) + solution.target_mean.astype(dtype)
+            np.multiply(Q, Q, out=Q)
+            h = w[rows, None] * (Q @ inverse + 1.0 / solution.weight)
+            t = T[rows, None, :]
+            left = t - (t - s) / np.maximum(1.0 - h, _LEAST_REST)[:, :, None]
+            scores[:, rows] = left.transpose(1, 0, 2)
+            start += len(A)
+    return scores
+
+
+def solve_at(sums: Sums, alpha: float) -> tuple[np.ndarray, np.ndarray, Solution | None]:
+    """Solve for one ridge strength by Cholesky, and by `decompose` where that fails.
+
+    Parameters
+    ----------
+    sums : Sums
+        Over all rows.
+    alpha : float
+        Relative ridge strength.
+
+    Returns
+    -------
+    coef, intercept : ndarray, shapes (m, k) and (k,)
+        The head.
+    whitened : Solution or None
+        Gives `leave_one_out` at ``alphas=[0]``: its basis is the inverse Cholesky factor.
+    """
+    gram, cross = sums.centred()
+    unit = _unit(float(np.trace(gram)), len(gram))
+    np.einsum("ii->i", gram)[...] += alpha * unit
+    factor, info = linalg.lapack.dpotrf(gram, lower=1, clean=1, overwrite_a=1)
+    if info != 0:
+        solution = decompose(sums)
+        return *solution.head(alpha), None
+    inverse, _ = linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
+    projected = inverse @ cross
+    coef = inverse.T @ projected
+    mean, target_mean = sums.mean, sums.targets / sums.weight
+    whitened = Solution(
+        np.ones(len(mean)), inverse.T, projected, mean, target_mean, sums.weight, 1.0
+    )
+    return coef, target_mean - mean @ coef, whitened

@@ -1,0 +1,182 @@
+"""A sample of the rows seen: all of them while they are few, else a random choice among them.
+
+The choice depends on the rows' values alone, not on their order or on how they came in batches,
+so the samples of two parts of the data give the sample of both, and a row can be taken out again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from frozenfit.training.data import _row_keys
+
+__all__ = ["Sample"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Distinct rows with the sum of their weights, sorted by key.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, ...) or CSR
+        Rows.
+    y : ndarray, shape (n,) or (n, k)
+        Class indices or targets.
+    weight : ndarray of float64, shape (n,)
+        Sum of the weights of equal rows.
+    keys : ndarray of uint64, shape (n,)
+        Hashes of (x, y), ascending.
+    limit : int or None
+        How many rows are kept by `trimmed`.
+    complete : bool
+        Whether these are all rows ever seen.
+    """
+
+    X: Any
+    y: np.ndarray
+    weight: np.ndarray
+    keys: np.ndarray
+    limit: int | None
+    complete: bool = True
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.keys)
+
+    @classmethod
+    def of(cls, X: Any, y: np.ndarray, w: np.ndarray, limit: int | None, seed: int) -> Sample:
+        """Make a sample of all rows of a block.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, ...) or CSR
+            Rows.
+        y : ndarray, shape (n,) or (n, k)
+            Class indices or targets.
+        w : ndarray, shape (n,)
+            Weights.
+        limit : int or None
+            For `trimmed`.
+        seed : int
+            Decides which rows will be kept.
+
+        Returns
+        -------
+        Sample
+        """
+        keys = _mixed(_sparse_keys(X, y) if sparse.issparse(X) else _row_keys(X, y), seed)
+        return cls(X, y, np.asarray(w, np.float64), keys, limit)._merged()
+
+    def _merged(self) -> Sample:
+        order = np.argsort(self.keys, kind="stable")
+        keys = self.keys[order]
+        first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))[: len(keys)]
+        weight = np.add.reduceat(self.weight[order], first) if len(keys) else self.weight
+        kept = order[first]
+        return replace(self, X=self.X[kept], y=self.y[kept], weight=weight, keys=keys[first])
+
+    def plus(self, other: Sample) -> Sample:
+        """Return the sample of the rows of both, not trimmed."""
+        X = _stacked(self.X, other.X)
+        joined = replace(
+            self,
+            X=X,
+            y=np.concatenate([self.y, other.y]),
+            weight=np.concatenate([self.weight, other.weight]),
+            keys=np.concatenate([self.keys, other.keys]),
+            complete=self.complete and other.complete,
+        )
+        return joined._merged()
+
+    def trimmed(self) -> Sample:
+        """Keep the `limit` rows of the smallest keys."""
+        if self.limit is None or len(self) <= self.limit:
+            return self
+        part = slice(0, self.limit)
+        return replace(
+            self,
+            X=self.X[part],
+            y=self.y[part],
+            weight=self.weight[part],
+            keys=self.keys[part],
+            complete=False,
+        )
+
+    def below_last(self, other: Sample) -> Sample:
+        """Return the rows of another sample that can still get into this full one."""
+        if self.limit is None or len(self) < self.limit:
+            return other
+        return other._taken(np.flatnonzero(other.keys <= self.keys[-1]))
+
+    def nothing(self) -> Sample:
+        """Return a sample of no rows."""
+        return self._taken(np.zeros(0, int))
+
+    def _taken(self, rows: np.ndarray) -> Sample:
+        return replace(
+            self,
+            X=self.X[rows],
+            y=self.y[rows],
+            weight=self.weight[rows],
+            keys=self.keys[rows],
+        )
+
+    def without(self, other: Sample) -> tuple[Sample, int]:
+        """Take rows out.
+
+        Parameters
+        ----------
+        other : Sample
+            Rows and the weight to take from each.
+
+        Returns
+        -------
+        sample : Sample
+            What is left.
+        missing : int
+            How many of the rows are not here, or not with that weight.
+        """
+        at = np.searchsorted(self.keys, other.keys)
+        found = at < len(self)
+        found[found] = self.keys[at[found]] == other.keys[found]
+        weight = self.weight.copy()
+        weight[at[found]] -= other.weight[found]
+        slack = 1e-9 * self.weight
+        missing = int(np.count_nonzero(~found) + np.count_nonzero(weight < -slack))
+        rest = np.flatnonzero(weight > slack)
+        return replace(self, weight=weight)._taken(rest), missing
+
+
+def _stacked(left: Any, right: Any) -> Any:
+    if sparse.issparse(left) or sparse.issparse(right):
+        return sparse.csr_array(sparse.vstack([left, right]))
+    return np.concatenate([left, right])
+
+
+def _sparse_keys(X: Any, y: np.ndarray) -> np.ndarray:
+    """Hash CSR rows to what the same rows give when dense: zeros add nothing to a hash."""
+    words = np.ascontiguousarray(X.data, np.float32).view(np.uint32).astype(np.uint64)
+    words *= np.uint64(0x9E3779B97F4A7C15)
+    words ^= words >> np.uint64(29)
+    width = X.shape[1]
+    factors = np.random.Philox(key=width).random_raw(width) | np.uint64(1)
+    sums = np.concatenate([[np.uint64(0)], np.cumsum(words * factors[X.indices], dtype=np.uint64)])
+    keys = (sums[X.indptr[1:]] - sums[X.indptr[:-1]]) * np.uint64(3)
+    return keys ^ _target_keys(y)
+
+
+def _target_keys(y: np.ndarray) -> np.ndarray:
+    return _row_keys(np.zeros((len(y), 1), np.float32), y)
+
+
+def _mixed(keys: np.ndarray, seed: int) -> np.ndarray:
+    """Spread keys evenly, so that the smallest ones are a random choice (splitmix64)."""
+    z = keys + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

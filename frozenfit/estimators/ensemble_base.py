@@ -1,0 +1,482 @@
+"""What the two cheap ensembles share: one base, and members that are deltas on it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Integral
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from frozenfit.estimators import stored, stored_base
+from frozenfit.estimators.base import NetworkEstimator, Problem, TrainingInterrupted
+from frozenfit.estimators.ensemble_members import check_members, member_subsets
+from frozenfit.estimators.partial_base import PartialNet, part_seeds
+from frozenfit.seeding import spawn
+from frozenfit.training.data import Data
+from frozenfit.training.network import Base
+from frozenfit.training.workspace import workspace
+
+# What an ensemble finds out about its data, and its members know too.
+_OF_THE_DATA = (
+    "n_features_in_",
+    "feature_names_in_",
+    "input_shape_",
+    "classes_",
+    "_target_mean",
+    "_target_scale",
+    "_single_target",
+    "_n_targets",
+)
+# What cannot change between fits that go on.
+_FIXED = ("model", "model_params", "weight_init", "learned", "members", "fill", "freeze_statistics")
+
+
+def train_members(
+    members: Sequence[PartialNet], problems: Sequence[Problem], seeds: Sequence[dict[str, int]]
+) -> Iterator[PartialNet]:
+    """Train members on one base. All training of members is here, one after the other.
+
+    Parameters
+    ----------
+    members : sequence of PartialNet
+        Each with the base as its model, or fitted where it goes on.
+    problems : sequence of Problem
+        What each learns from.
+    seeds : sequence of dict
+        The seeds of each.
+
+    Yields
+    ------
+    PartialNet
+        Each member when it is trained.
+    """
+    for member, problem, seed in zip(members, problems, seeds, strict=True):
+        member._train_from(problem, seed)
+        yield member
+
+
+class CheapEnsemble(NetworkEstimator):
+    """Base of the two ensembles. A subclass names the class of its members."""
+
+    _member_class: type[PartialNet]
+
+    _parameter_constraints: dict = {
+        **PartialNet._parameter_constraints,
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "base_epochs": [Interval(Integral, 0, None, closed="left")],
+        "members": [StrOptions({"same", "disjoint"}), list, tuple],
+    }
+
+    def __init__(
+        self,
+        model: Any = "mlp",
+        *,
+        n_estimators: int = 5,
+        base_epochs: int = 1,
+        members: Any = "same",
+        model_params: dict[str, Any] | None = None,
+        learned: Any = 0.1,
+        fill: str = "auto",
+        weight_init: Any = None,
+        epochs: int = 10,
+        batch_size: int = 32,
+        optimizer: Any = "adam",
+        learning_rate: float | str = "auto",
+        weight_decay: float = 0.0,
+        schedule: Any = None,
+        freeze_statistics: bool | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 5,
+        augment: Any = None,
+        image_shape: tuple[int, ...] | None = None,
+        callbacks: Any = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.model = model
+        self.n_estimators = n_estimators
+        self.base_epochs = base_epochs
+        self.members = members
+        self.model_params = model_params
+        self.learned = learned
+        self.fill = fill
+        self.weight_init = weight_init
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.freeze_statistics = freeze_statistics
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.augment = augment
+        self.image_shape = image_shape
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _train(self, problem: Problem) -> None:
+        self._n_outputs_ = problem.n_outputs
+        if problem.resume:
+            self._go_on(problem)
+            return
+        seeds = spawn(problem.seed, "base", "subset", "held_out", "members")
+        training, held_out = self._hold_out(problem, seeds)
+        trainer = self._part(self.model, self.model_params, self.weight_init, 1.0)
+        base = trainer._base(problem, part_seeds(seeds["base"])["base"])
+        subsets = member_subsets(self.learned, self.members, self.n_estimators, seeds["subset"])
+        with workspace.borrow(base) as network:
+            network.check(self.input_shape_, problem.n_outputs, problem.classifies)
+            if self.base_epochs and not network.own:
+                raise ValueError(
+                    f"the model {network.model.name!r} cannot be copied, so it cannot be trained "
+                    "as a base; use base_epochs=0, or give it as a callable"
+                )
+            check_members(subsets, self.members, network, base, seeds["subset"])
+        self._seeds, self._made = seeds, 0
+        self._fitted_as = {name: getattr(self, name) for name in _FIXED}
+        with self._tasks(problem, len(subsets) + bool(self.base_epochs)) as task:
+            base = self._trained_base(base, training, task)
+            members = [self._member(base, learned, i) for i, learned in enumerate(subsets)]
+            numbers = list(range(len(members)))
+            self._finish(base, [], members, numbers, training, held_out, task)
+
+    def _go_on(self, problem: Problem) -> None:
+        """Train the members further, and make those that are missing."""
+        for name, then in self._fitted_as.items():
+            now = getattr(self, name)
+            if now is not then and now != then:
+                raise ValueError(
+                    f"{name} cannot change between calls that go on from the fitted members; put "
+                    f"{then!r} back, or fit anew with warm_start=False"
+                )
+        more = self.n_estimators - len(self.estimators_)
+        if more < 0 and not problem.one_pass:
+            raise ValueError(
+                f"n_estimators={self.n_estimators} is less than the {len(self.estimators_)} "
+                "members there are; call remove_member, or fit anew with warm_start=False"
+            )
+        more = 0 if problem.one_pass else more
+        fresh = self._more_members(more, None) if more else []
+        training, held_out = self._hold_out(problem, self._seeds)
+        # Copies: where a fit fails the old members must be as they were.
+        members = [copy.copy(member) for member in self.estimators_]
+        for member in members:
+            settings = self._part(member.model, None, None, member.learned).get_params(deep=False)
+            member.set_params(**settings | {"random_state": member.random_state})
+        numbers = [*self._numbers, *range(self._made, self._made + more)]
+        with self._tasks(problem, len(numbers)) as task:
+            self._finish(self.base_, [], members + fresh, numbers, training, held_out, task)
+
+    def _finish(
+        self,
+        base: Base,
+        kept: list[PartialNet],
+        members: list[PartialNet],
+        numbers: list[int],
+        training: Problem,
+        held_out: Data | None,
+        task: Any,
+    ) -> None:
+        """Train members and take them in beside those that are kept as they are."""
+        done, stopped = self._run(members, training, task)
+        rest = [m for m in members[len(done) :] if hasattr(m, "n_iter_")]
+        members_now = [*kept, *done, *rest]
+        self._take_in(base, members_now, numbers[: len(members_now)])
+        self._made = max([self._made, *(number + 1 for number in numbers)])
+        self._after_members(held_out)
+        if stopped is not None:
+            raise TrainingInterrupted(
+                f"training was interrupted at member {len(done)} of {len(members)}; the ensemble "
+                "is fitted with what it had learned until then"
+            ) from stopped
+
+    def _run(
+        self, members: list[PartialNet], problem: Problem, task: Any
+    ) -> tuple[list[PartialNet], KeyboardInterrupt | None]:
+        problems, seeds = [], []
+        for member in members:
+            seed = member._fit_seed()
+            problems.append(replace(problem, seed=seed, resume=hasattr(member, "n_iter_")))
+            # A random subset is the same one for all members, the batch orders are their own.
+            seeds.append(part_seeds(seed) | {"subset": self._seeds["subset"]})
+        done: list[PartialNet] = []
+        training = train_members(members, problems, seeds)
+        try:
+            for member in members:
+                with task("member", member):
+                    next(training)
+                done.append(member)
+        except KeyboardInterrupt as stop:
+            if isinstance(stop, TrainingInterrupted):
+                done.append(members[len(done)])
+            if not done:
+                raise
+            return done, stop
+        return done, None
+
+    def _take_in(self, base: Base, members: list[PartialNet], numbers: list[int]) -> None:
+        """Set the fitted attributes that tell of base and members."""
+        first = members[0]._setting.resolved
+        for member in members[1:]:
+            if member._setting.resolved == first:  # one description for all: smaller pickles
+                member._setting.resolved = first
+        self.base_, self.estimators_, self._numbers = base, members, list(numbers)
+        self.n_iter_ = max(member.n_iter_ for member in members)
+        self.n_learned_ = sum(member._setting.resolved.learned for member in members)
+        self.freeze_fraction_ = 1 - self.n_learned_ / (first.total * len(members))
+
+    def _after_members(self, held_out: Data | None) -> None:
+        """Learn what needs the members, such as a temperature."""
+
+    def _hold_out(self, problem: Problem, seeds: dict[str, int]) -> tuple[Problem, Data | None]:
+        """Split off samples that neither base nor members may see."""
+        return problem, None
+
+    def _part(self, model: Any, model_params: Any, weight_init: Any, learned: Any) -> PartialNet:
+        """Make a PartialNet with the settings of the ensemble that knows its data."""
+        own = {name: getattr(self, name) for name in self._member_class().get_params(deep=False)}
+        own |= {"model": model, "model_params": model_params, "weight_init": weight_init}
+        part = self._member_class(**own | {"learned": learned})
+        known = {name: self.__dict__[name] for name in _OF_THE_DATA if name in self.__dict__}
+        part.__dict__.update(known, _n_outputs_=self._n_outputs_)
+        return part
+
+    def _member(self, base: Base, learned: Any, number: int) -> PartialNet:
+        member = self._part(base, None, None, learned)
+        names = [str(i) for i in range(number + 1)]
+        return member.set_params(random_state=spawn(self._seeds["members"], *names)[names[-1]])
+
+    def _trained_base(self, base: Base, problem: Problem, task: Any) -> Base:
+        """Train all of the base for `base_epochs`, as a new base."""
+        if not self.base_epochs:
+            self.base_history_: dict[str, list[float]] = {}
+            return base
+        trainer = self._part(base, None, None, 1.0)
+        trainer.set_params(epochs=self.base_epochs, early_stopping=False, warm_start=False)
+        seed = self._seeds["base"]
+        try:
+            with task("base", trainer):
+                plain = replace(problem, seed=seed, one_pass=False)
+                trainer._train_from(plain, part_seeds(seed))
+        except TrainingInterrupted as stop:  # without members nothing is fitted
+            raise KeyboardInterrupt(*stop.args) from stop
+        self.base_history_ = trainer.history_
+        return base.with_values({**trainer._delta.learned, **trainer._delta.states})
+
+    @contextmanager
+    def _tasks(self, problem: Problem, count: int) -> Iterator[Any]:
+        """Tell scikit-learn's callbacks of the fit; yields ``task(name, part)`` for each part."""
+        root = None if problem.one_pass else self._init_callback_context(max_subtasks=count)
+        if root is not None:
+            root.call_on_fit_task_begin(estimator=self, **problem.told)
+
+        @contextmanager
+        def task(name: str, part: PartialNet) -> Iterator[None]:
+            try:
+                if root is None:
+                    yield
+                    return
+                inner = root.subcontext(task_name=name)
+                inner.call_on_fit_task_begin(estimator=self, **problem.told)
+                with inner.propagate_callback_context(part):
+                    yield
+                inner.call_on_fit_task_end(estimator=self, **problem.told)
+            finally:
+                for left in ("_callback_fit_ctx", "_skl_callbacks_to_teardown"):
+                    part.__dict__.pop(left, None)
+
+        yield task
+        if root is not None:
+            fitted = dict(self.__dict__)
+            root.call_on_fit_task_end(
+                estimator=self, reconstruction_attributes=fitted, **problem.told
+            )
+
+    def _more_members(self, count: int, subsets: Sequence[Any] | None) -> list[PartialNet]:
+        how = self.members if subsets is None else subsets
+        if subsets is None and not isinstance(how, str):
+            raise ValueError(
+                f"members lists what {len(how)} members learn and nothing for {count} more; give "
+                "add_members(..., members=[...]) a subset for each"
+            )
+        seed, taken = self._seeds["subset"], [member.learned for member in self.estimators_]
+        learned = member_subsets(
+            self.learned, how, count, seed, parts=self.n_estimators, taken=taken
+        )
+        with workspace.borrow(self.base_) as network:
+            check_members(learned, how, network, self.base_, seed)
+        return [self._member(self.base_, one, self._made + i) for i, one in enumerate(learned)]
+
+    def add_members(self, n, X, y, sample_weight=None, *, members=None):
+        """Train more members on the same base; those there are stay as they are.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        X, y, sample_weight : array-like
+            As of `fit`; on the same data the members are those a larger `n_estimators` would
+            have given.
+        members : list of subsets, default=None
+            What each of them learns; needed where the constructor was given a list.
+
+        Returns
+        -------
+        self
+            The ensemble.
+
+        Raises
+        ------
+        ValueError
+            Where the list has another length than `n`, or there is no room for disjoint members.
+        """
+        check_is_fitted(self)
+        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+            raise ValueError(f"n must be a whole number of members from 1, found {n!r}")
+        with self._restored_on_error():
+            problem = self._problem(X, y, sample_weight, None, None, resume=True)
+            fresh = self._more_members(int(n), members)
+            training, held_out = self._hold_out(problem, self._seeds)
+            numbers = [*self._numbers, *range(self._made, self._made + len(fresh))]
+            with self._tasks(replace(problem, one_pass=True), 0) as task:
+                kept = list(self.estimators_)
+                self._finish(self.base_, kept, fresh, numbers, training, held_out, task)
+        return self
+
+    def remove_member(self, i):
+        """Leave out a member; the others stay as they are.
+
+        Parameters
+        ----------
+        i : int
+            Which, from 0; those after it move up.
+
+        Returns
+        -------
+        self
+            The ensemble.
+
+        Raises
+        ------
+        ValueError
+            Where there is no such member, or it is the last one.
+        """
+        check_is_fitted(self)
+        count = len(self.estimators_)
+        if isinstance(i, bool) or not isinstance(i, Integral) or not 0 <= i < count:
+            raise ValueError(
+                f"there is no member {i!r}: write a number from 0 to {count - 1}"
+            )
+        if count == 1:
+            raise ValueError("the last member cannot be removed; add another one first")
+        keep = [k for k in range(count) if k != i]
+        self.estimators_ = [self.estimators_[k] for k in keep]
+        self._numbers = [self._numbers[k] for k in keep]
+        return self
+
+    def _chosen(self, n_members: Any) -> list[PartialNet]:
+        count = len(self.estimators_)
+        if n_members is None:
+            return self.estimators_
+        whole = isinstance(n_members, Integral) and not isinstance(n_members, bool)
+        if not whole or not 1 <= n_members <= count:
+            raise ValueError(
+                f"n_members must be a whole number from 1 to {count}, the members there are, "
+                f"found {n_members!r}"
+            )
+        return self.estimators_[:n_members]
+
+    def _member_logits(self, X: np.ndarray, n_members: Any = None) -> np.ndarray:
+        """Compute the outputs of each member, shape (members, n, n_outputs)."""
+        return np.stack([m._logits(X) for m in self._chosen(n_members)]).astype(np.float64)
+
+    def _samples(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return self._as_samples(self._check_input(X, reset=False), reset=False)
+
+    def learned_table(self, member: int = 0) -> list:
+        """List what a member learns of every weight.
+
+        Parameters
+        ----------
+        member : int, default=0
+            Which.
+
+        Returns
+        -------
+        list of (path, shape, form, learned, total)
+            One row per trainable weight of the network.
+        """
+        check_is_fitted(self)
+        return self.estimators_[member].learned_table()
+
+    def to_keras(self) -> keras.Model:
+        """Make a plain Keras model of all members, each with a copy of the base.
+
+        Returns
+        -------
+        keras.Model
+            A new model that needs this package no more; its outputs are as those of
+            `PartialNetClassifier.to_keras` and `PartialNetRegressor.to_keras`.
+        """
+        check_is_fitted(self)
+        x = keras.Input(self.input_shape_)
+        outputs = []
+        for i, member in enumerate(self.estimators_):
+            network = member.to_keras()
+            network.name = f"member{i}"
+            outputs.append(network(x))
+        return keras.Model(x, self._joined(keras.ops.stack(outputs)), name="ensemble")
+
+    def _joined(self, outputs: Any) -> Any:
+        """Join the members' outputs, a Keras tensor (members, n, n_outputs)."""
+        return keras.ops.mean(outputs, axis=0)
+
+    def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
+        with workspace.borrow(self.base_) as network:
+            about, values = stored_base.write(self.base_, network, include_frozen, True)
+            parts = [stored.part_state(m, m._setting, m._delta, network) for m in self.estimators_]
+        own = {
+            "base": about,
+            "base_history": self.base_history_,
+            "seeds": self._seeds,
+            "numbers": self._numbers,
+            "made": self._made,
+            "temperature": getattr(self, "temperature_", None),
+        }
+        arrays = {f"base/{path}": value for path, value in values.items()}
+        own["members"] = []
+        for i, (member, (meta, learned)) in enumerate(zip(self.estimators_, parts, strict=True)):
+            own["members"].append({**meta, "learned": member.learned, "number": self._numbers[i]})
+            arrays |= {f"{i}/{name}": value for name, value in learned.items()}
+        return stored.data_state(self) | own, arrays
+
+    def _restore(self, meta: dict, arrays: dict[str, np.ndarray], base: Any = None) -> None:
+        stored.restore_data(self, meta)
+        found = stored.restore_base(self, meta, stored.group(arrays, "base"), base)
+        self._seeds, self._made = meta["seeds"], meta["made"]
+        self._fitted_as = {name: getattr(self, name) for name in _FIXED}
+        self.base_history_ = meta["base_history"]
+        members = []
+        with workspace.borrow(found) as network:
+            for i, about in enumerate(meta["members"]):
+                member = self._member(found, about["learned"], about["number"])
+                own = stored.group(arrays, str(i))
+                member._adopt(stored.restore_part(member, about, own, network, found))
+                members.append(member)
+        if meta["temperature"] is not None:
+            self.temperature_ = meta["temperature"]
+        self._take_in(found, members, meta["numbers"])

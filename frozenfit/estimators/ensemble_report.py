@@ -1,0 +1,219 @@
+"""How good an ensemble is: figures of each member and of all together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import xlogy
+
+__all__ = [
+    "ClassifierRow",
+    "RegressorRow",
+    "calibration_error",
+    "classifier_report",
+    "disagreements",
+    "entropy",
+    "regressor_report",
+    "report_text",
+]
+
+_BINS = 15
+_TINY = np.finfo(np.float64).tiny
+
+
+class ClassifierRow(NamedTuple):
+    """One line of a classifier's report; disagreement is NaN where there is one member."""
+
+    member: str
+    accuracy: float
+    nll: float
+    brier: float
+    ece: float
+    disagreement: float
+
+
+class RegressorRow(NamedTuple):
+    """One line of a regressor's report, in the unit of the targets."""
+
+    member: str
+    rmse: float
+    disagreement: float
+
+
+def entropy(probabilities: np.ndarray) -> np.ndarray:
+    """Return the entropy, in nats, of distributions along the last axis.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (..., n_classes)
+        Each sums to 1.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        Between 0 and ``log(n_classes)``.
+
+    Examples
+    --------
+    >>> entropy(np.array([[0.5, 0.5], [1.0, 0.0]])) / np.log(2)
+    array([1., 0.])
+    """
+    return np.maximum(-xlogy(probabilities, probabilities).sum(axis=-1), 0.0)
+
+
+def calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = _BINS) -> float:
+    """Return the expected calibration error of the predicted classes.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n, n_classes)
+        Predicted probabilities.
+    y : ndarray of int, shape (n,)
+        True classes.
+    bins : int, default=15
+        How many bins of equal width, open on the left; empty ones count nothing.
+
+    Returns
+    -------
+    float
+        Mean distance of accuracy and confidence over the bins, weighted by their samples.
+
+    Examples
+    --------
+    >>> calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
+    0.0
+    """
+    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    surplus = np.bincount(place, hit - confidence, minlength=bins)
+    return float(np.abs(surplus).sum() / len(y))
+
+
+def disagreements(distances: np.ndarray) -> np.ndarray:
+    """Return the mean distance of each member from the others.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (members, members)
+        Symmetric, zero on the diagonal.
+
+    Returns
+    -------
+    ndarray of shape (members,)
+        NaN for a single member.
+    """
+    others = len(distances) - 1
+    return distances.sum(axis=1) / others if others else np.full(1, np.nan)
+
+
+def classifier_report(probabilities: np.ndarray, y: np.ndarray) -> list[ClassifierRow]:
+    """Compute a classifier's report.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (members, n, n_classes)
+        Probabilities of each member.
+    y : ndarray of int, shape (n,)
+        True classes.
+
+    Returns
+    -------
+    list of ClassifierRow
+        One per member, their mean, and the ensemble of mean probabilities.
+    """
+    labels = probabilities.argmax(axis=2)
+    apart = disagreements((labels[:, None] != labels[None]).mean(axis=2))
+    rows = [_figures(p, y) for p in probabilities]
+    mean = tuple(np.mean(rows, axis=0).tolist())
+    members = [ClassifierRow(str(i), *r, float(d)) for i, (r, d) in enumerate(_zip(rows, apart))]
+    together = _figures(probabilities.mean(axis=0), y)
+    return [
+        *members,
+        ClassifierRow("mean", *mean, float(apart.mean())),
+        ClassifierRow("ensemble", *together, float(apart.mean())),
+    ]
+
+
+def _figures(probabilities: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
+    chosen = probabilities[np.arange(len(y)), y]
+    # sum over classes of (p - [c = y])^2
+    brier = (probabilities**2).sum(axis=1) - 2 * chosen + 1
+    return (
+        float((probabilities.argmax(axis=1) == y).mean()),
+        float(-np.log(np.maximum(chosen, _TINY)).mean()),
+        float(brier.mean()),
+        calibration_error(probabilities, y),
+    )
+
+
+def regressor_report(predictions: np.ndarray, y: np.ndarray) -> list[RegressorRow]:
+    """Compute a regressor's report.
+
+    Parameters
+    ----------
+    predictions : ndarray of shape (members, n, n_targets)
+        Predictions of each member.
+    y : ndarray of shape (n, n_targets)
+        True targets.
+
+    Returns
+    -------
+    list of RegressorRow
+        One per member, their mean, and the ensemble of mean predictions; disagreement is the
+        root mean square difference of two members.
+    """
+    apart = [[_rms(a - b) for b in predictions] for a in predictions]
+    distances = disagreements(np.array(apart))
+    errors = [_rms(p - y) for p in predictions]
+    members = [
+        RegressorRow(str(i), e, float(d)) for i, (e, d) in enumerate(_zip(errors, distances))
+    ]
+    mean = float(distances.mean())
+    return [
+        *members,
+        RegressorRow("mean", float(np.mean(errors)), mean),
+        RegressorRow("ensemble", _rms(predictions.mean(axis=0) - y), mean),
+    ]
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _zip(a, b):
+    return zip(a, b, strict=True)
+
+
+def report_text(rows: Sequence[NamedTuple]) -> str:
+    """Lay out a report as text.
+
+    Parameters
+    ----------
+    rows : sequence of ClassifierRow or RegressorRow
+        What `ensemble_report` gave.
+
+    Returns
+    -------
+    str
+        One line per row below the names of the columns.
+
+    Examples
+    --------
+    >>> print(report_text([RegressorRow("0", 0.5, 0.25), RegressorRow("ensemble", 0.25, 0.25)]))
+    member      rmse  disagreement
+    0         0.5000        0.2500
+    ensemble  0.2500        0.2500
+    """
+    names = rows[0]._fields
+    cells = [list(names)]
+    cells += [[str(row[0]), *(f"{value:.4f}" for value in row[1:])] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    )

@@ -1,0 +1,216 @@
+"""One search under way: what it measures, asks for, and where it keeps it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_random_state, indexable
+
+from frozenfit.search.folds import Folds, mean, score_params
+from frozenfit.search.objectives import make_scorer, read_constraints, read_directions
+from frozenfit.search.progress import TrialBar
+from frozenfit.search.pruning import EpochReports
+from frozenfit.search.results import ERROR, FIGURES, done
+from frozenfit.search.spaces import Space, make_space, target
+from frozenfit.search.storages import open_storage, open_study
+
+_SEED_LIMIT = 2**31 - 1
+# NSGA-II's usual population of 50 would make a short search a random one.
+_GENERATIONS, _LEAST_POPULATION, _POPULATION = 4, 8, 50
+_COSTLY = frozenset({"bytes", "predict_time", "learned"})
+
+
+class Run:
+    """A search with everything checked and opened, before its first trial.
+
+    Parameters
+    ----------
+    settings : FreezeSearchCV
+        Whose parameters are read.
+    optuna : module
+        Optuna.
+    X, y : array-like
+        All samples.
+    fit_params : dict
+        Arguments of ``fit``.
+    groups : array-like or None
+        For the splitter.
+
+    Attributes
+    ----------
+    estimator : estimator
+        With its seeds set; cloned for each fit.
+    folds : Folds
+        The data.
+    study : optuna.Study
+        The study.
+    directions, constraints
+        What is asked for.
+    """
+
+    def __init__(self, settings: Any, optuna: Any, X: Any, y: Any, fit_params: dict, groups: Any):
+        self.settings, self.optuna = settings, optuna
+        self.directions = read_directions(settings.directions)
+        self.constraints = read_constraints(settings.constraints)
+        rng = check_random_state(settings.random_state)
+        seed = None if settings.random_state is None else int(rng.randint(_SEED_LIMIT))
+        self.estimator = _seeded(settings.estimator, seed)
+        self.space = self._space()
+        self.folds = self._folds(X, y, fit_params, groups)
+        tools = {"sampler": self._sampler(seed), "pruner": self._pruner()}
+        mark = {
+            "estimator": type(target(self.estimator)[1]).__name__,
+            "directions": dict(self.directions),
+            "splits": self.folds.digest(),
+        }
+        storage = open_storage(settings.storage, heartbeat=settings.heartbeat)
+        self.study = open_study(storage, settings.study_name, self.directions, mark, **tools)
+        if isinstance(self.space, Space):
+            for values in self.space.known_good():
+                self.study.enqueue_trial(values, skip_if_exists=True)
+
+    def _space(self) -> Any:
+        space = self.settings.space
+        if callable(space):
+            return space
+        return make_space(self.estimator, **(space or {}))
+
+    def params(self, trial: Any) -> dict[str, Any]:
+        """Return the estimator's parameters of a trial, running or frozen."""
+        if isinstance(self.space, Space):
+            return self.space.sample(trial)
+        return dict(self.space(trial, self.estimator))
+
+    def _folds(self, X: Any, y: Any, fit_params: dict, groups: Any) -> Folds:
+        X, y = indexable(X, y)
+        scorer = make_scorer(self.estimator, self.settings.scoring)
+        splitter = check_cv(self.settings.cv, y, classifier=is_classifier(self.estimator))
+        asked = {*self.directions, *(c.metric for c in self.constraints)}
+        weights = fit_params.get("sample_weight")
+        return Folds(
+            X=X,
+            y=y,
+            splits=[(np.asarray(a), np.asarray(b)) for a, b in splitter.split(X, y, groups)],
+            scorer=scorer,
+            fit_params=fit_params,
+            score_params=score_params(scorer, weights),
+            wanted=_COSTLY & asked,
+        )
+
+    def _sampler(self, seed: int | None) -> Any:
+        given, samplers = self.settings.sampler, self.optuna.samplers
+        if given is not None:
+            if not isinstance(given, samplers.BaseSampler):
+                raise TypeError(
+                    "sampler is one of optuna.samplers, such as TPESampler(seed=0), found "
+                    f"{given!r}"
+                )
+            return copy.deepcopy(given)
+        if len(self.directions) == 1:
+            return samplers.TPESampler(seed=seed)
+        return nsga2(self.optuna, self.settings.n_trials, seed)
+
+    def _pruner(self) -> Any:
+        given, pruners = self.settings.pruner, self.optuna.pruners
+        if given is None:
+            return pruners.NopPruner()
+        if len(self.directions) > 1 or "score" not in self.directions:
+            raise ValueError(
+                f"a pruner watches the score as the one objective, and directions are "
+                f"{dict(self.directions)}; use pruner=None or the score alone"
+            )
+        if self.settings.n_jobs not in (None, 1):
+            raise ValueError(
+                f"a pruner hears one fold after the other, and n_jobs is {self.settings.n_jobs}; "
+                "use n_jobs=1, or several processes on one storage by run_workers"
+            )
+        if given == "median":
+            return pruners.MedianPruner(n_warmup_steps=max(1, self._epochs() // 3))
+        if not isinstance(given, pruners.BasePruner):
+            raise TypeError(f"pruner is 'median', one of optuna.pruners or None, found {given!r}")
+        return given
+
+    def _epochs(self) -> int:
+        """Return the most epochs a trial can have."""
+        parts = self.space.parts if isinstance(self.space, Space) else {}
+        epochs = parts.get("epochs", target(self.estimator)[1].get_params().get("epochs", 1))
+        return int(max(getattr(epochs, "choices", [getattr(epochs, "high", epochs)])))
+
+    def search(self) -> None:
+        """Run trials until there are enough, also counting those of other processes."""
+        wanted = self.settings.n_trials
+        callbacks = self.settings.callbacks or ()
+        missing = wanted - done(self.study)
+        if missing <= 0:
+            return
+        with TrialBar(wanted, int(self.settings.verbose)) as bar:
+            self.study.optimize(
+                self._objective,
+                n_trials=missing,
+                timeout=self.settings.timeout,
+                catch=() if self.settings.error_score == "raise" else (Exception,),
+                callbacks=[
+                    self._stop_at(wanted),
+                    bar,
+                    *([callbacks] if callable(callbacks) else callbacks),
+                ],
+            )
+
+    @staticmethod
+    def _stop_at(wanted: int) -> Any:
+        def stop(study: Any, trial: Any) -> None:
+            if done(study) >= wanted:
+                study.stop()
+
+        return stop
+
+    def _objective(self, trial: Any) -> Any:
+        try:
+            figures = self._measure(trial)
+        except (KeyboardInterrupt, self.optuna.TrialPruned):
+            raise
+        except Exception as error:
+            trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
+            raise
+        trial.set_user_attr(FIGURES, {n: [f[n] for f in figures] for n in figures[0]})
+        means = mean(figures)
+        for constraint in self.constraints:
+            trial.set_constraint(str(constraint), constraint.violation(means))
+        return tuple(means[name] for name in self.directions)
+
+    def _measure(self, trial: Any) -> list[dict[str, float]]:
+        params = self.params(trial)
+        estimator = clone(self.estimator).set_params(**copy.deepcopy(params))
+        if self.settings.pruner is None:
+            return self.folds.measure_all(estimator, self.settings.n_jobs)
+        reports = EpochReports(trial, self.folds, self._epochs())
+        figures = reports.measure_all(estimator)
+        if reports.pruned:
+            raise self.optuna.TrialPruned
+        return figures
+
+
+def nsga2(optuna: Any, n_trials: int, seed: int | None) -> Any:
+    """Make the sampler for several objectives, in populations that fit the number of trials."""
+    size = max(_LEAST_POPULATION, min(_POPULATION, n_trials // _GENERATIONS))
+    return optuna.samplers.NSGAIISampler(population_size=size, seed=seed)
+
+
+def _seeded(estimator: Any, seed: int | None) -> Any:
+    """Clone an estimator and give a seed to all of it that has none."""
+    estimator = clone(estimator)
+    if seed is None:
+        return estimator
+    params = estimator.get_params(deep=True)
+    missing = sorted(
+        name
+        for name, value in params.items()
+        if value is None and name.rpartition("__")[2] == "random_state"
+    )
+    seeds = np.random.SeedSequence(seed).generate_state(len(missing))
+    values = {n: int(s % _SEED_LIMIT) for n, s in zip(missing, seeds, strict=True)}
+    return estimator.set_params(**values) if values else estimator
