@@ -47,9 +47,7 @@ def cpu(function) -> float:
 def elm(**settings):
     from frozenfit import ELMClassifier
 
-    return ELMClassifier(
-        UNITS, activation="relu", direct_links=False, random_state=0, **settings
-    )
+    return ELMClassifier(UNITS, activation="relu", direct_links=False, random_state=0, **settings)
 
 
 def bare(options) -> dict:
@@ -144,7 +142,11 @@ def small(options) -> dict:
     H, J = np.tanh(A @ W + bias), np.tanh(B @ W + bias)
     models = {
         "default": (ELMClassifier(random_state=0), A, B),
-        "9 alphas": (ELMClassifier(ridge_alpha=[10.0**k for k in range(-6, 3)], random_state=0), A, B),
+        "9 alphas": (
+            ELMClassifier(ridge_alpha=[10.0**k for k in range(-6, 3)], random_state=0),
+            A,
+            B,
+        ),
         "alpha .01": (ELMClassifier(ridge_alpha=0.01, random_state=0), A, B),
         "tanh + RidgeClassifierCV": (RidgeClassifierCV(np.logspace(-4, 4, 9)), H, J),
     }

@@ -53,7 +53,7 @@ def models(regression: bool, d: int, seed: int) -> dict:
 
 
 def calibration_error(proba: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error of the predicted class."""
+    """Compute the expected calibration error of the predicted class."""
     sure = proba.max(axis=1)
     bin_of = np.minimum((sure * bins).astype(int), bins - 1)
     gaps = [
@@ -122,9 +122,7 @@ def summarise(results: dict[str, list]) -> None:
     """Print means over the classification sets."""
     runs = [run for name in results if name != "california_housing" for run in results[name]]
     for model in runs[0] if runs else ():
-        means = {
-            figure: np.mean([run[model][figure] for run in runs]) for figure in runs[0][model]
-        }
+        means = {figure: np.mean([run[model][figure] for run in runs]) for figure in runs[0][model]}
         print(f"mean {model:20}", "  ".join(f"{k} {v:.4f}" for k, v in means.items()), flush=True)
 
 

@@ -40,9 +40,7 @@ def test_both_numbers_stay_positive_where_the_scores_mislead():
 def test_the_predicted_class_stays():
     scores, y = noisy_scores()
     for labels in (y, y[::-1]):
-        logits = calibration.logits(
-            scores, *calibration.calibrate(scores, labels, np.ones(len(y)))
-        )
+        logits = calibration.logits(scores, *calibration.calibrate(scores, labels, np.ones(len(y))))
         np.testing.assert_array_equal(logits.argmax(axis=1), scores.argmax(axis=1))
 
 

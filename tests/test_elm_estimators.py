@@ -12,9 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from frozenfit import ELMClassifier, ELMRegressor
 
-X, Y = make_classification(
-    600, 12, n_informative=8, n_classes=3, class_sep=0.8, random_state=0
-)
+X, Y = make_classification(600, 12, n_informative=8, n_classes=3, class_sep=0.8, random_state=0)
 X = X.astype("float32")
 R, T = make_regression(300, 6, noise=5.0, random_state=0)
 PARTS = [slice(0, 50), slice(50, 51), slice(51, 300), slice(300, 400)]
@@ -78,8 +76,9 @@ def test_forgotten_rows_leave_no_trace(loo_rows):
     settings = {"loo_rows": loo_rows, "scale": None, "ridge_alpha": 0.01}
     clf = small(**settings).fit(X, Y).forget(X[400:], Y[400:])
     never = small(**settings).fit(X[:400], Y[:400])
-    np.testing.assert_allclose(clf._current()[1].coefs[0], never._current()[1].coefs[0],
-                               rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(
+        clf._current()[1].coefs[0], never._current()[1].coefs[0], rtol=1e-6, atol=1e-8
+    )
     if loo_rows == 1000:
         np.testing.assert_array_equal(clf.predict_proba(X), never.predict_proba(X))
 
@@ -90,9 +89,7 @@ def test_a_weight_of_two_is_the_row_twice_and_of_zero_the_row_left_out():
     for settings in ({}, {"loo_rows": 100, "scale": None, "ridge_alpha": 0.1}):
         one = small(**settings).fit(X, Y, sample_weight=weight)
         other = small(**settings).fit(X[rows], Y[rows])
-        np.testing.assert_allclose(
-            one.decision_function(X), other.decision_function(X), atol=1e-6
-        )
+        np.testing.assert_allclose(one.decision_function(X), other.decision_function(X), atol=1e-6)
 
 
 def test_balanced_class_weights_raise_the_rare_class():
@@ -136,9 +133,7 @@ def test_the_strength_comes_from_the_list_given():
 def test_the_leave_one_out_loss_foretells_the_loss_on_new_rows():
     clf = small().fit(X[:400], Y[:400])
     proba = clf.predict_proba(X[400:])
-    assert clf.loo_score_ == pytest.approx(
-        -np.log(proba[np.arange(200), Y[400:]]).mean(), abs=0.15
-    )
+    assert clf.loo_score_ == pytest.approx(-np.log(proba[np.arange(200), Y[400:]]).mean(), abs=0.15)
 
 
 def test_regression_learns_several_targets_on_any_scale():
@@ -162,8 +157,9 @@ def test_regression_in_parts_and_forgotten_is_the_whole():
     for start in range(0, 300, 60):
         parts.partial_fit(R[start : start + 60], T[start : start + 60])
     parts.forget(R[200:], T[200:])
-    np.testing.assert_allclose(parts._current()[1].coefs[0], whole._current()[1].coefs[0],
-                               rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        parts._current()[1].coefs[0], whole._current()[1].coefs[0], rtol=1e-6, atol=1e-6
+    )
 
 
 def test_a_transformer_or_a_network_may_come_first():

@@ -76,8 +76,9 @@ def test_integers_of_0_to_255_are_the_same_pixels():
     rng = np.random.default_rng
     whole = Patches.fit(pixels, (9, 8, 3), params, rng(1))(pixels)
     scaled = (pixels / np.float32(255)).astype("float32")
-    np.testing.assert_allclose(Patches.fit(scaled, (9, 8, 3), params, rng(1))(scaled), whole,
-                               atol=1e-4)
+    np.testing.assert_allclose(
+        Patches.fit(scaled, (9, 8, 3), params, rng(1))(scaled), whole, atol=1e-4
+    )
 
 
 def test_several_sizes_share_the_filters():
@@ -105,7 +106,9 @@ def test_mirrored_images_are_learned_too():
     X[y == 1, :3] += 0.5
     mirrored = X[:, :, ::-1]
     scores = [
-        ELMClassifier((40,), augment=a, ridge_alpha=0.1, random_state=0).fit(X, y).score(mirrored, y)
+        ELMClassifier((40,), augment=a, ridge_alpha=0.1, random_state=0)
+        .fit(X, y)
+        .score(mirrored, y)
         for a in (None, "flip")
     ]
     assert scores[0] < 0.9 and scores[1] == 1.0

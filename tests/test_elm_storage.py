@@ -140,7 +140,12 @@ def test_no_keras_layer_stands_for_a_transformer():
 def test_the_table_counts_the_head_alone_as_learned():
     clf = fitted(direct_links=False)
     rows = clf.learned_table()
-    assert [row[0] for row in rows] == ["hidden_1/kernel", "hidden_1/bias", "head/kernel", "head/bias"]
+    assert [row[0] for row in rows] == [
+        "hidden_1/kernel",
+        "hidden_1/bias",
+        "head/kernel",
+        "head/bias",
+    ]
     assert sum(row[3] for row in rows) == 51 * 10
     assert clf.freeze_fraction_ == pytest.approx(65 * 50 / (65 * 50 + 51 * 10))
 

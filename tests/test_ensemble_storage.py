@@ -57,12 +57,9 @@ def test_a_random_base_is_not_in_the_file(tmp_path):
 
 
 def test_five_members_take_little_more_than_one_network(tmp_path):
-    images = np.random.default_rng(0).normal(size=(32, 8, 8, 3)).astype("float32")
-    labels = np.arange(32) % 4
-    params = {"model": "wide_resnet", "model_params": {"depth": 10, "width": 4}, "epochs": 1}
-    params |= {"random_state": 0}
-    one = PartialNetClassifier(learned=1.0, **params).fit(images, labels)
-    five = CheapEnsembleClassifier(n_estimators=5, learned=0.1, **params).fit(images, labels)
+    params = {**SMALL, "model_params": {"hidden_layer_sizes": (1000, 1000)}}
+    one = PartialNetClassifier(learned=1.0, **params).fit(X, y)
+    five = CheapEnsembleClassifier(n_estimators=5, learned=0.1, **params).fit(X, y)
     frozenfit.save(one, tmp_path / "one")
     frozenfit.save(five, tmp_path / "five")
     size = {name: (tmp_path / name).stat().st_size for name in ("one", "five")}

@@ -68,7 +68,7 @@ def test_a_rate_of_ones_own_replaces_the_optimizers():
 
 
 def test_the_automatic_rate_is_lower_for_convolutions():
-    assert optimizers.automatic_rate(10, False) > optimizers.automatic_rate(10, True)
+    assert optimizers.automatic_rate(True, False) > optimizers.automatic_rate(True, True)
 
 
 def test_an_optimizer_object_trains_with_its_own_settings():

@@ -34,36 +34,43 @@ class Slow(Quick):
         return super().fit(X, y, sample_weight)
 
 
-def kill_first(place):
-    """Kill the first other process that is at a trial, from a process of its own."""
-    code = (
-        "import os, signal, sys, time\n"
-        "while True:\n"
-        "    time.sleep(0.02)\n"
-        "    lines = open(sys.argv[1]).read().split('\\n')[:-1]\n"
-        "    if lines:\n"
-        "        os.kill(int(lines[0]), signal.SIGKILL)\n"
-        "        print(lines[0])\n"
-        "        break\n"
-    )
-    open(place, "a").close()
-    return subprocess.Popen([sys.executable, "-c", code, place], stdout=subprocess.PIPE, text=True)
+KILL_FIRST = """
+import os, signal, sys, time
+while True:
+    time.sleep(0.02)
+    with open(sys.argv[1]) as file:
+        lines = file.read().split("\\n")[:-1]
+    if lines:
+        os.kill(int(lines[0]), signal.SIGKILL)
+        print(lines[0])
+        break
+"""
+
+
+@pytest.fixture
+def killer(tmp_path):
+    """A process that kills the first process that writes its number, and prints which."""
+    place = tmp_path / "pids"
+    place.touch()
+    words = [sys.executable, "-c", KILL_FIRST, str(place)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("name", ["journal.log", "study.db"])
-def test_a_killed_worker_takes_its_trial_alone_with_it(tmp_path, name):
+def test_a_killed_worker_takes_its_trial_alone_with_it(tmp_path, killer, name):
     place = str(tmp_path / "pids")
     storage = str(tmp_path / name)
     found = FreezeSearchCV(
         Slow(place=place), n_trials=8, cv=2, storage=storage, heartbeat=1, random_state=0
     )
-    killer = kill_first(place)
     with pytest.warns(RuntimeWarning, match="was killed"):
         run_workers(found, X, y, n_workers=2)
     killed = killer.communicate(timeout=30)[0].strip()
 
-    pids = open(place).read().split()
+    pids = (tmp_path / "pids").read_text().split()
     assert killed in pids and str(os.getpid()) in pids  # the refit is this process's
     states = [trial.state.name for trial in found.study_.trials]
     assert 8 <= states.count("COMPLETE") <= 9
@@ -71,7 +78,8 @@ def test_a_killed_worker_takes_its_trial_alone_with_it(tmp_path, name):
     # A journal knows no signs of life; a database lets another worker do it again.
     assert others == (["RUNNING"] if name == "journal.log" else ["FAIL"])
     if name == "study.db":
-        lost = next(t for t in found.study_.trials if t.state.name == "FAIL")
+        trials = found.study_.trials
+        lost = next(t for t in trials if t.state.name == "FAIL")
         again = [
             t for t in found.study_.trials if t.system_attrs.get("failed_trial") == lost.number
         ]

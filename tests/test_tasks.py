@@ -22,8 +22,8 @@ SMALL = {"epochs": 1, "random_state": 0}
 
 @pytest.fixture(scope="module")
 def first():
-    params = {"depth": 10, "width": 1}
-    return PartialNetClassifier("wide_resnet", model_params=params, **SMALL).fit(IMAGES, y)
+    params = {"batch_norm": True}
+    return PartialNetClassifier("lenet5", model_params=params, **SMALL).fit(IMAGES, y)
 
 
 def on(base, **params):
@@ -67,7 +67,7 @@ def test_all_but_the_head_is_the_same_below_every_task(tasks):
     few, first = tasks["few"].base_, tasks["first"].base_
     values, others = few._values, first._values
     same = [path for path in values if not path.startswith("head")]
-    assert len(same) > 20
+    assert len(same) > 8
     assert all(values[path] is others[path] for path in same)
 
 
@@ -147,13 +147,11 @@ def test_a_trained_base_is_in_the_file_once(tmp_path):
         assert np.array_equal(task.predict_proba(X), every[name].predict_proba(X)), name
 
 
-def test_one_file_is_smaller_than_three(tmp_path, tasks):
-    frozenfit.save(named(tasks), tmp_path / "tasks")
-    sizes = []
-    for name, task in named(tasks).items():
-        frozenfit.save(task, tmp_path / name)
-        sizes.append((tmp_path / name).stat().st_size)
-    assert (tmp_path / "tasks").stat().st_size < sum(sizes)
+def test_equal_arrays_are_in_the_file_once(tmp_path, first):
+    frozenfit.save(first, tmp_path / "one")
+    frozenfit.save({"a": first, "b": first, "c": first}, tmp_path / "three")
+    arrays = len(load_file(tmp_path / "one"))
+    assert len(load_file(tmp_path / "three")) <= arrays
 
 
 def test_a_pickle_of_tasks_keeps_the_base_shared(tasks):

@@ -131,8 +131,9 @@ def _newton(terms, y, weight, at, offset=0.0) -> tuple[float, np.ndarray]:
 def _loss(terms, y, weight, at, offset=0.0):
     """Return mean loss, gradient and Hessian."""
     rows = np.arange(len(y))
-    z = sum(value * term for value, term in zip(at.astype(terms[0].dtype), terms, strict=True))
-    z = z + offset
+    z = np.zeros_like(terms[0]) + offset
+    for value, term in zip(at.astype(terms[0].dtype), terms, strict=True):
+        z += value * term
     z -= z.max(axis=1, keepdims=True)
     chosen = z[rows, y].astype(np.float64)
     p = np.exp(z, out=z)

@@ -12,6 +12,10 @@ __all__ = ["ALPHAS", "Config"]
 # Relative to the mean eigenvalue. Best strengths on tables lie between 1e-4 and 1, once at 1e-9.
 ALPHAS = np.logspace(-9, 2, 23)
 
+# Larger arrays are fetched from the system anew each time, page by page.
+_BLOCK = 2**21
+_LEAST_ROWS = 2048
+
 
 @dataclass(frozen=True)
 class Config:
@@ -53,6 +57,10 @@ direct_links, readout, scale, clip, ridge_alpha, loo_rows, batch_size, dtype, cl
     dtype: str = "auto"
     class_weight: Any = None
     flip: bool = False
+
+    def rows(self, width: int) -> int:
+        """Rows of a block of features: few enough that its memory is used again and again."""
+        return min(self.batch_size, max(_BLOCK // max(width, 1), _LEAST_ROWS))
 
     @property
     def is_image(self) -> bool:

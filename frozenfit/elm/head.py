@@ -129,14 +129,15 @@ def fit_head(
     for number in range(len(frozen.widths)):
 
         def blocks(number: int = number) -> Iterator[np.ndarray]:
-            for start in range(0, len(sample), config.batch_size):
-                rows = sample.X[start : start + config.batch_size]
+            size = config.rows(max(frozen.widths))
+            for start in range(0, len(sample), size):
+                rows = sample.X[start : start + size]
                 yield device.features(frozen, rows)[number]
 
         total = None if sums is None else sums[number]
         solved.append(_solve(config, frozen.dtype, total, blocks, T, w, relative, sample.y))
     coefs, intercepts, alphas, left = zip(*solved, strict=True)
-    made = {"coefs": coefs, "intercepts": intercepts, "alphas": alphas}
+    made = (coefs, intercepts, alphas)
     if not all(np.isfinite(coef).all() for coef in coefs):
         raise ValueError(
             "the ridge has no finite solution; give a larger ridge_alpha, or an activation that "
@@ -144,14 +145,14 @@ def fit_head(
         )
     if not config.classifies:
         score = None if left[0] is None else _r2(np.mean(left, axis=0), T, relative)
-        return Head(**made, low=span[0], high=span[1], loo_score=score)
+        return Head(*made, low=span[0], high=span[1], loo_score=score)
     scores = np.mean(left, axis=0).astype(np.float64)
     beta, gamma = calibration.calibrate(scores, sample.y, relative)
     logits = calibration.logits(scores, beta, gamma)
     logits -= logits.max(axis=1, keepdims=True)
     chosen = logits[np.arange(len(logits)), sample.y]
     loss = float(np.mean(relative * (np.log(np.exp(logits).sum(axis=1)) - chosen)))
-    return Head(**made, beta=beta, gamma=gamma, loo_score=loss)
+    return Head(*made, beta=beta, gamma=gamma, loo_score=loss)
 
 
 def _r2(scores: np.ndarray, T: np.ndarray, w: np.ndarray) -> float | None:

@@ -101,7 +101,7 @@ class Frozen:
         """
         rows = self.columns(X)
         dense = not sparse.issparse(rows) or self.direct or not self.layers
-        Z = self.scaler.dense(rows, self.dtype) if dense else None
+        Z: Any = self.scaler.dense(rows, self.dtype) if dense else None
         outputs: list[np.ndarray] = []
         for layer in self.layers:
             if outputs:

@@ -211,7 +211,9 @@ class Patches:
         """
         unit = 255.0 if X.dtype.kind in "ui" or float(X.max()) > 2.0 else 1.0
         images = X.reshape(-1, *shape)
-        counts = [len(part) for part in np.array_split(np.arange(params.n_filters), len(params.sizes))]
+        counts = [
+            len(part) for part in np.array_split(np.arange(params.n_filters), len(params.sizes))
+        ]
         banks = []
         for size, count in zip(params.sizes, counts, strict=True):
             if not 1 <= size <= min(shape[:2]):
@@ -299,7 +301,9 @@ def _pool(responses: np.ndarray, bank: Bank) -> np.ndarray:
 def averaging(length: int, params: PatchParams) -> np.ndarray:
     """Return the matrix that averages along one axis of responses, shape (parts, length)."""
     if params.grid is not None:
-        edges = [(length * i // params.grid, length * (i + 1) // params.grid) for i in range(params.grid)]
+        edges = [
+            (length * i // params.grid, length * (i + 1) // params.grid) for i in range(params.grid)
+        ]
     else:
         size = min(params.pool, length)
         starts = range(0, length - size + 1, params.stride)

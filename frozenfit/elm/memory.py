@@ -20,7 +20,7 @@ from frozenfit.elm.hidden import Frozen, freeze, make_stage
 from frozenfit.elm.sample import Sample
 from frozenfit.elm.scaling import Moments, rows_of
 
-__all__ = ["Block", "Memory"]
+__all__ = ["Block", "Gathered", "Memory", "cut"]
 
 Block = tuple[Any, np.ndarray, np.ndarray]  # X, y and weights
 Tick = Callable[[int], None]
@@ -101,7 +101,7 @@ class Memory:
         whole = self.sample
         memory = self._frozen_on(None, _class_factors(self.config, _counts(self.config, whole)))
         memory = replace(memory, sample=whole.trimmed())
-        return memory.added(_pieces(whole, whole.weight, self.config.batch_size))
+        return memory.added([(whole.X, whole.y, whole.weight)])
 
     def _frozen_on(self, moments: Moments | None, factors: np.ndarray | None) -> Memory:
         frozen = _frozen(self.config, self.sample, moments)
@@ -112,9 +112,11 @@ class Memory:
         """Return the memory with rows added to the sums alone."""
         assert self.frozen is not None and self.sums is not None
         fresh = tuple(ridge.Sums(s.centre, s.n_targets) for s in self.sums)
-        for X, y, w in blocks:
-            _accumulate(self.config, self.frozen, fresh, X, y, _times(w, self.factors, y))
-            tick(X.shape[0])
+        rows = self.config.rows(max(self.frozen.widths))
+        for block in blocks:
+            for X, y, w in cut(block, rows):
+                _accumulate(self.config, self.frozen, fresh, X, y, _times(w, self.factors, y))
+                tick(X.shape[0])
         _check_finite(fresh)
         joined = tuple(a.plus(b) for a, b in zip(self.sums, fresh, strict=True))
         return replace(self, sums=joined)
@@ -126,7 +128,7 @@ class Memory:
         span = _joined_span(self.span, _span(self.config, y))
         if self.frozen is None:
             return replace(self, sample=self.sample.plus(new), span=span)._settled()
-        memory = self.added(_cut(block, self.config.batch_size))
+        memory = self.added([block])
         sample = self.sample.plus(self.sample.below_last(new)).trimmed()
         return replace(memory, sample=replace(sample, complete=False), span=span)
 
@@ -153,7 +155,7 @@ class Memory:
             return memory
         assert self.sums is not None
         empty = replace(self, sums=tuple(ridge.Sums(s.centre, s.n_targets) for s in self.sums))
-        parts = empty.added(_cut(block, self.config.batch_size)).sums
+        parts = empty.added([block]).sums
         assert parts is not None
         left = tuple(a.plus(b, -1.0) for a, b in zip(self.sums, parts, strict=True))
         if not all(s.is_positive() and _counts_positive(self.config, s) for s in left):
@@ -187,7 +189,7 @@ class Memory:
         sums = None
         if len(sample) >= max(frozen.widths) or config.flip:
             sums = _empty(frozen, sample, config.n_outputs)
-            for X, y, part in _pieces(sample, w, config.batch_size):
+            for X, y, part in cut((sample.X, sample.y, w), config.rows(max(frozen.widths))):
                 _accumulate(config, frozen, sums, X, y, part)
                 tick(X.shape[0])
             _check_finite(sums)
@@ -275,11 +277,8 @@ def _check_finite(sums: tuple[ridge.Sums, ...]) -> None:
             )
 
 
-def _pieces(sample: Sample, w: np.ndarray, size: int) -> Iterator[Block]:
-    return _cut((sample.X, sample.y, w), size)
-
-
-def _cut(block: Block, size: int) -> Iterator[Block]:
+def cut(block: Block, size: int) -> Iterator[Block]:
+    """Yield a block in pieces of `size` rows."""
     X, y, w = block
     for start in range(0, len(y), size):
         part = slice(start, start + size)

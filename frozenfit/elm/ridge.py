@@ -11,12 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy import linalg
-from scipy.linalg.blas import dsyrk
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 __all__ = ["Solution", "Sums", "decompose", "decompose_rows", "leave_one_out", "solve_at"]
+
+_syrk: Any = get_blas_funcs("syrk", dtype=np.float64)
+_cholesky: Any = get_lapack_funcs("potrf", dtype=np.float64)
+_inverse: Any = get_lapack_funcs("trtri", dtype=np.float64)
 
 # 1 - leverage is kept above this: a row alone in its direction has a leverage of 1.
 _LEAST_REST = 1e-9
@@ -96,7 +101,7 @@ class Sums:
         if not np.all(w == 1):
             A *= np.sqrt(w)[:, None]
         # SciPy's call adds to the Gram in place; NumPy's product would make another one first.
-        self.gram = dsyrk(1.0, A.T, beta=1.0, c=self.gram, lower=1, overwrite_c=1)
+        self.gram = _syrk(1.0, A.T, beta=1.0, c=self.gram, lower=1, overwrite_c=1)
 
     def plus(self, other: Sums, sign: float = 1.0) -> Sums:
         """Return the sums over the rows of both, or over these without the other's.
@@ -129,7 +134,7 @@ class Sums:
         """
         gram = self.gram.copy(order="F")
         root = self.total / np.sqrt(self.weight)
-        gram = dsyrk(-1.0, root[:, None], beta=1.0, c=gram, lower=1, overwrite_c=1)
+        gram = _syrk(-1.0, root[:, None], beta=1.0, c=gram, lower=1, overwrite_c=1)
         cross = self.cross - np.outer(self.total, self.targets / self.weight)
         return gram, cross
 
@@ -146,7 +151,7 @@ class Sums:
         diagonal = np.einsum("ii->i", gram)
         scale = max(float(np.max(np.abs(np.diag(self.gram)))), 1e-300)
         diagonal += 1e-9 * scale
-        _, info = linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        _, info = _cholesky(gram, lower=1, overwrite_a=1)
         return info == 0
 
 
@@ -338,11 +343,11 @@ def solve_at(sums: Sums, alpha: float) -> tuple[np.ndarray, np.ndarray, Solution
     gram, cross = sums.centred()
     unit = _unit(float(np.trace(gram)), len(gram))
     np.einsum("ii->i", gram)[...] += alpha * unit
-    factor, info = linalg.lapack.dpotrf(gram, lower=1, clean=1, overwrite_a=1)
+    factor, info = _cholesky(gram, lower=1, clean=1, overwrite_a=1)
     if info != 0:
         solution = decompose(sums)
         return *solution.head(alpha), None
-    inverse, _ = linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
+    inverse, _ = _inverse(factor, lower=1, overwrite_c=1)
     projected = inverse @ cross
     coef = inverse.T @ projected
     mean, target_mean = sums.mean, sums.targets / sums.weight

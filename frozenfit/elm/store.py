@@ -39,7 +39,9 @@ def learned_rows(frozen: Frozen, head: Head) -> list[TableRow]:
 
 def _row(path: str, array: Any, learned: bool) -> TableRow:
     total = int(np.prod(array.shape))
-    return TableRow(path, tuple(array.shape), *(("all", total) if learned else ("nothing", 0)), total)
+    return TableRow(
+        path, tuple(array.shape), *(("all", total) if learned else ("nothing", 0)), total
+    )
 
 
 def _head_names(head: Head) -> list[str]:
@@ -143,9 +145,7 @@ def read(
     """
     left = dict(arrays)
     stage = _read_stage(config, meta, left)
-    scaler = Scaler(
-        _take(left, "scaler/mean", 1), _take(left, "scaler/factor", 1), meta["clip"]
-    )
+    scaler = Scaler(_take(left, "scaler/mean", 1), _take(left, "scaler/factor", 1), meta["clip"])
     frozen = Frozen(config, stage, scaler, (), bool(meta["direct"]), str(meta["dtype"]))
     if len(meta["layers"]) != len(config.hidden_layer_sizes):
         raise ValueError("the number of layers is not that of hidden_layer_sizes")

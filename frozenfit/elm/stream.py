@@ -13,7 +13,6 @@ from sklearn.utils import check_array
 from frozenfit.elm import ridge
 from frozenfit.elm.config import Config
 from frozenfit.elm.memory import Block, Gathered, Memory
-from frozenfit.elm.memory import _cut as cut
 
 __all__ = ["dask_blocks", "dask_labels", "is_dask", "is_iterator", "is_map", "learn", "map_blocks"]
 
@@ -155,11 +154,11 @@ def learn(config: Config, blocks: list[Any]) -> Memory:
         return Memory(config, gathered.sample, span=gathered.span)
     memory = gathered.frozen_on(config)
     # The blocks' tasks need the frozen part alone; it is sent to each worker once.
-    bare = dask.delayed(Memory(config, gathered.sample.nothing(), memory.frozen, memory.sums,
-                               memory.factors))
+    bare = dask.delayed(
+        Memory(config, gathered.sample.nothing(), memory.frozen, memory.sums, memory.factors)
+    )
     sums = _tree([dask.delayed(_summed)(bare, block) for block in blocks], dask.delayed(_added))
-    return Memory(config, memory.sample, memory.frozen, sums.compute(), memory.factors,
-                  memory.span)
+    return Memory(config, memory.sample, memory.frozen, sums.compute(), memory.factors, memory.span)
 
 
 def _join(a: Gathered, b: Gathered) -> Gathered:
@@ -167,7 +166,7 @@ def _join(a: Gathered, b: Gathered) -> Gathered:
 
 
 def _summed(memory: Memory, block: Block) -> tuple[ridge.Sums, ...]:
-    sums = memory.added(cut(block, memory.config.batch_size)).sums
+    sums = memory.added([block]).sums
     assert sums is not None
     return sums
 

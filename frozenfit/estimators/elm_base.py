@@ -16,7 +16,7 @@ from frozenfit.elm import activations, as_keras, stream, weights
 from frozenfit.elm.config import Config
 from frozenfit.elm.head import Head
 from frozenfit.elm.hidden import Frozen
-from frozenfit.elm.memory import Block, Memory
+from frozenfit.elm.memory import Block, Memory, cut
 from frozenfit.elm.progress import RowBar
 from frozenfit.elm.store import learned_rows, read, write
 from frozenfit.estimators.base import NetworkEstimator, Problem
@@ -26,6 +26,7 @@ from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.training.data import Data
 
 _PREDICTED = 2**22  # features computed at a time
+
 
 class Hidden(NetworkEstimator):
     """Base of all that has frozen random layers: their parameters and checks."""
@@ -57,9 +58,9 @@ class Hidden(NetworkEstimator):
     # What is to be made
 
     def _config(self, n_outputs: int, classifies: bool, seed: int, y: Any) -> Config:
-        sizes = self.hidden_layer_sizes
+        sizes: Any = self.hidden_layer_sizes
         sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-        if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+        if not all(isinstance(n, Integral) and int(n) >= 1 for n in sizes):
             raise ValueError(
                 f"hidden_layer_sizes must hold integers of at least 1, found "
                 f"{self.hidden_layer_sizes!r}; write for example (1000,)"
@@ -71,7 +72,7 @@ class Hidden(NetworkEstimator):
         activations.check(self.activation)
         weights.check(self.weight_init)
         self._check_features()
-        alpha = getattr(self, "ridge_alpha", 1.0)
+        alpha: Any = getattr(self, "ridge_alpha", 1.0)
         if np.ndim(alpha) and (not len(alpha) or not np.all(np.asarray(alpha, float) > 0)):
             raise ValueError(
                 f"ridge_alpha must be 'loo', a number above 0, or a list of them, found {alpha!r}"
@@ -103,7 +104,7 @@ class Hidden(NetworkEstimator):
 
     def _as_samples(self, X, reset):
         if sparse.issparse(X):
-            X = sparse.csr_array(X)
+            X = _as_csr(X)
             if self.image_shape is not None:
                 raise ValueError("sparse X holds no images; leave out image_shape, or make X dense")
         return super()._as_samples(X, reset)
@@ -280,7 +281,7 @@ class ELM(Hidden):
         size = config.batch_size
 
         def blocks() -> Iterator[Block]:
-            return stream.cut(block, size)
+            return cut(block, size)
 
         limit = config.loo_rows
         with RowBar(len(y), int(self.verbose), type(self).__name__) as bar:
@@ -304,9 +305,7 @@ class ELM(Hidden):
 
     def _current(self) -> tuple[Frozen, Head]:
         check_is_fitted(self)
-        if self._learned.pair is None:
-            self._learned.solve(self._memory)
-        return self._learned.pair
+        return self._learned.now(self._memory)
 
     def forget(self, X, y, sample_weight=None):
         """Take rows out again, as if they had never come.
@@ -441,7 +440,15 @@ class _Learned:
 
     def __init__(self, config: Config):
         self.config = config
-        self.pair: tuple[Frozen, Head] | Any = None
+        self.pair: tuple[Frozen, Head] | None = None
 
-    def solve(self, memory: Memory, tick: Any = None) -> None:
+    def solve(self, memory: Memory, tick: Any = None) -> tuple[Frozen, Head]:
         self.pair = memory.solved(tick) if tick is not None else memory.solved()
+        return self.pair
+
+    def now(self, memory: Any) -> tuple[Frozen, Head]:
+        return self.solve(memory) if self.pair is None else self.pair
+
+
+def _as_csr(X: Any) -> Any:
+    return sparse.csr_array(X)

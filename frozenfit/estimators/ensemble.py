@@ -51,7 +51,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         What the rest of a member holds: the base's values ("auto", "keep"), zero, or random values.
     weight_init : str, keras initializer or None, default=None
         Initial distribution of the kernels in place of the network's own.
-    epochs : int, default=10
+    epochs : int, default=20
         Passes of each member over the training data.
     batch_size : int, default=32
         Samples of one step.
@@ -62,8 +62,10 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         and 0.01, at most 0.003 with convolutions, by the steps of the base, then of a member.
     weight_decay : float, default=0.0
         Decoupled weight decay of learned entries.
-    schedule : {"cosine", "steps"}, keras LearningRateSchedule or None, default=None
-        How the learning rate goes on; None keeps it.
+    schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
+        How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
+        where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
+        cannot know the end, keeps it.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep the base's statistics. "auto" does so on a trained
         or given base, for those frozen with everything before them.
@@ -159,12 +161,12 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         learned: Any = 0.1,
         fill: str = "auto",
         weight_init: Any = None,
-        epochs: int = 10,
+        epochs: int = 20,
         batch_size: int = 32,
         optimizer: Any = "adam",
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
-        schedule: Any = None,
+        schedule: Any = "auto",
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -365,7 +367,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         What the rest of a member holds: the base's values ("auto", "keep"), zero, or random values.
     weight_init : str, keras initializer or None, default=None
         Initial distribution of the kernels in place of the network's own.
-    epochs : int, default=10
+    epochs : int, default=20
         Passes of each member over the training data.
     batch_size : int, default=32
         Samples of one step.
@@ -376,8 +378,10 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         and 0.01, at most 0.003 with convolutions, by the steps of the base, then of a member.
     weight_decay : float, default=0.0
         Decoupled weight decay of learned entries.
-    schedule : {"cosine", "steps"}, keras LearningRateSchedule or None, default=None
-        How the learning rate goes on; None keeps it.
+    schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
+        How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
+        where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
+        cannot know the end, keeps it.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep the base's statistics. "auto" does so on a trained
         or given base, for those frozen with everything before them.

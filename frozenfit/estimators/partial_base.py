@@ -29,10 +29,6 @@ from frozenfit.training.progress import EpochBar
 from frozenfit.training.schedules import NAMES as SCHEDULES
 from frozenfit.training.workspace import Compiled, Network, workspace
 
-# Steps of an imagined fit from which partial_fit, which cannot know how many will come, takes
-# its automatic learning rate.
-_PARTIAL_FIT_STEPS = 1000
-
 
 @dataclass
 class _Setting:
@@ -76,7 +72,7 @@ class PartialNet(NetworkEstimator):
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "schedule": [
-            StrOptions(set(SCHEDULES)),
+            StrOptions({"auto", *SCHEDULES}),
             keras.optimizers.schedules.LearningRateSchedule,
             None,
         ],
@@ -100,12 +96,12 @@ class PartialNet(NetworkEstimator):
         learned: Any = 0.1,
         fill: str = "auto",
         weight_init: Any = None,
-        epochs: int = 10,
+        epochs: int = 20,
         batch_size: int = 32,
         optimizer: Any = "adam",
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
-        schedule: Any = None,
+        schedule: Any = "auto",
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -256,18 +252,12 @@ class PartialNet(NetworkEstimator):
     def _run(
         self, problem: Problem, compiled: Compiled, setting: _Setting, seeds: Mapping[str, int]
     ) -> Outcome:
-        if problem.one_pass and isinstance(self.schedule, str):
-            raise ValueError(
-                f"schedule={self.schedule!r} needs to know when training ends, which partial_fit "
-                "cannot; use schedule=None or a Keras schedule"
-            )
         data, validation = self._split(problem, np.random.default_rng(seeds["split"]))
         epochs = 1 if problem.one_pass else self.epochs
-        steps = epochs * -(-len(data) // self.batch_size)
-        steps = _PARTIAL_FIT_STEPS if problem.one_pass else steps
+        schedule = self._named_schedule(problem)
         convolutional = compiled.network.layout.convolutional
-        automatic = optimizers.automatic_rate(steps, convolutional)
-        optimizer, rate, schedule = optimizers.make(
+        automatic = optimizers.automatic_rate(schedule is not None, convolutional)
+        optimizer, rate, own_schedule = optimizers.make(
             self.optimizer, self.learning_rate, self.weight_decay, automatic
         )
         kind = "classification" if problem.classifies else "regression"
@@ -287,7 +277,7 @@ class PartialNet(NetworkEstimator):
                 epochs=epochs,
                 batch_size=self.batch_size,
                 learning_rate=rate,
-                schedule=schedule or self.schedule,
+                schedule=own_schedule or schedule,
                 augment=augmentation.make(self.augment, self.input_shape_),
                 validation=validation,
                 patience=self.patience if self._stops_early(problem) else None,
@@ -298,6 +288,18 @@ class PartialNet(NetworkEstimator):
             outcome = train(compiled, trainer, data, plan, rng, first_step)
             tasks.delta = outcome.delta
             return outcome
+
+    def _named_schedule(self, problem: Problem) -> Any:
+        """Return the schedule, "auto" decided: it falls where the rate is ours, in a whole fit."""
+        if self.schedule == "auto":
+            ours = self.learning_rate == "auto" and isinstance(self.optimizer, str)
+            return "cosine" if ours and not problem.one_pass else None
+        if problem.one_pass and isinstance(self.schedule, str):
+            raise ValueError(
+                f"schedule={self.schedule!r} needs to know when training ends, which partial_fit "
+                "cannot; use schedule='auto', None or a Keras schedule"
+            )
+        return self.schedule
 
     def _stops_early(self, problem: Problem) -> bool:
         return self.early_stopping and not problem.one_pass

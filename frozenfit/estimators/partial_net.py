@@ -33,7 +33,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         came with. "auto" keeps those of a given model and is random for any other.
     weight_init : str, keras initializer or None, default=None
         Initial distribution of the kernels in place of the network's own.
-    epochs : int, default=10
+    epochs : int, default=20
         Passes over the training data.
     batch_size : int, default=32
         Samples of one step.
@@ -41,12 +41,14 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         A name, or an optimiser whose settings are copied for each fit. It keeps slots only for
         what is learned.
     learning_rate : float or "auto", default="auto"
-        "auto" is the rate of an optimiser object; for a name ``0.1 / sqrt(steps)`` between 0.001
-        and 0.01, at most 0.003 with convolutions (docs/defaults.md has the measurements).
+        "auto" is the rate of an optimiser object; for a name 0.01, with convolutions 0.006, and
+        0.003 where no schedule lets it fall (docs/defaults.md has the measurements).
     weight_decay : float, default=0.0
         Decoupled weight decay of learned entries.
-    schedule : {"cosine", "steps"}, keras LearningRateSchedule or None, default=None
-        How the learning rate goes on; None keeps it. ``partial_fit`` takes no name here, for it
+    schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
+        How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
+        where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
+        cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
         cannot know when training ends.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
@@ -132,12 +134,12 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         learned: Any = 0.1,
         fill: str = "auto",
         weight_init: Any = None,
-        epochs: int = 10,
+        epochs: int = 20,
         batch_size: int = 32,
         optimizer: Any = "adam",
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
-        schedule: Any = None,
+        schedule: Any = "auto",
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -201,7 +203,7 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         came with. "auto" keeps those of a given model and is random for any other.
     weight_init : str, keras initializer or None, default=None
         Initial distribution of the kernels in place of the network's own.
-    epochs : int, default=10
+    epochs : int, default=20
         Passes over the training data.
     batch_size : int, default=32
         Samples of one step.
@@ -209,12 +211,14 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         A name, or an optimiser whose settings are copied for each fit. It keeps slots only for
         what is learned.
     learning_rate : float or "auto", default="auto"
-        "auto" is the rate of an optimiser object; for a name ``0.1 / sqrt(steps)`` between 0.001
-        and 0.01, at most 0.003 with convolutions (docs/defaults.md has the measurements).
+        "auto" is the rate of an optimiser object; for a name 0.01, with convolutions 0.006, and
+        0.003 where no schedule lets it fall (docs/defaults.md has the measurements).
     weight_decay : float, default=0.0
         Decoupled weight decay of learned entries.
-    schedule : {"cosine", "steps"}, keras LearningRateSchedule or None, default=None
-        How the learning rate goes on; None keeps it. ``partial_fit`` takes no name here, for it
+    schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
+        How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
+        where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
+        cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
         cannot know when training ends.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep their stored statistics. "auto" does so in a

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import keras
 import numpy as np
 from scipy.special import log_softmax
 
-from frozenfit import layout as _layout
 from frozenfit.partial import Delta
 from frozenfit.training import schedules
 from frozenfit.training.augmentation import Augmentation
@@ -194,7 +194,10 @@ class _Run:
 
     def _rates(self, steps: int) -> np.ndarray:
         rate = self.plan.callbacks.learning_rate(self.plan.learning_rate)
-        return schedules.rates(self.plan.schedule, rate, self.step, steps, self.total)
+        # A named schedule begins and ends with this fit; a Keras one counts every step.
+        before = self.first if isinstance(self.plan.schedule, str) else 0
+        start, total = self.step - before, self.total - before
+        return schedules.rates(self.plan.schedule, rate, start, steps, total)
 
     def _out_of_patience(self) -> bool:
         if self.plan.patience is None:
@@ -248,12 +251,28 @@ def rows_are_independent(compiled: Compiled) -> bool:
     Returns
     -------
     bool
-        False where batch statistics, random layers, activity losses or layers that are not
-        Keras's own may look at the whole batch.
+        False where batch statistics, random layers or activity losses, a subclassed model, a
+        Lambda or a function of Keras's own may look at the whole batch.
     """
-    layers = [layer for _, layer in _layout.leaf_layers(compiled.network.model)]
-    return not compiled.model.state_variables and all(
-        type(layer).__module__.startswith("keras.") and layer.activity_regularizer is None
-        for layer in layers
+    if compiled.model.state_variables:
+        return False
+    return all(
+        isinstance(part, keras.Layer)
+        and type(part).__module__.startswith("keras.")
+        and type(part).__name__ != "Lambda"
+        and part.activity_regularizer is None
+        for part in _operations(compiled.network.model)
     )
 
+
+def _operations(model: keras.Model) -> Iterator[Any]:
+    """Yield what a Functional or Sequential model is made of, nested ones too; others whole."""
+    if not hasattr(model, "operations") and not isinstance(model, keras.Sequential):
+        yield model
+        return
+    parts = model.layers if isinstance(model, keras.Sequential) else model.operations
+    for part in parts:
+        if isinstance(part, keras.Model):
+            yield from _operations(part)
+        else:
+            yield part

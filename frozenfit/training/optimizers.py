@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 import difflib
-import math
 from typing import Any
 
 import keras
 
 from frozenfit.seeding import isolated
 
-_HIGHEST, _LOWEST, _HIGHEST_CONVOLUTIONAL = 0.01, 0.001, 0.003
+_FALLING, _FALLING_CONVOLUTIONAL, _CONSTANT = 0.01, 0.006, 0.003
 _NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion")
 _NAMES += ("muon", "nadam", "rmsprop", "sgd")
 
 _Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
-def automatic_rate(steps: int, convolutional: bool) -> float:
+def automatic_rate(falls: bool, convolutional: bool) -> float:
     """Choose the learning rate where the user leaves it to us.
 
     Parameters
     ----------
-    steps : int
-        Steps of the whole fit.
+    falls : bool
+        Whether a schedule lets the rate fall to 0 by the end.
     convolutional : bool
         Whether the network has convolutions, which high rates upset.
 
     Returns
     -------
     float
-        ``0.1 / sqrt(steps)``, at least 0.001 and at most 0.01, or 0.003 with convolutions: a
-        short fit has to move faster. How it was chosen: docs/defaults.md.
+        0.01, or 0.006 with convolutions, where it falls; else 0.003. docs/defaults.md has the
+        measurements behind them.
 
     Examples
     --------
     >>> from frozenfit.training.optimizers import automatic_rate
-    >>> automatic_rate(400, False), automatic_rate(400, True)
-    (0.005, 0.003)
+    >>> automatic_rate(True, False), automatic_rate(True, True), automatic_rate(False, True)
+    (0.01, 0.006, 0.003)
     """
-    highest = _HIGHEST_CONVOLUTIONAL if convolutional else _HIGHEST
-    return min(highest, max(_LOWEST, 0.1 / math.sqrt(steps)))
+    if not falls:
+        return _CONSTANT
+    return _FALLING_CONVOLUTIONAL if convolutional else _FALLING
 
 
 def make(
