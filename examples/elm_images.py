@@ -21,7 +21,7 @@ from frozenfit import ELMClassifier, datasets
 FIELDS = {"features": "receptive_fields", "activation": "sigmoid", "scale": None}
 UNION = {**FIELDS, "weight_init": ("ciw", "differences"), "weight_scale": 3}
 DIGIT_PATCHES = {"n_filters": 100, "patch_size": 7}
-CLOTHES_PATCHES = {"n_filters": 100, "patch_size": 5}
+CLOTHES_PATCHES = {"n_filters": 160, "patch_size": (3, 7)}
 COLOUR_PATCHES = {
     "n_filters": 800,
     "patch_size": 6,

@@ -73,7 +73,7 @@ def compare(parts: tuple, width: int, seed: int, trials: int, folds: int, **sett
         n_trials=trials,
         space=SPACE,
         cv=cv,
-        constraints=[f"learned <= {total // 10}"],
+        constraints=[f"learned <= {-(-total // 10)}"],
         random_state=seed,
         **settings,
     ).fit(X, y)

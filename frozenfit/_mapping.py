@@ -15,8 +15,7 @@ import numpy as np
 
 from frozenfit._codec import decode, encode, encode_network
 from frozenfit._container import Record, StorageError
-from frozenfit.estimators.stored_base import Base
-from frozenfit.training.network import given_base
+from frozenfit.estimators.stored_base import Base, again
 
 __all__ = ["NAME", "Shared", "is_base", "join", "read_base", "split"]
 
@@ -118,19 +117,16 @@ def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> 
     Base
         The one of that number.
     """
-    number, seed = node["number"], node["seed"]
-    if number in bases:
-        return bases[number]
-    if node["network"] is not None:
-        given = decode(node["network"], "parameter 'model'", base=network)
-        if not isinstance(given, keras.Model):
-            raise ValueError("parameter 'model' is no network")
-        base = given_base(given, seed)
-    else:
+    number = node["number"]
+    if number not in bases:
+        given = None
+        if node["network"] is not None:
+            given = decode(node["network"], "parameter 'model'", base=network)
+            if not isinstance(given, keras.Model):
+                raise ValueError("parameter 'model' is no network")
         recipe = decode(node["recipe"], "parameter 'model'")
-        base = Base(recipe, seed, node["weight_init"], kept=node["kept"])
-    bases[number] = base
-    return base
+        bases[number] = again(recipe, given, node["seed"], node["weight_init"], node["kept"])
+    return bases[number]
 
 
 def join(estimators: Mapping[str, Any], record_of: Callable[[Any, Shared], Record]) -> Record:

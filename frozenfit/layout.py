@@ -228,8 +228,24 @@ def leaf_layers(model: keras.Model) -> list[tuple[str, keras.Layer]]:
 class _Leaf:
     """A layer that owns variables or holds no other layer, its parent, and its unique path."""
 
-    def __init__(self, layer: Any, parent: Any, path: str):
+    def __init__(self, layer: Any, parent: Any, path: str, inside: tuple[str, ...]):
         self.layer, self.parent, self.path = layer, parent, path
+        # Names of the Sequential models around it, the outermost first; "" stands for any other
+        # model at the top, whose name no path has.
+        self.inside = inside
+
+    def written(self, path: str) -> str:
+        """Write a Keras path the same way whichever way the model was built.
+
+        A Sequential model built by code puts its name before its layers' paths, one built from
+        its configuration does not. Here those inside the model always stand, and that of the
+        model itself never.
+        """
+        parts = path.split("/")
+        for name in self.inside:
+            if name in parts[:-1]:
+                parts.remove(name)
+        return "/".join([*self.inside[1:], *parts])
 
 
 class _Survey:
@@ -243,7 +259,7 @@ class _Survey:
                 f"the model {model.name!r} has no weights yet: call it once on a batch of data, "
                 "or give it a keras.Input"
             )
-        self.leaves = [leaf for leaf in _walk(model, None, "", set()) if _is_leaf(leaf, model)]
+        self.leaves = [leaf for leaf in _walk(model, None, "", set(), ()) if _is_leaf(leaf, model)]
         self.owners = _find_owners(self.leaves)
         self.seeds: set[int] = set()
         # A wrapper may hold the weight of a frozen layer as a non-trainable attribute: what any
@@ -264,14 +280,17 @@ class _Survey:
                 for variable in _own_variables(leaf.layer)
                 if self.owners[id(variable)] is leaf and id(variable) not in self.seeds
             )
-            leaf.path = unique(next((scope for scope in scopes if scope), leaf.path))
+            path = next((scope for scope in scopes if scope), leaf.path)
+            leaf.path = unique(leaf.written(path))
 
     def _name_variables(self, model: keras.Model) -> dict[int, str]:
         unique, paths = _Unique(), {}
         for variable in model.variables:
-            path = variable.path
+            path, owner = variable.path, self.owners.get(id(variable))
             if id(variable) in self.seeds:
                 path = f"{self.owners[id(variable)].path}/{variable.name}"
+            elif owner is not None:
+                path = owner.written(path)
             paths[id(variable)] = unique(path)
         return paths
 
@@ -310,16 +329,24 @@ class _Unique:
         return name if self._seen[name] == 1 else f"{name}#{self._seen[name]}"
 
 
-def _walk(layer: Any, parent: Any, prefix: str, seen: set[int]) -> Iterator[_Leaf]:
+def _walk(
+    layer: Any, parent: Any, prefix: str, seen: set[int], inside: tuple[str, ...]
+) -> Iterator[_Leaf]:
     """Visit a layer, then those inside it, each once."""
     if id(layer) in seen or isinstance(layer, kl.InputLayer):
         return
     seen.add(id(layer))
     path = layer.path or prefix + layer.name
-    yield _Leaf(layer, parent, path)
-    inside = "" if parent is None else f"{path}/"
+    yield _Leaf(layer, parent, path, inside)
+    prefix = "" if parent is None else f"{path}/"
+    if isinstance(layer, keras.Sequential) and (inside or parent is None):
+        inside = (*inside, layer.name)
+    elif parent is None:
+        inside = ("",)
+    elif not _is_functional(layer):
+        inside = ()  # a layer of the user's own opens its scopes itself, in either case
     for child in _children(layer):
-        yield from _walk(child, layer, inside, seen)
+        yield from _walk(child, layer, prefix, seen, inside)
 
 
 def _children(layer: Any) -> list[Any]:

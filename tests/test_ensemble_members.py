@@ -316,7 +316,7 @@ def test_the_temperature_lowers_the_log_loss_of_held_out_samples():
     rng = np.random.default_rng(0)
     noisy = np.where(rng.random(len(y)) < 0.3, rng.integers(0, 10, len(y)), y)
     # Much training on wrong labels makes it too sure.
-    settings = {"learned": 1.0, "epochs": 30}
+    settings = {"learned": 1.0, "epochs": 15, "learning_rate": 0.02}
     plain = ensemble(2, **settings).fit(X[:200], noisy[:200])
     told = {"X_val": X[200:], "y_val": noisy[200:]}
     calibrated = ensemble(2, calibrate=True, **settings).fit(X[:200], noisy[:200], **told)

@@ -35,6 +35,7 @@ HELPERS = {
     "_codec": "storage",
     "_container": "storage",
     "_keras_config": "storage",
+    "_mapping": "storage",
     "_images": "datasets",
 }
 

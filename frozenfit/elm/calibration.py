@@ -8,6 +8,8 @@ stays the same.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 __all__ = ["calibrate", "log_loss_at_best_temperature", "logits"]
@@ -100,12 +102,12 @@ def calibrate(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[fl
     return (value, 0.0) if edge == 0 else (_LEAST_BETA, value)
 
 
-def _fit(terms, y, weight, start, offset=0.0) -> tuple[float, float]:
+def _fit(terms, y, weight, start, offset: Any = 0.0) -> tuple[float, float]:
     loss, value = _newton(terms, y, weight, np.asarray(start, float), offset)
     if value[0] < _LEAST_BETA:
         at = np.array([_LEAST_BETA])
-        return _loss(terms, y, weight, at, offset)[0], _LEAST_BETA
-    return loss, float(value[0])
+        return float(_loss(terms, y, weight, at, offset)[0]), _LEAST_BETA
+    return float(loss), float(value[0])
 
 
 def _newton(terms, y, weight, at, offset=0.0) -> tuple[float, np.ndarray]:

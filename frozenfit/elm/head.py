@@ -14,7 +14,7 @@ from frozenfit.elm.config import ALPHAS, Config
 from frozenfit.elm.hidden import Frozen
 from frozenfit.elm.sample import Sample
 
-__all__ = ["Head", "as_targets", "fit_head"]
+__all__ = ["Head", "as_targets", "fit_head", "in_float32"]
 
 _FLOAT32_FROM = 2e9  # rows times squared features: from here the rows' products cost most
 
@@ -101,6 +101,7 @@ def fit_head(
     w: np.ndarray,
     sums: tuple[ridge.Sums, ...] | None,
     span: tuple[Any, Any],
+    kept: list[list[np.ndarray]] | None = None,
 ) -> Head:
     """Choose ridge strengths, solve and calibrate.
 
@@ -118,6 +119,8 @@ def fit_head(
         Over all rows; None where the sample holds all of them and they are fewer than features.
     span : (ndarray, ndarray)
         Range of regression targets.
+    kept : list of list of ndarray, default=None
+        The rows' features in blocks, for each ridge, where they were kept.
 
     Returns
     -------
@@ -129,6 +132,9 @@ def fit_head(
     for number in range(len(frozen.widths)):
 
         def blocks(number: int = number) -> Iterator[np.ndarray]:
+            if kept is not None:
+                yield from (block[number] for block in kept)
+                return
             size = config.rows(max(frozen.widths))
             for start in range(0, len(sample), size):
                 rows = sample.X[start : start + size]
@@ -203,6 +209,12 @@ def _decomposed(sums: ridge.Sums) -> ridge.Solution:
         return ridge.decompose(sums)
     except (LinAlgError, ValueError) as error:
         raise ValueError(_TOO_LARGE) from error
+
+
+def in_float32(frozen: Frozen, rows: int) -> bool:
+    """Tell whether every ridge of so many rows leaves them out by products in float32."""
+    kinds = [_products_in(frozen.dtype, rows, width) for width in frozen.widths]
+    return all(kind == "float32" for kind in kinds)
 
 
 def _products_in(dtype: str, rows: int, features: int) -> str:

@@ -112,7 +112,7 @@ class Frozen:
                 U = Z @ layer.kernel
             U += layer.bias
             outputs.append(activations.apply(self.config.activation, U))
-        extra = [Z] if self.direct or not outputs else []
+        extra: list[Any] = [Z] if self.direct or not outputs else []
         if not outputs:
             return [extra]
         if self.config.readout == "each":

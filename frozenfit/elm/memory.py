@@ -15,7 +15,7 @@ import numpy as np
 
 from frozenfit.elm import device, ridge
 from frozenfit.elm.config import Config
-from frozenfit.elm.head import Head, as_targets, fit_head
+from frozenfit.elm.head import Head, as_targets, fit_head, in_float32
 from frozenfit.elm.hidden import Frozen, freeze, make_stage
 from frozenfit.elm.sample import Sample
 from frozenfit.elm.scaling import Moments, rows_of
@@ -26,6 +26,8 @@ Block = tuple[Any, np.ndarray, np.ndarray]  # X, y and weights
 Tick = Callable[[int], None]
 
 _CENTRED_ON = 1024  # rows
+# Features of so few rows are kept for leaving out; of more they are computed again.
+_KEPT_BYTES = 2**26
 
 
 def _no_tick(rows: int) -> None:
@@ -186,14 +188,16 @@ class Memory:
         frozen = _frozen(config, sample, None)
         factors = _class_factors(config, _counts(config, sample))
         w = _times(sample.weight, factors, sample.y)
-        sums = None
+        sums, kept = None, None
         if len(sample) >= max(frozen.widths) or config.flip:
             sums = _empty(frozen, sample, config.n_outputs)
+            small = 4 * len(sample) * sum(frozen.widths) <= _KEPT_BYTES and not config.flip
+            kept = [] if small and in_float32(frozen, len(sample)) else None
             for X, y, part in cut((sample.X, sample.y, w), config.rows(max(frozen.widths))):
-                _accumulate(config, frozen, sums, X, y, part)
+                _accumulate(config, frozen, sums, X, y, part, kept)
                 tick(X.shape[0])
             _check_finite(sums)
-        return frozen, fit_head(config, frozen, sample, w, sums, self.span)
+        return frozen, fit_head(config, frozen, sample, w, sums, self.span, kept)
 
 
 @dataclass(frozen=True)
@@ -256,7 +260,7 @@ def _empty(frozen: Frozen, sample: Sample, k: int) -> tuple[ridge.Sums, ...]:
         return tuple(ridge.Sums(A.mean(axis=0, dtype=np.float64), k) for A in near)
 
 
-def _accumulate(config, frozen, sums, X, y, w) -> None:
+def _accumulate(config, frozen, sums, X, y, w, kept: list | None = None) -> None:
     T = as_targets(config, y)
     views = [X]
     if config.flip:
@@ -264,7 +268,10 @@ def _accumulate(config, frozen, sums, X, y, w) -> None:
         views = [images, images[:, :, ::-1]]
     with np.errstate(over="ignore", invalid="ignore"):  # told in words by _check_finite
         for view in views:
-            for total, A in zip(sums, device.features(frozen, view), strict=True):
+            found = device.features(frozen, view)
+            if kept is not None:
+                kept.append([A.astype(np.float32) for A in found])
+            for total, A in zip(sums, found, strict=True):
                 total.add(A, T, w / len(views))
 
 

@@ -159,6 +159,34 @@ def read(
     return base
 
 
+def again(
+    recipe: dict[str, Any] | None,
+    network: keras.Model | None,
+    seed: int,
+    weight_init: str | None,
+    kept: bool,
+) -> Base:
+    """Make the base that an estimator was given as its model; its values come with its owner.
+
+    Parameters
+    ----------
+    recipe : dict or None
+        Of a base that was made from one.
+    network : keras.Model or None
+        The network of a base that was given.
+    seed, weight_init, kept
+        The base's own.
+
+    Returns
+    -------
+    Base
+        The base.
+    """
+    if network is not None:
+        return given_base(network, seed)
+    return Base(recipe, seed, weight_init, kept=kept)
+
+
 def check(
     base: Base, network: Network, about: Mapping[str, Any], stored: Mapping[str, np.ndarray]
 ) -> None:

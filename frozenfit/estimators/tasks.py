@@ -39,8 +39,9 @@ class EpochTasks:
     def __enter__(self) -> EpochTasks:
         """Tell that the fit begins."""
         if self.called:
-            self.root = self.estimator._init_callback_context(max_subtasks=self.epochs)
-            self.root.call_on_fit_task_begin(estimator=self.estimator, **self.told)
+            root = self.estimator._init_callback_context(max_subtasks=self.epochs)
+            root.call_on_fit_task_begin(estimator=self.estimator, **self.told)
+            self.root = root
         return self
 
     def __exit__(self, kind: Any, *exception: object) -> None:

@@ -49,8 +49,9 @@ class KerasCallbacks:
         model.optimizer = trainer.optimizer
         model.stop_training = False
         told = {"epochs": plan.epochs, "steps": steps, "verbose": 0}
-        self._list = keras.callbacks.CallbackList(self.copies, model=model, **told)
-        self._list.on_train_begin()
+        listed = keras.callbacks.CallbackList(self.copies, model=model, **told)
+        self._list = listed
+        listed.on_train_begin()
         self._read_rate()
 
     def epoch_begin(self, epoch: int) -> None:

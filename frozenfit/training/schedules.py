@@ -48,5 +48,5 @@ def rates(schedule: Any, learning_rate: float, start: int, steps: int, total: in
     if schedule == "cosine":
         factor = 0.5 * (1 + np.cos(np.pi * done))
     else:
-        factor = _DROP_FACTOR ** sum((done >= drop).astype(float) for drop in _DROPS)
+        factor = _DROP_FACTOR ** (done[:, None] >= _DROPS).sum(axis=1)
     return (learning_rate * factor).astype(np.float32)

@@ -1,0 +1,63 @@
+"""LeNet-5 on MNIST with less and less of it learned.
+
+    python benchmarks/mnist.py --data-dir TFDS_FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+
+import frozenfit
+from frozenfit import PartialNetClassifier
+
+SETTINGS = {
+    "everything()": {},
+    "0.4": {},
+    "0.1": {},
+    "filters(0.1) | head()": {},
+    "batch_norm() | head()": {"batch_norm": True},
+    "head()": {},
+}
+
+
+def main() -> None:
+    """Train each setting and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", default=None)
+    parser.add_argument("--epochs", type=int, default=3)
+    args = parser.parse_args()
+    data = frozenfit.datasets.load("mnist", data_dir=args.data_dir)
+    print("| learned | entries | frozen | test accuracy | CPU s | file bytes | slots |")
+    print("|---" * 7 + "|")
+    for learned, params in SETTINGS.items():
+        value = float(learned) if learned[0] == "0" else learned
+        model = PartialNetClassifier(
+            "lenet5",
+            model_params=params,
+            learned=value,
+            epochs=args.epochs,
+            random_state=0,
+            warm_start=True,
+        )
+        start = time.process_time()
+        model.fit(data.X_train, data.y_train)
+        seconds = time.process_time() - start
+        accuracy = model.score(data.X_test, data.y_test)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "m.frozenfit")
+            frozenfit.save(model, path)
+            size = os.path.getsize(path)
+        count = sum(row.learned for row in model.learned_table())
+        slots = sum(slot.size for slot in model._slots)
+        print(
+            f"| `{learned}` | {count:,} | {model.freeze_fraction_:.3f} | {accuracy:.4f} "
+            f"| {seconds:.0f} | {size:,} | {slots:,} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
