@@ -16,7 +16,9 @@ from frozenfit.estimators.report import table_text
 def main() -> None:
     """Train, print what was learned, save, load and compare."""
     digits = frozenfit.datasets.load("digits")
-    clf = frozenfit.PartialNetClassifier("lenet5", learned=0.1, epochs=20, random_state=0, verbose=1)
+    clf = frozenfit.PartialNetClassifier(
+        "resnet", model_params={"depth": 8}, learned=0.1, epochs=20, random_state=0, verbose=1
+    )
     clf.fit(digits.X_train, digits.y_train)
 
     print(table_text(clf))
@@ -33,5 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("KERAS_BACKEND", "jax")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     main()

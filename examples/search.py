@@ -33,8 +33,8 @@ SPACE = {
     "kind": "random",
     "fill": "random",
     "fraction": OneOf((0.01, 0.02, 0.03, 0.05, 0.07, 0.1)),
-    "learning_rate": OneOf(("auto", 0.003, 0.01, 0.03)),
-    "epochs": OneOf((10, 20, 30)),
+    "learning_rate": OneOf(("auto", 0.003, 0.02, 0.04)),
+    "epochs": OneOf((20, 40, 60)),
 }
 DIRECTIONS = {
     "front": {"score": "maximize", "learned": "minimize"},

@@ -190,3 +190,15 @@ def test_a_pickled_estimator_predicts_and_learns_on():
 def test_float32_features_say_nearly_the_same():
     one, other = (small(dtype=d).fit(X, Y).predict_proba(X) for d in ("float32", "float64"))
     np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 2**26])
+def test_rows_left_out_in_float32_say_nearly_the_same(monkeypatch, kept_bytes):
+    from frozenfit.elm import head, memory
+
+    wanted = small().fit(X, Y)
+    monkeypatch.setattr(head, "_FLOAT32_FROM", 0)
+    monkeypatch.setattr(memory, "_KEPT_BYTES", kept_bytes)
+    found = small().fit(X, Y)
+    assert found.ridge_alpha_ == wanted.ridge_alpha_
+    np.testing.assert_allclose(found.predict_proba(X), wanted.predict_proba(X), atol=1e-4)

@@ -340,7 +340,7 @@ def test_calibration_holds_samples_out_of_all_training(monkeypatch):
 
 
 def test_scikit_learn_calibrates_an_ensemble():
-    calibrated = CalibratedClassifierCV(ensemble(2), cv=2).fit(X, y)
+    calibrated = CalibratedClassifierCV(ensemble(2, epochs=10), cv=2).fit(X, y)
     assert calibrated.score(X, y) > 0.5
 
 

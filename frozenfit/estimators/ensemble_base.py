@@ -66,6 +66,13 @@ class CheapEnsemble(NetworkEstimator):
     """Base of the two ensembles. A subclass names the class of its members."""
 
     _member_class: type[PartialNet]
+    base_: Base
+    estimators_: list[Any]
+    base_history_: dict[str, list[float]]
+    _numbers: list[int]
+    _seeds: dict[str, int]
+    _made: int
+    _fitted_as: dict[str, Any]
 
     _parameter_constraints: dict = {
         **PartialNet._parameter_constraints,
@@ -262,7 +269,7 @@ class CheapEnsemble(NetworkEstimator):
     def _trained_base(self, base: Base, problem: Problem, task: Any) -> Base:
         """Train all of the base for `base_epochs`, as a new base."""
         if not self.base_epochs:
-            self.base_history_: dict[str, list[float]] = {}
+            self.base_history_ = {}
             return base
         trainer = self._part(base, None, None, 1.0)
         trainer.set_params(epochs=self.base_epochs, early_stopping=False, warm_start=False)

@@ -15,8 +15,7 @@ from frozenfit.search._optional import load_optuna
 
 # Below a two-hundredth the smallest usual layers learn one filter whatever the fraction says.
 _LEAST_FRACTION = 0.005
-# "auto" depends on the number of steps and on convolutions; the others are a third of a decade
-# apart, closer than accuracy can tell.
+# "auto" depends on the schedule and on convolutions; the others are half a decade apart.
 _RATES = ("auto", 0.001, 0.003, 0.01, 0.03)
 _KINDS = ("filters", "random")
 _ELM_INITS = ("random", "orthogonal")
