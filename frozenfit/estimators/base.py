@@ -166,7 +166,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Samples: a table, or arrays such as images (height, width, channels).
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Class labels of any kind, or targets.
+            Class labels of any kind, or targets. Left out only where X gives batches with them,
+            in the estimators that take such.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights; a weight of 2 is the same as the row twice, 0 as the row left out.
         X_val, y_val : array-like, default=None

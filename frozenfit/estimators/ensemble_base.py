@@ -384,9 +384,7 @@ class CheapEnsemble(NetworkEstimator):
         check_is_fitted(self)
         count = len(self.estimators_)
         if isinstance(i, bool) or not isinstance(i, Integral) or not 0 <= i < count:
-            raise ValueError(
-                f"there is no member {i!r}: write a number from 0 to {count - 1}"
-            )
+            raise ValueError(f"there is no member {i!r}: write a number from 0 to {count - 1}")
         if count == 1:
             raise ValueError("the last member cannot be removed; add another one first")
         keep = [k for k in range(count) if k != i]
