@@ -1,6 +1,6 @@
 """LeNet-5 on MNIST with less and less of it learned.
 
-    python benchmarks/mnist.py --data-dir TFDS_FOLDER
+python benchmarks/mnist.py --data-dir TFDS_FOLDER
 """
 
 from __future__ import annotations

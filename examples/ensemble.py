@@ -1,7 +1,7 @@
 """Five members on one base, against their mean and against five networks of their own.
 
     python examples/ensemble.py --budget tiny
-    OMP_NUM_THREADS=1 KERAS_BACKEND=jax python examples/ensemble.py --budget cpu --seeds 3 \
+    OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow python examples/ensemble.py --budget cpu --seeds 3 \
         --data-dir FOLDER --out ensemble.json
 
 A base is trained in full for some epochs, then five members learn their part of it for some more
@@ -51,11 +51,11 @@ def settings(budget: str) -> list[dict]:
             "learned": [HEAD, 0.1, 0.4, 1.0],
         },
         {
-            "name": "fashion_mnist (8000), lenet5",
+            "name": "fashion_mnist (5000), lenet5",
             "model": "lenet5",
             "data": "fashion_mnist",
             "params": {},
-            "train": 8000,
+            "train": 5000,
             "base_epochs": 1,
             "epochs": 3,
             "learned": lenet,

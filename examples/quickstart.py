@@ -1,6 +1,6 @@
 """Train a tenth of a small convolutional network on digits, score it and save it.
 
-    bash examples/quickstart.sh        # makes its own virtual environment first
+bash examples/quickstart.sh        # makes its own virtual environment first
 """
 
 from __future__ import annotations

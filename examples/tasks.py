@@ -1,7 +1,7 @@
 """Several tasks on one random network, against a network of its own for each.
 
     python examples/tasks.py --budget tiny
-    OMP_NUM_THREADS=1 KERAS_BACKEND=jax python examples/tasks.py --budget cpu --seeds 3 \
+    OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow python examples/tasks.py --budget cpu --seeds 3 \
         --data-dir FOLDER --out tasks.json
 
 The base is one lenet5 with batch normalisation, drawn from a seed and never trained. Each task owns
@@ -28,7 +28,7 @@ import numpy as np
 import frozenfit
 from frozenfit import PartialNetClassifier
 
-TRAIN, TEST = 6000, 4000
+TRAIN, TEST = 4000, 4000
 PARTS = {
     "head and batch norm": "head() | batch_norm()",
     "a tenth": "filters(0.1) | head() | batch_norm()",

@@ -199,6 +199,12 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     add("--study-name", metavar="NAME", help="its name (default: frozenfit)")
     add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     add(
+        "--trials-per-worker",
+        type=int,
+        metavar="N",
+        help="start a fresh process after so many trials, which bounds memory (default: never)",
+    )
+    add(
         "--heartbeat",
         type=int,
         default=60,
@@ -334,10 +340,11 @@ def _search(arguments: argparse.Namespace) -> int:
         _backend("frozenfit.storage").check_writable(arguments.out)
     data = _load_data(arguments)
     X, y = _limited(data.X_train, data.y_train, arguments.limit)
-    if arguments.workers == 1:
+    if arguments.workers == 1 and arguments.trials_per_worker is None:
         found.fit(X, y)
     else:
-        search.run_workers(found, X, y, n_workers=arguments.workers)
+        limit = arguments.trials_per_worker
+        search.run_workers(found, X, y, n_workers=arguments.workers, trials_per_worker=limit)
     best = found.best_estimator_
     print(f"best parameters  {found.best_params_}")
     print(f"score            {found.best_score_:.4f} over {found.n_splits_} folds")

@@ -65,7 +65,7 @@ def registered():
 
 
 def test_the_families_are_known_by_name():
-    assert set(SMALL) == set(architectures.names())
+    assert set(SMALL) <= set(architectures.names())  # other tests register more
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -186,6 +186,7 @@ def test_a_removed_member_leaves_the_others_bit_by_bit():
     estimator.remove_member(1)
     assert bits(deltas(estimator)) == kept
     assert estimator.predict_members(X).shape[0] == 2
+    assert estimator.n_learned_ == 2 * sum(row[3] for row in estimator.learned_table())
 
 
 def test_a_member_added_after_a_removal_is_a_new_one():

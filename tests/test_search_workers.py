@@ -87,6 +87,17 @@ def test_a_killed_worker_takes_its_trial_alone_with_it(tmp_path, killer, name):
         assert again[0].params == lost.params
 
 
+def test_a_worker_is_replaced_after_so_many_trials(tmp_path):
+    place = tmp_path / "pids"
+    net = Slow(place=str(place))
+    search = FreezeSearchCV(net, n_trials=4, cv=2, storage=tmp_path / "j.log", random_state=0)
+    run_workers(search, X, y, n_workers=1, trials_per_worker=2)
+    pids = place.read_text().split()
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [4, 4, 1]  # folds; the last refits
+    params = [str(trial.params) for trial in search.study_.trials]
+    assert len(set(params)) == 4
+
+
 def test_workers_need_a_storage_they_can_share():
     with pytest.raises(ValueError, match="cannot share.*storage='journal.log'"):
         run_workers(FreezeSearchCV(Quick()), X, y)

@@ -15,15 +15,14 @@ from frozenfit import CheapEnsembleClassifier, PartialNetClassifier, PartialNetR
 
 X, y = load_digits(return_X_y=True)
 X, y = (X[:300] / 16).astype("float32"), y[:300]
-IMAGES = X.reshape(-1, 8, 8, 1)
 FEW = y < 7
 SMALL = {"epochs": 1, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
 def first():
-    params = {"batch_norm": True}
-    return PartialNetClassifier("lenet5", model_params=params, **SMALL).fit(IMAGES, y)
+    params = {"batch_norm": True, "hidden_layer_sizes": (16, 12)}
+    return PartialNetClassifier("mlp", model_params=params, **SMALL).fit(X, y)
 
 
 def on(base, **params):
@@ -32,9 +31,9 @@ def on(base, **params):
 
 @pytest.fixture(scope="module")
 def tasks(first):
-    before = first.predict_proba(IMAGES)
-    inverted = on(first.base_, random_state=1).fit(255 * (1 - IMAGES), 9 - y)
-    few = on(first.base_, random_state=2).fit(IMAGES[FEW], y[FEW])
+    before = first.predict_proba(X)
+    inverted = on(first.base_, random_state=1).fit(255 * (1 - X), 9 - y)
+    few = on(first.base_, random_state=2).fit(X[FEW], y[FEW])
     return {"first": first, "inverted": inverted, "few": few, "before": before}
 
 
@@ -43,7 +42,7 @@ def named(tasks):
 
 
 def test_nothing_is_forgotten(tasks):
-    assert tasks["first"].predict_proba(IMAGES).tobytes() == tasks["before"].tobytes()
+    assert tasks["first"].predict_proba(X).tobytes() == tasks["before"].tobytes()
 
 
 def test_tasks_with_as_many_classes_share_the_base_object(tasks):
@@ -57,7 +56,7 @@ def test_each_task_has_statistics_of_its_own(tasks):
 
 def test_another_number_of_classes_gets_a_head_of_its_own(tasks):
     few, first = tasks["few"], tasks["first"]
-    assert few.predict_proba(IMAGES).shape == (300, 7)
+    assert few.predict_proba(X).shape == (300, 7)
     ours, theirs = dict(few.model_.assembled()), dict(first.model_.assembled())
     shapes = {path: (ours[path].shape, theirs[path].shape) for path in ours}
     assert {path for path, (a, b) in shapes.items() if a != b} == {"head/kernel", "head/bias"}
@@ -67,19 +66,19 @@ def test_all_but_the_head_is_the_same_below_every_task(tasks):
     few, first = tasks["few"].base_, tasks["first"].base_
     values, others = few._values, first._values
     same = [path for path in values if not path.startswith("head")]
-    assert len(same) > 8
+    assert len(same) == 6
     assert all(values[path] is others[path] for path in same)
 
 
 def test_two_tasks_with_equally_many_classes_share_their_base(first):
-    a, b = (on(first.base_).fit(IMAGES[FEW], y[FEW]) for _ in range(2))
+    a, b = (on(first.base_).fit(X[FEW], y[FEW]) for _ in range(2))
     assert a.base_ is b.base_ is not first.base_
-    assert on(a.base_).fit(IMAGES, y).base_ is first.base_
+    assert on(a.base_).fit(X, y).base_ is first.base_
 
 
 def test_a_regressor_can_stand_on_a_classifier_s_base(first):
-    model = PartialNetRegressor(model=first.base_, **SMALL).fit(IMAGES, y.astype(float))
-    assert model.predict(IMAGES).shape == (300,)
+    model = PartialNetRegressor(model=first.base_, **SMALL).fit(X, y.astype(float))
+    assert model.predict(X).shape == (300,)
 
 
 def test_a_trained_base_lends_all_but_its_head():
@@ -99,7 +98,7 @@ def test_a_given_network_says_that_its_head_does_not_fit():
 
 def test_samples_of_another_shape_are_refused(first):
     with pytest.raises(ValueError, match="does not take samples of shape"):
-        on(first.base_).fit(np.zeros((20, 8, 8, 3), "float32"), np.arange(20) % 10)
+        on(first.base_).fit(np.zeros((20, 8, 8, 1), "float32"), np.arange(20) % 10)
 
 
 def test_a_file_gives_the_mapping_back(tmp_path, tasks):
@@ -107,7 +106,7 @@ def test_a_file_gives_the_mapping_back(tmp_path, tasks):
     loaded = frozenfit.load(tmp_path / "tasks")
     assert list(loaded) == ["first", "inverted", "few"]
     for name, task in loaded.items():
-        assert np.array_equal(task.predict_proba(IMAGES), tasks[name].predict_proba(IMAGES)), name
+        assert np.array_equal(task.predict_proba(X), tasks[name].predict_proba(X)), name
     assert loaded["inverted"].base_ is loaded["first"].base_
     assert loaded["few"].model is loaded["first"].base_
 
@@ -119,13 +118,13 @@ def test_the_order_and_the_absence_of_a_task_do_not_matter(tmp_path, tasks, orde
     loaded = frozenfit.load(tmp_path / "tasks")
     assert tuple(loaded) == order
     for name, task in loaded.items():
-        assert np.array_equal(task.predict(IMAGES), some[name].predict(IMAGES))
+        assert np.array_equal(task.predict(X), some[name].predict(X))
 
 
 def test_a_task_can_be_saved_alone(tmp_path, tasks):
     frozenfit.save(tasks["few"], tmp_path / "few")
     loaded = frozenfit.load(tmp_path / "few")
-    assert np.array_equal(loaded.predict_proba(IMAGES), tasks["few"].predict_proba(IMAGES))
+    assert np.array_equal(loaded.predict_proba(X), tasks["few"].predict_proba(X))
 
 
 def test_a_random_base_is_in_no_file(tmp_path, tasks):
@@ -157,7 +156,7 @@ def test_equal_arrays_are_in_the_file_once(tmp_path, first):
 def test_a_pickle_of_tasks_keeps_the_base_shared(tasks):
     again = pickle.loads(pickle.dumps(named(tasks)))
     assert again["inverted"].base_ is again["first"].base_
-    assert np.array_equal(again["few"].predict(IMAGES), tasks["few"].predict(IMAGES))
+    assert np.array_equal(again["few"].predict(X), tasks["few"].predict(X))
 
 
 def test_a_given_network_is_given_again_once_for_all_tasks(tmp_path):

@@ -292,7 +292,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         """Give rows the shape the network takes, and hold later data to it."""
         shape = getattr(self, "image_shape", None)
         if shape is not None:
-            if not all(isinstance(n, Integral) and n >= 1 for n in shape) or not shape:
+            if not all(isinstance(n, Integral) and int(n) >= 1 for n in shape) or not shape:
                 raise ValueError(
                     "image_shape must hold integers >= 1 such as (28, 28, 1), found "
                     f"{tuple(shape)!r}"
@@ -308,8 +308,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             self.input_shape_ = X.shape[1:]
         elif X.shape[1:] != self.input_shape_:
             raise ValueError(
-                f"X must hold samples of shape {self.input_shape_}, as in fit, found "
-                f"{X.shape[1:]}"
+                f"X must hold samples of shape {self.input_shape_}, as in fit, found {X.shape[1:]}"
             )
         return X
 
@@ -366,7 +365,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 f"class_weight names {unknown}, which are not among the classes {labels}"
             )
         for label, each in class_weight.items():
-            if not isinstance(each, Real) or not 0 <= each < np.inf:
+            if not isinstance(each, Real) or not 0 <= float(each) < np.inf:
                 raise ValueError(
                     f"class_weight must give finite numbers >= 0, found {each!r} for {label!r}"
                 )

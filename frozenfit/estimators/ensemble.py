@@ -218,7 +218,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
 
     def _after_members(self, held_out):
         self.temperature_ = 1.0
-        if self.calibrate:
+        if self.calibrate and held_out is not None:
             outputs = self._member_logits(held_out.X[held_out.rows])
             self.temperature_ = temperature(outputs, held_out.y[held_out.rows], held_out.weight)
 

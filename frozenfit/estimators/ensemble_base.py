@@ -383,13 +383,14 @@ class CheapEnsemble(NetworkEstimator):
         """
         check_is_fitted(self)
         count = len(self.estimators_)
-        if isinstance(i, bool) or not isinstance(i, Integral) or not 0 <= i < count:
+        if isinstance(i, bool) or not isinstance(i, Integral) or not 0 <= int(i) < count:
             raise ValueError(f"there is no member {i!r}: write a number from 0 to {count - 1}")
         if count == 1:
             raise ValueError("the last member cannot be removed; add another one first")
         keep = [k for k in range(count) if k != i]
-        self.estimators_ = [self.estimators_[k] for k in keep]
-        self._numbers = [self._numbers[k] for k in keep]
+        members = [self.estimators_[k] for k in keep]
+        numbers = [self._numbers[k] for k in keep]
+        self._take_in(self.base_, members, numbers)
         return self
 
     def _chosen(self, n_members: Any) -> list[PartialNet]:
@@ -397,7 +398,7 @@ class CheapEnsemble(NetworkEstimator):
         if n_members is None:
             return self.estimators_
         whole = isinstance(n_members, Integral) and not isinstance(n_members, bool)
-        if not whole or not 1 <= n_members <= count:
+        if not whole or not 1 <= int(n_members) <= count:
             raise ValueError(
                 f"n_members must be a whole number from 1 to {count}, the members there are, "
                 f"found {n_members!r}"

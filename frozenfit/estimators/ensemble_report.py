@@ -127,7 +127,10 @@ def classifier_report(probabilities: np.ndarray, y: np.ndarray) -> list[Classifi
     apart = disagreements((labels[:, None] != labels[None]).mean(axis=2))
     rows = [_figures(p, y) for p in probabilities]
     mean = tuple(np.mean(rows, axis=0).tolist())
-    members = [ClassifierRow(str(i), *r, float(d)) for i, (r, d) in enumerate(_zip(rows, apart))]
+    members = [
+        ClassifierRow(str(i), r[0], r[1], r[2], r[3], float(d))
+        for i, (r, d) in enumerate(_zip(rows, apart))
+    ]
     together = _figures(probabilities.mean(axis=0), y)
     return [
         *members,

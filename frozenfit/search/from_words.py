@@ -47,10 +47,9 @@ def from_words(estimator: Any, words: Mapping[str, Any]) -> FreezeSearchCV:
     workers, storage = words.get("workers", 1), words.get("storage")
     if workers < 1:
         raise ValueError(f"--workers is a count of at least 1, found {workers}")
-    if workers > 1 and storage is None:
+    if storage is None and (workers > 1 or words.get("trials_per_worker")):
         raise ValueError(
-            f"{workers} workers need a study they can share; give --storage journal.log for "
-            "instance"
+            "worker processes need a study they can share; give --storage journal.log for instance"
         )
     groups = tuple(words.get("groups") or ())
     left = [part for name, parts in _PARTS.items() if f"set_{name}" in words for part in parts]

@@ -21,7 +21,13 @@ _SEED_LIMIT = 2**31 - 1
 
 
 def run_workers(
-    search: Any, X: Any, y: Any = None, *, n_workers: int = 2, **fit_params: Any
+    search: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    n_workers: int = 2,
+    trials_per_worker: int | None = None,
+    **fit_params: Any,
 ) -> Any:
     """Search in several processes, and fit the best in this one.
 
@@ -34,6 +40,9 @@ def run_workers(
         As in its ``fit``.
     n_workers : int, default=2
         How many processes.
+    trials_per_worker : int or None, default=None
+        After so many trials a fresh process takes a worker's place. Every new shape of a network
+        takes memory that a backend never gives back; this bounds it in a long search.
     **fit_params : object
         As in its ``fit``.
 
@@ -69,8 +78,9 @@ def run_workers(
             search.run_workers(found, X, y, n_workers=2)
     """
     optuna = load_optuna()
-    if not isinstance(n_workers, int) or n_workers < 1:
-        raise ValueError(f"n_workers is a count of at least 1, found {n_workers!r}")
+    for name, count in (("n_workers", n_workers), ("trials_per_worker", trials_per_worker)):
+        if (count is not None or name == "n_workers") and (not isinstance(count, int) or count < 1):
+            raise ValueError(f"{name} is a count of at least 1, found {count!r}")
     if search.storage is None or isinstance(search.storage, optuna.storages.BaseStorage):
         raise ValueError(
             f"processes cannot share the storage {search.storage!r}; give the path of a journal "
@@ -81,32 +91,29 @@ def run_workers(
     # The study, its first trials and all errors in the settings belong to this process.
     with quiet():
         study = Run(search, optuna, X, y, dict(given), groups).study
-    processes = _start(search, optuna, X, y, fit_params, n_workers)
-    _wait(processes, search, study)
+    hire = _Hiring(search, optuna, (X, y, fit_params), trials_per_worker)
+    _wait([hire() for _ in range(n_workers)], hire, search, study)
     return search.fit(X, y, **fit_params)
 
 
-def _start(
-    search: Any, optuna: Any, X: Any, y: Any, fit_params: dict[str, Any], n_workers: int
-) -> list[BaseProcess]:
-    context = multiprocessing.get_context("spawn")
-    seeds = _seeds(search.random_state, n_workers)
-    processes = []
-    for seed in seeds:
-        mine = clone(search).set_params(refit=False, verbose=0)
-        if search.sampler is None:  # with one seed for all they would try the same
-            mine.set_params(sampler=_sampler(search, optuna, seed))
-        process = context.Process(target=_work, args=(mine, X, y, fit_params), daemon=False)
+class _Hiring:
+    """Starts workers, each with a seed of its own: with one for all they would try the same."""
+
+    def __init__(self, search: Any, optuna: Any, data: tuple, limit: int | None):
+        self.search, self.optuna, self.data, self.limit = search, optuna, data, limit
+        state = search.random_state
+        first = None if state is None else int(check_random_state(state).randint(_SEED_LIMIT))
+        self._seeds = None if first is None else np.random.SeedSequence(first)
+
+    def __call__(self) -> BaseProcess:
+        mine = clone(self.search).set_params(refit=False, verbose=0)
+        if mine.sampler is None:
+            seed = self._seeds and int(self._seeds.spawn(1)[0].generate_state(1)[0])
+            mine.set_params(sampler=_sampler(mine, self.optuna, seed))
+        arguments = (mine, *self.data, self.limit)
+        process = multiprocessing.get_context("spawn").Process(target=_work, args=arguments)
         process.start()
-        processes.append(process)
-    return processes
-
-
-def _seeds(random_state: Any, n_workers: int) -> list[int | None]:
-    if random_state is None:
-        return [None] * n_workers
-    first = int(check_random_state(random_state).randint(_SEED_LIMIT))
-    return [int(s) for s in np.random.SeedSequence(first).generate_state(n_workers)]
+        return process
 
 
 def _sampler(search: Any, optuna: Any, seed: int | None) -> Any:
@@ -115,11 +122,27 @@ def _sampler(search: Any, optuna: Any, seed: int | None) -> Any:
     return nsga2(optuna, search.n_trials, seed)
 
 
-def _work(search: Any, X: Any, y: Any, fit_params: dict[str, Any]) -> None:
+class _Leave:
+    """An Optuna callback that ends a worker's search after so many trials."""
+
+    def __init__(self, trials: int):
+        self.trials = trials
+
+    def __call__(self, study: Any, trial: Any) -> None:
+        self.trials -= 1
+        if self.trials == 0:
+            study.stop()
+
+
+def _work(search: Any, X: Any, y: Any, fit_params: dict[str, Any], limit: int | None) -> None:
+    if limit is not None:
+        given = search.callbacks or ()
+        given = [given] if callable(given) else given
+        search.set_params(callbacks=[*given, _Leave(limit)])
     search.fit(X, y, **fit_params)
 
 
-def _wait(processes: list[BaseProcess], search: Any, study: Any) -> None:
+def _wait(processes: list[BaseProcess], hire: _Hiring, search: Any, study: Any) -> None:
     """Wait for all, show how far they are, and leave none behind."""
     try:
         with TrialBar(search.n_trials, int(search.verbose)) as bar:
@@ -128,6 +151,10 @@ def _wait(processes: list[BaseProcess], search: Any, study: Any) -> None:
                     process.join(0.5 / len(processes))
                 if any((process.exitcode or 0) > 0 for process in processes):
                     break
+                for number, process in enumerate(processes):
+                    left = process.exitcode == 0 and done(study) < search.n_trials
+                    if left and hire.limit is not None:
+                        processes[number] = hire()
                 bar.show(study)
     finally:
         for process in processes:
