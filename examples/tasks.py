@@ -28,7 +28,7 @@ import numpy as np
 import frozenfit
 from frozenfit import PartialNetClassifier
 
-TRAIN, TEST = 4000, 4000
+TRAIN, TEST = 3000, 2000
 PARTS = {
     "head and batch norm": "head() | batch_norm()",
     "a tenth": "filters(0.1) | head() | batch_norm()",
