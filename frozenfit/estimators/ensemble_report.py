@@ -134,7 +134,7 @@ def classifier_report(probabilities: np.ndarray, y: np.ndarray) -> list[Classifi
     together = _figures(probabilities.mean(axis=0), y)
     return [
         *members,
-        ClassifierRow("mean", *mean, float(apart.mean())),
+        ClassifierRow("mean", mean[0], mean[1], mean[2], mean[3], float(apart.mean())),
         ClassifierRow("ensemble", *together, float(apart.mean())),
     ]
 
