@@ -79,7 +79,8 @@ def test_our_loop_and_keras_fit_agree_where_a_part_is_learned(kind, learned):
     run(ours, adam(), kind)
     keras_fit(theirs, adam(), kind)
     for (path, a), (_, b) in zip(ours.assembled(), theirs.assembled(), strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-5, err_msg=path)
+        # The gradient of a bias before batch norm is zero but for rounding, which Adam enlarges.
+        np.testing.assert_allclose(a, b, atol=2e-4, err_msg=path)
 
 
 def test_regularisers_of_the_base_are_part_of_the_loss():
