@@ -62,6 +62,65 @@ class Parts:
     traced: list[tuple[Any, Any]] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Route:
+    """How a batch goes through a PartialModel in one stretch of training.
+
+    Attributes
+    ----------
+    network : keras.Model or None, default=None
+        Run in place of the base: a part of it, made of the base's own layers.
+    still : frozenset of str, default=frozenset()
+        Paths of learned weights that do not move: constants like the frozen ones.
+    inference : sequence of keras.Layer or None, default=None
+        Layers that compute as at inference while training; None takes the model's own choice.
+    """
+
+    network: Any = None
+    still: frozenset[str] = frozenset()
+    inference: Sequence[Any] | None = None
+
+
+def layers_with_stored_statistics(
+    base: keras.Model, resolved: Resolved, choice: bool | str, still: frozenset[str] = frozenset()
+) -> list:
+    """Return the normalisations that use their stored statistics in training.
+
+    Parameters
+    ----------
+    base : keras.Model
+        The base network.
+    resolved : Resolved
+        What is learned of it.
+    choice : bool or "auto"
+        None of them; all that are frozen; or those that are frozen with everything before them.
+    still : frozenset of str, default=frozenset()
+        Paths of learned weights that count as frozen.
+
+    Returns
+    -------
+    list of keras.Layer
+        In the order data meets them.
+    """
+    if choice is False:
+        return []
+    layers = _layout.statistic_layers(base)
+    frozen = {
+        layer: all(
+            isinstance(resolved.forms[w.path], forms.Nothing) or w.path in still
+            for w in resolved.layout.weights
+            if w.layer == layer
+        )
+        for layer in {*resolved.layout.layers, *(path for path, _ in layers)}
+    }
+    if choice is True:
+        return [layer for path, layer in layers if frozen[path]]
+    order = [path for path, _ in _layout.leaf_layers(base)]
+    moving = [i for i, path in enumerate(order) if not frozen.get(path, True)]
+    first = min(moving, default=len(order))
+    return [layer for path, layer in layers if order.index(path) < first]
+
+
 def format_table(rows: Sequence[tuple], stored: Sequence[str] = ()) -> str:
     """Lay out the rows of `learned_table` as text.
 
@@ -89,6 +148,67 @@ def format_table(rows: Sequence[tuple], stored: Sequence[str] = ()) -> str:
     if stored:
         lines.append(f"stored statistics in training: {', '.join(stored)}")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def written(form: forms.Form, frozen: Any, learned: Any, index: Any) -> Any:
+    """Write learned entries into the frozen values of a weight.
+
+    Parameters
+    ----------
+    form : Leading, Indices or Mask
+        Which entries are learned.
+    frozen : tensor
+        The whole weight.
+    learned : tensor
+        The learned entries, in compact shape.
+    index : keras.Variable or None
+        Their positions, where the form is no slice.
+
+    Returns
+    -------
+    tensor
+        Of the shape of `frozen`.
+    """
+    if isinstance(form, forms.Leading):
+        rest = [slice(None)] * len(frozen.shape)
+        rest[form.axis] = slice(form.count, None)
+        return ops.concatenate([learned, frozen[tuple(rest)]], axis=form.axis)
+    index = ops.expand_dims(ops.convert_to_tensor(index), -1)
+    if isinstance(form, forms.Indices):
+        rows = ops.moveaxis(frozen, form.axis, 0)
+        rows = ops.scatter_update(rows, index, ops.moveaxis(learned, form.axis, 0))
+        return ops.moveaxis(rows, 0, form.axis)
+    flat = ops.scatter_update(ops.reshape(frozen, (-1,)), index, learned)
+    return ops.reshape(flat, frozen.shape)
+
+
+def entries(form: forms.Form, whole: Any, index: Any) -> Any:
+    """Take the learned entries out of a weight: the inverse of `written`.
+
+    Parameters
+    ----------
+    form : Form
+        Which entries are learned.
+    whole : tensor
+        The weight.
+    index : keras.Variable or None
+        Their positions, where the form is no slice.
+
+    Returns
+    -------
+    tensor
+        The learned entries, in compact shape.
+    """
+    if isinstance(form, forms.Everything):
+        return whole
+    if isinstance(form, forms.Leading):
+        part = [slice(None)] * len(whole.shape)
+        part[form.axis] = slice(form.count)
+        return whole[tuple(part)]
+    index = ops.convert_to_tensor(index)
+    if isinstance(form, forms.Indices):
+        return ops.take(whole, index, axis=form.axis)
+    return ops.take(ops.reshape(whole, (-1,)), index)
 
 
 def positions(form: forms.Indices | forms.Mask) -> np.ndarray:

@@ -12,12 +12,20 @@ from keras import ops
 
 from frozenfit import _delta
 from frozenfit import layout as _layout
-from frozenfit._delta import FILLS, Delta, computed_forms, format_table, positions
+from frozenfit._delta import FILLS, Delta, Route, computed_forms, format_table, positions
 from frozenfit.draws import draw
 from frozenfit.seeding import inference_mode, isolated
 from frozenfit.subset import Resolved, Subset, forms
 
-__all__ = ["FILLS", "Delta", "PartialModel", "computed_forms", "format_table", "positions"]
+__all__ = [
+    "FILLS",
+    "Delta",
+    "PartialModel",
+    "Route",
+    "computed_forms",
+    "format_table",
+    "positions",
+]
 
 _NORM_ROLES = ("scale", "offset")
 
@@ -97,7 +105,7 @@ class PartialModel(keras.Model):
         self._parts = _delta.Parts(base, weights, _delta.state_variables(base))
         self.resolved = _delta.resolve(learned, base, weights, self.seed)
         self._parts.computed = computed_forms(self.resolved)
-        self._parts.inference_layers = self._layers_with_stored_statistics()
+        self._parts.inference_layers = self.layers_with_stored_statistics()
         self._make_variables()
         self.built = True
 
@@ -240,7 +248,24 @@ class PartialModel(keras.Model):
             self.add_loss(ops.sum(ops.stack([ops.cast(x, "float32") for x in losses])))
         return outputs
 
-    def apply_base(self, inputs, training=None) -> tuple[Any, list[tuple[Any, Any]], list]:
+    def moving(self, route: Route) -> list:
+        """Return the learned entries that move on a route.
+
+        Parameters
+        ----------
+        route : Route
+            A route.
+
+        Returns
+        -------
+        list of keras.Variable
+            Compact variables, in the order of `trainable_variables`.
+        """
+        return [v for path, v in self._parts.compact.items() if path not in route.still]
+
+    def apply_base(
+        self, inputs, training=None, route: Route | None = None
+    ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Run the base on assembled weights without changing any variable.
 
         Parameters
@@ -249,27 +274,33 @@ class PartialModel(keras.Model):
             Input of the base.
         training : bool or None, default=None
             Mode of the call.
+        route : Route or None, default=None
+            How the batch goes; None goes through the whole base, and all that is learned moves.
 
         Returns
         -------
         outputs : tensor
-            Outputs of the base.
+            Outputs of the base, or of the route's network.
         states : list of (Variable, tensor)
             The delta's states that the call changed, with their new values.
         losses : list of tensors
             Losses of the base: regularisers and what its layers added.
         """
-        parts = self._parts
+        parts, route = self._parts, route or Route()
+        network = self.base if route.network is None else route.network
+        learned = {
+            p: ops.stop_gradient(v.value) if p in route.still else v
+            for p, v in parts.compact.items()
+        }
         mapping = [(v, _delta.fixed(v)) for v in self.base.variables]
-        mapping += [
-            (v, self._assemble(p, parts.compact.get(p))) for p, v in parts.base_weights.items()
-        ]
+        mapping += [(v, self._assemble(p, learned.get(p))) for p, v in parts.base_weights.items()]
         mapping += [(v, parts.states[p].value) for p, v in parts.base_states.items()]
-        kwargs = {"training": training} if self.base._call_has_training_arg else {}
-        stored = inference_mode(parts.inference_layers) if training else nullcontext()
+        kwargs = {"training": training} if network._call_has_training_arg else {}
+        inference = parts.inference_layers if route.inference is None else route.inference
+        stored = inference_mode(list(inference)) if training else nullcontext()
         with keras.StatelessScope(mapping, collect_losses=True) as scope, stored:
             before = [scope.get_current_value(v) for v in parts.base_states.values()]
-            outputs = self.base(inputs, **kwargs)
+            outputs = network(inputs, **kwargs)
             losses = list(self.base.losses)
             after = [scope.get_current_value(v) for v in parts.base_states.values()]
         states = [
@@ -296,54 +327,36 @@ class PartialModel(keras.Model):
         frozen = self._frozen(path)
         if compact is None:
             return frozen
-        learned = ops.convert_to_tensor(compact)
-        if isinstance(form, forms.Leading):
-            rest = [slice(None)] * len(frozen.shape)
-            rest[form.axis] = slice(form.count, None)
-            return ops.concatenate([learned, frozen[tuple(rest)]], axis=form.axis)
-        index = ops.convert_to_tensor(self._parts.index[path])
-        if isinstance(form, forms.Indices):
-            rows = ops.scatter_update(
-                ops.moveaxis(frozen, form.axis, 0),
-                ops.expand_dims(index, -1),
-                ops.moveaxis(learned, form.axis, 0),
-            )
-            return ops.moveaxis(rows, 0, form.axis)
-        flat = ops.scatter_update(ops.reshape(frozen, (-1,)), ops.expand_dims(index, -1), learned)
-        return ops.reshape(flat, frozen.shape)
+        index = self._parts.index.get(path)
+        return _delta.written(form, frozen, ops.convert_to_tensor(compact), index)
 
     def _entries(self, path: str, whole):
         """Take the learned entries of an assembled weight: the inverse of `_assemble`."""
-        form = self._parts.computed[path]
-        if isinstance(form, forms.Everything):
-            return whole
-        if isinstance(form, forms.Leading):
-            part = [slice(None)] * len(whole.shape)
-            part[form.axis] = slice(form.count)
-            return whole[tuple(part)]
-        index = ops.convert_to_tensor(self._parts.index[path])
-        if isinstance(form, forms.Indices):
-            return ops.take(whole, index, axis=form.axis)
-        return ops.take(ops.reshape(whole, (-1,)), index)
+        return _delta.entries(self._parts.computed[path], whole, self._parts.index.get(path))
 
-    def _layers_with_stored_statistics(self) -> list:
-        layers = _layout.statistic_layers(self.base)
-        frozen = {
-            layer: all(
-                isinstance(self.resolved.forms[w.path], forms.Nothing)
-                for w in self.resolved.layout.weights
-                if w.layer == layer
-            )
-            for layer in {*self.resolved.layout.layers, *(path for path, _ in layers)}
-        }
-        if self.freeze_statistics is True:
-            return [layer for path, layer in layers if frozen[path]]
-        if self.freeze_statistics is False or self.fill != "keep":
-            return []
-        order = [path for path, _ in _layout.leaf_layers(self.base)]
-        learned = [i for i, path in enumerate(order) if not frozen.get(path, True)]
-        first = min(learned, default=len(order))
-        return [layer for path, layer in layers if order.index(path) < first]
+    def layers_with_stored_statistics(
+        self, still: frozenset[str] = frozenset(), finished: bool = False
+    ) -> list:
+        """Return the normalisations that use their stored statistics in training.
+
+        Parameters
+        ----------
+        still : frozenset of str, default=frozenset()
+            Paths of learned weights that do not move and so count as frozen.
+        finished : bool, default=False
+            Whether these moved before. The statistics stored then are those of the learned
+            network, and are used by all that is finished or frozen with everything before it.
+
+        Returns
+        -------
+        list of keras.Layer
+            In the order data meets them.
+        """
+        choice = self.freeze_statistics
+        if choice is not True:
+            auto = finished or (choice == "auto" and self.fill == "keep")
+            choice = "auto" if auto else False
+        return _delta.layers_with_stored_statistics(self.base, self.resolved, choice, still)
 
     @property
     def stored_statistics(self) -> tuple[str, ...]:
@@ -404,11 +417,6 @@ class PartialModel(keras.Model):
         for path, variable in self._parts.filled.items():
             if refill:
                 variable.assign(self._draw(path))
-
-    @property
-    def has_constraints(self) -> bool:
-        """Whether a learned weight carries a constraint of the base."""
-        return any(v.constraint is not None for v in self._parts.compact.values())
 
     def initial_delta(
         self, values: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]

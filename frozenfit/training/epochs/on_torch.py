@@ -1,0 +1,63 @@
+"""Training steps on torch: a plain loop."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from frozenfit.seeding import TorchStream
+from frozenfit.training.epochs.trainer import BaseTrainer
+
+
+class TorchTrainer(BaseTrainer):
+    """Trains step by step, with a private random stream for dropout."""
+
+    _stream: TorchStream | None = None
+
+    def reset(self) -> None:
+        """Put the optimiser back to its first step, and the stream to its start."""
+        super().reset()
+        self._stream = None
+
+    def _private_stream(self) -> TorchStream:
+        """Start from the seed states of the delta and from the step training goes on from."""
+        states = [np.asarray(ops.convert_to_numpy(v)) for v in self.model.state_variables]
+        whole = [v.ravel().astype(np.int64) for v in states if v.dtype.kind in "iu"]
+        numbers = [int(n) % 2**32 for v in whole for n in v]
+        sequence = np.random.SeedSequence(
+            [*numbers, int(ops.convert_to_numpy(self.optimizer.iterations))]
+        )
+        return TorchStream(int(sequence.generate_state(1)[0]))
+
+    def _gradients(self, x, y, weight):
+        return self._step_gradients(x, y, weight)[0]
+
+    def _step_gradients(self, x, y, weight):
+        import torch
+
+        loss, sums, states = self._objective(x, y, weight)
+        values = [v.value for v in self.variables]
+        gradients = torch.autograd.grad(loss, values, allow_unused=True, materialize_grads=True)
+        return list(gradients), sums, states
+
+    def _run(self, x, y, weight, rates, scales):
+        if self._stream is None:
+            self._stream = self._private_stream()
+        with self._stream.entered():
+            return self._steps(x, y, weight, rates, scales)
+
+    def _steps(self, x, y, weight, rates, scales):
+        import torch
+
+        totals = [0.0, 0.0, 0.0]
+        stacks = [ops.convert_to_tensor(a) for a in (x, y, weight, scales)]
+        for step in range(len(x)):
+            self._rate.learning_rate.assign(rates[step])
+            *batch, scale = (a[step] for a in stacks)
+            gradients, sums, states = self._step_gradients(*batch)
+            with torch.no_grad():
+                self._apply(gradients, scale)
+                for variable, value in states:
+                    variable.assign(value.detach())
+                totals = [t + s.detach() for t, s in zip(totals, sums, strict=True)]
+        return totals
