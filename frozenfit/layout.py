@@ -17,7 +17,16 @@ from keras import layers as kl
 from frozenfit import layer_kinds
 from frozenfit.subset.forms import Layout, WeightInfo
 
-__all__ = ["StateInfo", "describe", "leaf_layers", "states", "statistic_layers", "trainable"]
+__all__ = [
+    "StateInfo",
+    "Step",
+    "describe",
+    "leaf_layers",
+    "states",
+    "statistic_layers",
+    "steps",
+    "trainable",
+]
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,23 @@ class StateInfo:
     path: str
     kind: str
     layer: str
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call of an operation in the graph of a model.
+
+    Attributes
+    ----------
+    operation : keras.Operation
+        A layer, a nested model or a function of `keras.ops`.
+    inputs, outputs : tuple of KerasTensor
+        What it takes and gives.
+    """
+
+    operation: Any
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
 
 
 def describe(model: keras.Model) -> Layout:
@@ -223,6 +249,37 @@ def leaf_layers(model: keras.Model) -> list[tuple[str, keras.Layer]]:
     ['inner/d']
     """
     return [(leaf.path, leaf.layer) for leaf in _Survey(model).leaves]
+
+
+def steps(model: keras.Model) -> list[Step]:
+    """Return the graph of a Functional or Sequential model, in an order of computation.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model; nested models are single steps.
+
+    Returns
+    -------
+    list of Step
+        The inputs first; empty for a subclassed model, which shows no graph.
+
+    Examples
+    --------
+    >>> import keras
+    >>> x = keras.Input((4,))
+    >>> [type(s.operation).__name__ for s in steps(keras.Model(x, keras.layers.Dense(2)(x)))]
+    ['InputLayer', 'Dense']
+    """
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs)
+    if not _is_functional(model):
+        return []
+    return [
+        Step(node.operation, tuple(node.input_tensors), tuple(node.output_tensors))
+        for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True)
+        for node in nodes
+    ]
 
 
 class _Leaf:

@@ -8,9 +8,11 @@ exactly as they were.
 
 from __future__ import annotations
 
+import functools
 import random
+import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -122,6 +124,83 @@ def _backend_streams(seed: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def under_policy(policy: Any) -> Iterator[None]:
+    """Build what is built in a block under a precision of its own.
+
+    Parameters
+    ----------
+    policy : keras.DTypePolicy
+        Stands in for Keras's global one in this thread.
+    """
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+_QUICK = ("RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Orthogonal")
+_QUICK += ("Zeros", "Ones")
+_swap = threading.RLock()
+_givers: dict[int, Callable] = {}
+
+
+@contextmanager
+def initial_values(give: Callable[[Any, tuple[int, ...]], Any]) -> Iterator[None]:
+    """Let new variables of this thread start from given values, on JAX.
+
+    JAX compiles every random draw for every shape, which takes tens of seconds for a deep network;
+    on other backends Keras computes them as ever.
+
+    Parameters
+    ----------
+    give : callable
+        ``give(initializer, shape)`` returns the array that a Keras initializer shall give for a
+        variable of this shape, or None to let Keras compute it.
+    """
+    import keras
+
+    if keras.config.backend() != "jax":
+        yield
+        return
+    kinds = [getattr(keras.initializers, name) for name in _QUICK]
+    thread = threading.get_ident()
+    with _swap:
+        outer = _givers.get(thread)
+        if not _givers:
+            for kind in kinds:
+                kind.__call__ = _asking_first(kind.__call__)
+        _givers[thread] = give
+    try:
+        yield
+    finally:
+        with _swap:
+            del _givers[thread]
+            if outer is not None:
+                _givers[thread] = outer
+            if not _givers:
+                for kind in kinds:
+                    kind.__call__ = kind.__call__.__wrapped__
+
+
+def _asking_first(original: Callable) -> Callable:
+    @functools.wraps(original)
+    def call(self, shape, dtype=None, **kwargs):
+        import keras
+
+        give = _givers.get(threading.get_ident())
+        value = None if give is None else give(self, tuple(shape))
+        if value is None:
+            return original(self, shape, dtype=dtype, **kwargs)
+        return keras.ops.convert_to_tensor(value, dtype=dtype or keras.config.floatx())
+
+    return call
+
+
 class TorchStream:
     """A private torch generator state that goes on from one entered block to the next.
 
@@ -201,3 +280,23 @@ def keep_paths(copy: Any, model: Any) -> None:
     for ours, theirs in pairs:
         if ours.name == theirs.name:
             ours._path = theirs._path
+
+
+def names_without_decay(optimizer: Any) -> str | None:
+    """Return what an optimiser was told by `exclude_from_weight_decay`, which no copy of it keeps.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        An optimiser.
+
+    Returns
+    -------
+    str or None
+        The names as one regular expression; empty where single variables are excluded by
+        themselves, None where nothing is.
+    """
+    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    if getattr(optimizer, "_exclude_from_weight_decay", None):
+        return ""
+    return None if pattern is None else pattern.pattern

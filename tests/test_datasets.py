@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frozenfit import datasets
-from frozenfit.datasets import DatasetNotFoundError, load
+from frozenfit.datasets import DatasetNotFoundError, load, loading
 
 # Digits
 
@@ -310,7 +309,7 @@ def test_the_newest_version_is_taken(root):
     for version in ("0.9.0", "10.0.0"):
         shutil.copytree(root / "tiny" / "1.0.0", root / "tiny" / version)
     (root / "tiny" / "0.9.0" / "dataset_info.json").write_text("{}")
-    assert datasets._versions(root / "tiny")[-1].name == "10.0.0"
+    assert loading._versions(root / "tiny")[-1].name == "10.0.0"
 
 
 def test_the_configuration_is_found_where_there_is_one(root):

@@ -46,6 +46,15 @@ def test_a_loaded_ensemble_predicts_the_same_bits(tmp_path, params):
     assert all(member.base_ is loaded.base_ for member in loaded.estimators_)
 
 
+@pytest.mark.parametrize("include_frozen", [False, True])
+def test_random_fills_of_the_members_come_back_twice(tmp_path, include_frozen):
+    estimator = ensemble(2, fill="random", members="disjoint")
+    frozenfit.save(estimator, tmp_path / "e", include_frozen=include_frozen)
+    frozenfit.save(frozenfit.load(tmp_path / "e"), tmp_path / "f", include_frozen=include_frozen)
+    loaded = frozenfit.load(tmp_path / "f")
+    assert np.array_equal(loaded.predict_members(X), estimator.predict_members(X))
+
+
 def test_a_trained_base_is_in_the_file_once(tmp_path):
     frozenfit.save(ensemble(), tmp_path / "e")
     assert len(base_arrays(tmp_path / "e")) == 4  # two kernels, two biases

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import pickle
+
 import keras
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from estimator_data import classifier, images, regressor, same, small_cnn, table, targets
+from estimator_data import (
+    classifier,
+    given_net,
+    images,
+    regressor,
+    same,
+    small_cnn,
+    table,
+    targets,
+)
+
+import frozenfit
 
 NAMES = np.array(["ant", "bee", "cat"])
 COLUMNS = ["a", "b", "c", "d"]
@@ -237,6 +250,41 @@ def test_batch_statistics_keep_their_digits_under_a_mixed_policy(policy):
         expected = plain._delta.states[path]
         assert np.allclose(mixed._delta.states[path], expected, rtol=0.05, atol=0.01)
         assert not np.array_equal(expected, expected * 0)
+
+
+@pytest.mark.parametrize("way", ["as it is", "pickle", "file", "as a base", "in a mapping"])
+def test_an_estimator_predicts_in_the_precision_of_its_fit(policy, way, tmp_path):
+    X, y = table()
+    policy("mixed_bfloat16")
+    estimator = classifier().fit(X, y)
+    if way in ("as a base", "in a mapping"):
+        estimator = classifier(model=estimator.base_, learned="head()").fit(X, y)
+    expected = estimator.predict_proba(X)
+    frozenfit.save(estimator, tmp_path / "one")
+    frozenfit.save({"a": estimator}, tmp_path / "more")
+    stored = pickle.dumps(estimator)
+    policy("float32")
+    frozenfit.clear_workspace()
+    if way == "pickle":
+        estimator = pickle.loads(stored)
+    elif way in ("file", "as a base"):
+        estimator = frozenfit.load(tmp_path / "one")
+    elif way == "in a mapping":
+        estimator = frozenfit.load(tmp_path / "more")["a"]
+    assert np.array_equal(estimator.predict_proba(X), expected)
+    assert estimator.to_keras().compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+    assert not np.array_equal(classifier().fit(X, y).predict_proba(X), expected)
+
+
+def test_a_later_policy_does_not_reach_a_given_network(policy):
+    X, y = table()
+    estimator = classifier(model=given_net(), learned="head()").fit(X, y)
+    expected = estimator.predict_proba(X)
+    policy("mixed_bfloat16")
+    frozenfit.clear_workspace()
+    assert np.array_equal(estimator.predict_proba(X), expected)
+    assert np.array_equal(estimator.fit(X, y).predict_proba(X), expected)
 
 
 @NO_DOUBLE

@@ -186,6 +186,17 @@ def test_a_failed_first_fit_leaves_an_unfitted_estimator():
     assert vars(estimator) == vars(classifier())
 
 
+@pytest.mark.parametrize("which", ["var_names", "var_list"])
+def test_decay_that_leaves_weights_out_is_refused_where_copies_forget_it(which, trained):
+    optimizer = keras.optimizers.AdamW(0.01)
+    network = given_net()
+    chosen = ["bias"] if which == "var_names" else network.trainable_variables[:1]
+    optimizer.exclude_from_weight_decay(**{which: chosen})
+    with pytest.raises(ValueError, match="Keras forgets.*__init__ of an optimizer class"):
+        classifier(model=network, optimizer=optimizer).fit(X, Y)
+    assert not trained
+
+
 def test_a_table_for_a_network_of_images_is_refused():
     with pytest.raises(ValueError, match=r"does not take samples of shape \(4,\).*image_shape"):
         classifier(model=lambda shape, n: small_cnn((8, 8, 1), n)).fit(X, Y)

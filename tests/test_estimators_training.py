@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from estimator_data import classifier, images, regressor, same, small_cnn, table, targets, whole
 from keras.optimizers.schedules import CosineDecay, PiecewiseConstantDecay
+from sklearn.base import clone
 
 from frozenfit.training import optimizers
 
@@ -85,6 +86,32 @@ def test_every_optimizer_trains_by_its_name(name):
     X, y = table()
     estimator = classifier(optimizer=name, epochs=1).fit(X, y)
     assert not same(estimator, classifier(optimizer="sgd", learning_rate=1e-30).fit(X, y))
+
+
+@pytest.mark.parametrize(
+    "names, kept",
+    [
+        (["dense1/ker"], ["dense1/kernel"]),
+        (["^kernel$"], ["dense1/kernel", "head/kernel"]),
+        (["bias", "head"], ["head/kernel"]),
+    ],
+)
+def test_an_optimizer_class_leaves_weights_out_of_its_decay_by_their_paths(names, kept):
+    X, y = table()
+
+    @keras.saving.register_keras_serializable("test")
+    class Decaying(keras.optimizers.SGD):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.exclude_from_weight_decay(var_names=names)
+
+    def kernels(decay):
+        optimizer = Decaying(1e-6, weight_decay=decay)
+        return whole(clone(classifier(optimizer=optimizer, learned=1.0)).fit(X, y))
+
+    before, after = kernels(None), kernels(1e5)
+    still = [p for p in before if np.abs(after[p]).sum() > 0.99 * np.abs(before[p]).sum() > 0]
+    assert [path for path in still if path.endswith("kernel")] == kept
 
 
 def test_weight_decay_shrinks_what_is_learned_and_nothing_else():

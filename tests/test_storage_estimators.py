@@ -267,6 +267,38 @@ def test_with_everything_in_it_a_file_needs_no_stream(path, monkeypatch):
     assert same(frozenfit.load(path), estimator)
 
 
+def test_with_everything_in_it_a_random_fill_needs_no_draw(path, monkeypatch):
+    X, y = table()
+    estimator = classifier(model=given_net(), learned="filters(2) | head()", fill="random")
+    estimator.set_params(warm_start=True).fit(X, y)
+    frozenfit.save(estimator, path, include_frozen=True)
+    frozenfit.clear_workspace()
+    monkeypatch.setattr(draws, "draw", lambda *args: 1 / 0)
+    again = frozenfit.load(path)
+    assert same(again, estimator)
+    assert again.learned_table() == estimator.learned_table()
+
+
+@pytest.mark.parametrize("include_frozen", [False, True])
+def test_a_loaded_random_fill_is_saved_and_trained_as_the_first(include_frozen, path, tmp_path):
+    X, y = table()
+    estimator = classifier(model=given_net(), learned="magnitude(0.3)", fill="random").fit(X, y)
+    given = None if include_frozen else given_net()
+    again = there_and_back(estimator, path, base=given, include_frozen=include_frozen)
+    other = tmp_path / "other"
+    assert same(there_and_back(again, other, base=given, include_frozen=include_frozen), estimator)
+    assert same(again.partial_fit(X, y), estimator.partial_fit(X, y))
+
+
+def test_estimators_on_one_base_keep_their_fills_apart(path):
+    X, y = table()
+    first = classifier(model=given_net(), learned="head()").fit(X, y)
+    params = {"model": first.base_, "learned": "filters(2) | head()", "fill": "random"}
+    both = {"random": classifier(**params).fit(X, y), "kept": first}
+    again = there_and_back(both, path, include_frozen=True)
+    assert all(same(again[name], both[name]) for name in both)
+
+
 REFUSED = {
     "callable": ({"model": small_cnn}, "small_cnn.*register"),
     "random state": ({"random_state": np.random.RandomState(0)}, "random_state.*pass an int"),

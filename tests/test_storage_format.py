@@ -12,14 +12,13 @@ import pytest
 import safetensors.numpy
 from storage_fake import Fake, same, same_estimator
 
-from frozenfit import storage
-from frozenfit.storage import StorageError, check_writable, load, save
+from frozenfit.storage import StorageError, check_writable, files, load, save
 
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     """Where a file may be; the stand-in is one of ours for as long as the test runs."""
-    monkeypatch.setitem(storage._CLASSES, "Fake", "storage_fake:Fake")
+    monkeypatch.setitem(files._CLASSES, "Fake", "storage_fake:Fake")
     return tmp_path / "model.frozenfit"
 
 

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from frozenfit import _container, storage
-from frozenfit.storage import StorageError, load
+from frozenfit.storage import StorageError, container, files, load
 
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     """Where a file may be; the stand-in is one of ours for as long as the test runs."""
-    monkeypatch.setitem(storage._CLASSES, "Fake", "storage_fake:Fake")
+    monkeypatch.setitem(files._CLASSES, "Fake", "storage_fake:Fake")
     return tmp_path / "model.frozenfit"
 
 
@@ -109,7 +108,7 @@ def forged(arrays=None, **changes):
     """A file with a digest that fits, as anybody can write one."""
     arrays = {"dense/kernel": np.ones((3, 4), "float32")} if arrays is None else arrays
     said = document(**changes)
-    said["digest"] = _container._digest(said, arrays)
+    said["digest"] = container._digest(said, arrays)
     return safetensors.numpy.save(arrays, {"frozenfit": json.dumps(said)})
 
 

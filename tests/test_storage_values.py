@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_fake import Fake, same
 
-from frozenfit import architectures, storage
-from frozenfit._codec import decode, encode
-from frozenfit.storage import StorageError, load, save
+from frozenfit import architectures
+from frozenfit.storage import StorageError, files, load, save
+from frozenfit.storage.codec import decode, encode
 from frozenfit.subset import Subset, filters, head, where
+from frozenfit.training.schedules import FreezeOut, GradualUnfreeze, LayerwiseRates
 
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     """Where a file may be; the stand-in is one of ours for as long as the test runs."""
-    monkeypatch.setitem(storage._CLASSES, "Fake", "storage_fake:Fake")
+    monkeypatch.setitem(files._CLASSES, "Fake", "storage_fake:Fake")
     return tmp_path / "model.frozenfit"
 
 
@@ -87,6 +88,13 @@ def test_labels_of_other_kinds_are_keys():
 def test_subsets_come_back(subset):
     again = there_and_back({"learned": subset})["learned"]
     assert isinstance(again, Subset) and again == subset
+
+
+@pytest.mark.parametrize(
+    "freezing", [FreezeOut(0.5, "squared"), GradualUnfreeze(2), LayerwiseRates(0.7)]
+)
+def test_ways_of_freezing_over_time_come_back(freezing):
+    assert there_and_back({"freezing": freezing})["freezing"] == freezing
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras's get_config on torch

@@ -6,10 +6,19 @@ Users add their own with ``@register("name")``.
 
 from __future__ import annotations
 
-from frozenfit.architectures import alexnet, densenet, lenet5, mlp, resnet, vgg19, wide_resnet
+from frozenfit.architectures import (
+    alexnet,
+    application,
+    densenet,
+    lenet5,
+    mlp,
+    resnet,
+    vgg19,
+    wide_resnet,
+)
 from frozenfit.architectures.registry import build, find, names, parameters, register
 
 __all__ = ["build", "find", "names", "parameters", "register"]
 
 # Importing a family registers it.
-_FAMILIES = (alexnet, densenet, lenet5, mlp, resnet, vgg19, wide_resnet)
+_FAMILIES = (alexnet, application, densenet, lenet5, mlp, resnet, vgg19, wide_resnet)

@@ -15,6 +15,7 @@ from scipy.special import expit
 
 __all__ = ["apply", "check", "gain"]
 
+_ops: Any = keras.ops
 _PIECE = 2**15  # entries
 _GAINS = {"gelu": 2.0, "sigmoid": 2.0}
 
@@ -155,7 +156,7 @@ def apply(activation: Any, x: np.ndarray) -> np.ndarray:
 
 def _on_backend(activation: Any, x: np.ndarray) -> np.ndarray:
     function = keras.activations.get(activation)
-    out = keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(x)))
+    out = _ops.convert_to_numpy(function(_ops.convert_to_tensor(x)))
     if out.shape != x.shape:
         raise ValueError(
             f"activation={activation!r} must return as many values as it is given, found shape "

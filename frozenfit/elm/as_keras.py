@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from frozenfit.elm import calibration, images
 from frozenfit.elm.head import Head
@@ -14,6 +13,8 @@ from frozenfit.elm.hidden import Frozen
 from frozenfit.seeding import isolated
 
 __all__ = ["build", "features"]
+
+ops: Any = keras.ops
 
 
 def build(frozen: Frozen, head: Head) -> keras.Model:

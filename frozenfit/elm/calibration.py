@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["calibrate", "log_loss_at_best_temperature", "logits"]
+__all__ = ["calibrate", "log_loss_at_best_temperature", "logits", "row_losses"]
 
 FLOOR = 0.01
 _LEAST_BETA = 1e-3
@@ -71,6 +71,30 @@ def log_loss_at_best_temperature(
         Mean log loss, and the inverse temperature.
     """
     return _fit([scores.astype(np.float32)], y, weight, [max(beta, _LEAST_BETA)])
+
+
+def row_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Compute each row's log loss.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n, n_classes)
+        Logits.
+    y : ndarray of int, shape (n,)
+        Classes.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+
+    Examples
+    --------
+    >>> row_losses(np.zeros((1, 2)), np.array([0])).round(3)
+    array([0.693])
+    """
+    z = logits - logits.max(axis=1, keepdims=True)
+    chosen = z[np.arange(len(y)), y].astype(np.float64)
+    return np.log(np.exp(z, out=z).sum(axis=1, dtype=np.float64)) - chosen
 
 
 def calibrate(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

@@ -24,7 +24,8 @@ _models: WeakKeyDictionary[Frozen, keras.Model] = WeakKeyDictionary()
 @cache
 def accelerated() -> bool:
     """Tell whether the backend puts its tensors on another device than the CPU."""
-    return "cpu" not in str(keras.ops.convert_to_tensor(0.0).device).lower()
+    tensor: Any = keras.ops.convert_to_tensor(0.0)
+    return "cpu" not in str(getattr(tensor, "device")).lower()  # noqa: B009 - not all have one
 
 
 def groups(frozen: Frozen, X: Any) -> list[list[np.ndarray]]:

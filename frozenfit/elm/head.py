@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from frozenfit.elm import calibration, device, ridge
+from frozenfit.elm import calibration, device, hidden, leaving, ridge
 from frozenfit.elm.config import ALPHAS, Config
 from frozenfit.elm.hidden import Frozen
 from frozenfit.elm.sample import Sample
 
 __all__ = ["Head", "as_targets", "fit_head", "in_float32"]
 
-_FLOAT32_FROM = 2e9  # rows times squared features: from here the rows' products cost most
+# Calibrates where the strength is given: two numbers need no more rows.
+_CALIBRATED_ON = 4096
+# Standard errors by which a strength must be worse on the first rows to be given up.
+_SURELY = 4.0
 
 _TOO_LARGE = (
     "the features are too large for a decomposition; scale the columns of X, or give an "
@@ -101,7 +104,7 @@ def fit_head(
     w: np.ndarray,
     sums: tuple[ridge.Sums, ...] | None,
     span: tuple[Any, Any],
-    kept: list[list[np.ndarray]] | None = None,
+    kept: list[list[list[np.ndarray]]] | None = None,
 ) -> Head:
     """Choose ridge strengths, solve and calibrate.
 
@@ -119,29 +122,31 @@ def fit_head(
         Over all rows; None where the sample holds all of them and they are fewer than features.
     span : (ndarray, ndarray)
         Range of regression targets.
-    kept : list of list of ndarray, default=None
-        The rows' features in blocks, for each ridge, where they were kept.
+    kept : list of list of list of ndarray, default=None
+        The rows' features in blocks, for each ridge, in parts, where they were kept.
 
     Returns
     -------
     Head
     """
-    T = as_targets(config, sample.y)
+    n = len(sample)
+    if _is_fixed(config) and sums is not None and config.loo_rows is not None:
+        n = min(n, _CALIBRATED_ON)
+    T, y, w = as_targets(config, sample.y[:n]), sample.y[:n], w[:n]
     relative = w / w.mean()
     solved = []
     for number in range(len(frozen.widths)):
 
-        def blocks(number: int = number) -> Iterator[np.ndarray]:
-            if kept is not None:
-                yield from (block[number] for block in kept)
-                return
+        def blocks(number: int = number) -> Iterator[list[np.ndarray]]:
             size = config.rows(max(frozen.widths))
-            for start in range(0, len(sample), size):
-                rows = sample.X[start : start + size]
-                yield device.features(frozen, rows)[number]
+            for i, start in enumerate(range(0, n, size)):
+                if kept is None:
+                    yield device.groups(frozen, sample.X[start : min(start + size, n)])[number]
+                else:
+                    yield [part[: n - start] for part in kept[i][number]]
 
         total = None if sums is None else sums[number]
-        solved.append(_solve(config, frozen.dtype, total, blocks, T, w, relative, sample.y))
+        solved.append(_solve(config, frozen.dtype, total, blocks, T, w, relative, y))
     coefs, intercepts, alphas, left = zip(*solved, strict=True)
     made = (coefs, intercepts, alphas)
     if not all(np.isfinite(coef).all() for coef in coefs):
@@ -153,11 +158,9 @@ def fit_head(
         score = None if left[0] is None else _r2(np.mean(left, axis=0), T, relative)
         return Head(*made, low=span[0], high=span[1], loo_score=score)
     scores = np.mean(left, axis=0).astype(np.float64)
-    beta, gamma = calibration.calibrate(scores, sample.y, relative)
-    logits = calibration.logits(scores, beta, gamma)
-    logits -= logits.max(axis=1, keepdims=True)
-    chosen = logits[np.arange(len(logits)), sample.y]
-    loss = float(np.mean(relative * (np.log(np.exp(logits).sum(axis=1)) - chosen)))
+    beta, gamma = calibration.calibrate(scores, y, relative)
+    losses = calibration.row_losses(calibration.logits(scores, beta, gamma), y)
+    loss = float(np.mean(relative * losses))
     return Head(*made, beta=beta, gamma=gamma, loo_score=loss)
 
 
@@ -173,35 +176,44 @@ def _solve(
     config: Config,
     dtype: str,
     sums: ridge.Sums | None,
-    blocks: Callable[[], Iterator[np.ndarray]],
+    blocks: Callable[[], Iterator[list[np.ndarray]]],
     T: np.ndarray,
     w: np.ndarray,
     relative: np.ndarray,
     y: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, float, Any]:
     """Return coefficients, intercept, strength and leave-one-out scores of one ridge."""
-    fixed = not isinstance(config.ridge_alpha, str) and np.ndim(config.ridge_alpha) == 0
-    if sums is not None and fixed:
+    if sums is not None and _is_fixed(config):
         alpha = float(config.ridge_alpha)
         coef, intercept, whitened = ridge.solve_at(sums, alpha)
         if not config.classifies:
             return coef, intercept, alpha, None
         if whitened is not None:
-            kind = _products_in(dtype, len(T), len(coef))
-            left = ridge.leave_one_out(whitened, blocks, T, w, np.zeros(1), kind)[0]
+            kind = hidden.products_in(dtype, len(T), len(coef))
+            left = leaving.leave_one_out(whitened, blocks, T, w, np.zeros(1), kind)[0]
             return coef, intercept, alpha, left
     if sums is None:
-        A = np.concatenate(list(blocks()))
+        A = np.concatenate([np.hstack(parts) for parts in blocks()])
         if not np.isfinite(A).all():
             raise ValueError(_TOO_LARGE)
         solution = ridge.decompose_rows(A, T, w)
     else:
         solution = _decomposed(sums)
     alphas = _grid(config)
-    kind = _products_in(dtype, len(T), len(solution.mean))
-    left = ridge.leave_one_out(solution, blocks, T, w, alphas, kind)
+    kind = hidden.products_in(dtype, len(T), len(solution.mean))
+
+    def narrow(left: np.ndarray) -> np.ndarray:
+        first = slice(0, left.shape[1])
+        return _in_question(config, left, T[first], relative[first], y[first])
+
+    kept, left = leaving.race(solution, blocks, T, w, alphas, kind, narrow)
     best = _best(config, left, T, relative, y)
-    return *solution.head(alphas[best]), float(alphas[best]), left[best]
+    alpha = float(alphas[kept[best]])
+    return *solution.head(alpha), alpha, left[best]
+
+
+def _is_fixed(config: Config) -> bool:
+    return not isinstance(config.ridge_alpha, str) and np.ndim(config.ridge_alpha) == 0
 
 
 def _decomposed(sums: ridge.Sums) -> ridge.Solution:
@@ -213,12 +225,8 @@ def _decomposed(sums: ridge.Sums) -> ridge.Solution:
 
 def in_float32(frozen: Frozen, rows: int) -> bool:
     """Tell whether every ridge of so many rows leaves them out by products in float32."""
-    kinds = [_products_in(frozen.dtype, rows, width) for width in frozen.widths]
+    kinds = [hidden.products_in(frozen.dtype, rows, width) for width in frozen.widths]
     return all(kind == "float32" for kind in kinds)
-
-
-def _products_in(dtype: str, rows: int, features: int) -> str:
-    return "float32" if dtype == "float32" or rows * features**2 > _FLOAT32_FROM else "float64"
 
 
 def _grid(config: Config) -> np.ndarray:
@@ -232,12 +240,36 @@ def _best(config: Config, left: np.ndarray, T, relative, y) -> int:
     if len(left) == 1:
         return 0
     if not config.classifies:
-        spread = np.average((T - np.average(T, axis=0, weights=relative)) ** 2, 0, relative)
-        share = relative[:, None] / np.where(spread > 0, spread, 1.0)
-        errors = [float((share * (T - scores) ** 2).mean()) for scores in left]
+        errors = [float(rows.mean()) for rows in _squared(left, T, relative)]
     else:
-        errors, beta = [], 1.0
-        for scores in left:
-            error, beta = calibration.log_loss_at_best_temperature(scores, y, relative, beta)
-            errors.append(error)
+        errors = [error for error, _ in _at_best_temperature(left, y, relative)]
     return len(errors) - 1 - int(np.argmin(errors[::-1]))
+
+
+def _squared(left: np.ndarray, T: np.ndarray, relative: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield each strength's squared errors of the rows, every target on its own scale."""
+    spread = np.average((T - np.average(T, axis=0, weights=relative)) ** 2, 0, relative)
+    share = relative[:, None] / np.where(spread > 0, spread, 1.0)
+    return ((share * (T - scores) ** 2).mean(axis=1) for scores in left)
+
+
+def _at_best_temperature(left: np.ndarray, y, relative) -> list[tuple[float, float]]:
+    found, beta = [], 1.0
+    for scores in left:
+        error, beta = calibration.log_loss_at_best_temperature(scores, y, relative, beta)
+        found.append((error, beta))
+    return found
+
+
+def _in_question(config: Config, left: np.ndarray, T, relative, y) -> np.ndarray:
+    """Return the strengths that are not surely worse than the best on some rows."""
+    if config.classifies:
+        betas = [beta for _, beta in _at_best_temperature(left, y, relative)]
+        pairs = zip(betas, left, strict=True)
+        rows = [relative * calibration.row_losses(beta * scores, y) for beta, scores in pairs]
+    else:
+        rows = list(_squared(left, T, relative))
+    errors = np.array(rows)
+    worse = errors - errors[np.argmin(errors.mean(axis=1))]
+    error = worse.std(axis=1) / np.sqrt(worse.shape[1])
+    return np.flatnonzero(worse.mean(axis=1) <= _SURELY * error)

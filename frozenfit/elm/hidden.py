@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -14,9 +14,10 @@ from frozenfit.elm import activations, images, weights
 from frozenfit.elm.config import Config
 from frozenfit.elm.scaling import Moments, Scaler, fit_scaler, rows_of
 
-__all__ = ["Frozen", "Layer", "freeze", "is_seeded", "make_layer", "make_stage"]
+__all__ = ["Frozen", "Layer", "freeze", "is_seeded", "make_layer", "make_stage", "products_in"]
 
 _FLOAT32_FROM = 2**20  # weights of the first layer
+_FLOAT32_PRODUCTS = 2e9  # rows times squared features: from here the rows' products cost most
 _STATISTICS_ON = 2048  # rows
 _STAGED_ROWS = 4096
 _MODEL_BATCH = 256
@@ -166,7 +167,8 @@ def make_stage(config: Config, X: Any, y: np.ndarray) -> Any:
         return images.Patches.fit(X, config.image_shape, params, rng)
     if isinstance(kind, keras.Model):
         return kind
-    return clone(kind).fit(X, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
+    transformer = cast(Any, clone(kind))
+    return transformer.fit(X, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
 
 
 def apply_stage(stage: Any, X: Any) -> Any:
@@ -175,7 +177,7 @@ def apply_stage(stage: Any, X: Any) -> Any:
         return stage(X)
     if isinstance(stage, keras.Model):
         parts = [
-            keras.ops.convert_to_numpy(stage(X[i : i + _MODEL_BATCH], training=False))
+            np.asarray(keras.ops.convert_to_numpy(stage(X[i : i + _MODEL_BATCH], training=False)))
             for i in range(0, X.shape[0], _MODEL_BATCH)
         ]
         out: Any = np.concatenate(parts)
@@ -202,7 +204,13 @@ def _checked_output(stage: Any, out: Any, n: int) -> Any:
 
 
 def freeze(
-    config: Config, X: Any, y: np.ndarray, w: np.ndarray, moments: Moments | None, stage: Any
+    config: Config,
+    X: Any,
+    y: np.ndarray,
+    w: np.ndarray,
+    moments: Moments | None,
+    stage: Any,
+    n_rows: int = 0,
 ) -> Frozen:
     """Make the frozen part from the data seen when it is made.
 
@@ -216,6 +224,9 @@ def freeze(
         Of the columns after `stage`, over all rows; None takes them from the sample.
     stage : object or None
         From `make_stage`.
+    n_rows : int, default=0
+        Rows of which the same blocks of features will be made at every fit; many of them are
+        computed in float32.
 
     Returns
     -------
@@ -232,7 +243,7 @@ def freeze(
             moments.add(rows[part], w[part])
     mode, clip = scaling_of(config)
     scaler = fit_scaler(moments, mode, clip)
-    dtype, direct = _dtype_and_links(config, rows)
+    dtype, direct = _dtype_and_links(config, rows, n_rows)
     frozen = Frozen(config, stage, scaler, (), direct, dtype)
     return _with_layers(frozen, rows, y)
 
@@ -249,13 +260,19 @@ def scaling_of(config: Config) -> tuple[str | None, float | None]:
     return mode, clip
 
 
-def _dtype_and_links(config: Config, rows: Any) -> tuple[str, bool]:
+def products_in(dtype: str, rows: int, features: int) -> str:
+    """Return the type in which features of so many rows are multiplied for leaving out."""
+    large = rows * features**2 > _FLOAT32_PRODUCTS
+    return "float32" if dtype == "float32" or large else "float64"
+
+
+def _dtype_and_links(config: Config, rows: Any, n_rows: int) -> tuple[str, bool]:
     d = rows.shape[1]
     last = config.hidden_layer_sizes[-1] if config.hidden_layer_sizes else 0
     dtype = config.dtype
     if dtype == "auto":
         first = config.hidden_layer_sizes[0] if config.hidden_layer_sizes else d
-        dtype = "float32" if d * first >= _FLOAT32_FROM else "float64"
+        dtype = "float32" if d * first >= _FLOAT32_FROM else products_in("float64", n_rows, first)
     direct = config.direct_links
     if direct == "auto":
         # More columns than units would make the ridge's work that of the columns.

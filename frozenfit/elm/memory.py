@@ -185,7 +185,7 @@ class Memory:
             assert self.sums is not None
             w = _times(sample.weight, self.factors, sample.y)
             return self.frozen, fit_head(config, self.frozen, sample, w, self.sums, self.span)
-        frozen = _frozen(config, sample, None)
+        frozen = _frozen(config, sample, None, len(sample))
         factors = _class_factors(config, _counts(config, sample))
         w = _times(sample.weight, factors, sample.y)
         sums, kept = None, None
@@ -249,15 +249,16 @@ class Gathered:
         return memory._frozen_on(self.moments, _class_factors(config, self.counts))
 
 
-def _frozen(config: Config, sample: Sample, moments: Moments | None) -> Frozen:
+def _frozen(config: Config, sample: Sample, moments: Moments | None, n_rows: int = 0) -> Frozen:
     stage = make_stage(config, sample.X, sample.y)
-    return freeze(config, sample.X, sample.y, sample.weight, moments, stage)
+    return freeze(config, sample.X, sample.y, sample.weight, moments, stage, n_rows)
 
 
 def _empty(frozen: Frozen, sample: Sample, k: int) -> tuple[ridge.Sums, ...]:
-    near = device.features(frozen, sample.X[:_CENTRED_ON])
+    near = device.groups(frozen, sample.X[:_CENTRED_ON])
     with np.errstate(over="ignore", invalid="ignore"):
-        return tuple(ridge.Sums(A.mean(axis=0, dtype=np.float64), k) for A in near)
+        means = [[part.mean(axis=0, dtype=np.float64) for part in parts] for parts in near]
+    return tuple(ridge.Sums(np.concatenate(mean), k) for mean in means)
 
 
 def _accumulate(config, frozen, sums, X, y, w, kept: list | None = None) -> None:
@@ -268,11 +269,11 @@ def _accumulate(config, frozen, sums, X, y, w, kept: list | None = None) -> None
         views = [images, images[:, :, ::-1]]
     with np.errstate(over="ignore", invalid="ignore"):  # told in words by _check_finite
         for view in views:
-            found = device.features(frozen, view)
+            found = device.groups(frozen, view)
             if kept is not None:
-                kept.append([A.astype(np.float32) for A in found])
-            for total, A in zip(sums, found, strict=True):
-                total.add(A, T, w / len(views))
+                kept.append([[A.astype(np.float32, copy=False) for A in parts] for parts in found])
+            for total, parts in zip(sums, found, strict=True):
+                total.add(parts, T, w / len(views))
 
 
 def _check_finite(sums: tuple[ridge.Sums, ...]) -> None:

@@ -1,15 +1,12 @@
-"""The ridge output: sums over rows, one decomposition, and exact leave-one-out scores.
+"""The ridge output: sums over rows, and one decomposition that gives every strength.
 
 Features A (n, m) with weights w and targets T (n, k). The intercept is not penalised: both sides
 are centred on their weighted means. With the centred Gram ``G = V diag(d) V'`` every strength
-alpha costs one product, and leaving out row i with its weight, its share in the means included,
-changes its score from s to ``t - (t - s) / (1 - h)`` with the leverage
-``h = w (q' diag(1 / (d + alpha)) q + 1 / sum(w))``, ``q = V' (a - mean)``.
+alpha costs one product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,18 +14,50 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
-__all__ = ["Solution", "Sums", "decompose", "decompose_rows", "leave_one_out", "solve_at"]
+__all__ = [
+    "Features",
+    "Solution",
+    "Sums",
+    "decompose",
+    "decompose_rows",
+    "filled",
+    "solve_at",
+]
 
 _syrk: Any = get_blas_funcs("syrk", dtype=np.float64)
 _cholesky: Any = get_lapack_funcs("potrf", dtype=np.float64)
 _inverse: Any = get_lapack_funcs("trtri", dtype=np.float64)
 
-# 1 - leverage is kept above this: a row alone in its direction has a leverage of 1.
-_LEAST_REST = 1e-9
 _JITTER = 1e-10
-_LOO_ROWS = 2048
 
-FeatureBlocks = Callable[[], Iterator[np.ndarray]]
+# Features of some rows, (n, m), or parts of them that lie side by side.
+Features = np.ndarray | list[np.ndarray]
+
+
+def filled(A: Features, centre: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Write features less a point into an array of the type wanted.
+
+    Parameters
+    ----------
+    A : ndarray, shape (n, m), or list of ndarray
+        Features, or parts of them that lie side by side.
+    centre : ndarray, shape (m,)
+        The point.
+    out : ndarray, shape (n, m)
+        Where to.
+
+    Returns
+    -------
+    ndarray
+        `out`.
+    """
+    start = 0
+    for part in A if isinstance(A, list) else [A]:
+        stop = start + part.shape[1]
+        out[:, start:stop] = part
+        start = stop
+    out -= centre.astype(out.dtype, copy=False)
+    return out
 
 
 @dataclass
@@ -80,20 +109,19 @@ class Sums:
         self.cross = np.zeros((m, self.n_targets))
         self.targets = np.zeros(self.n_targets)
 
-    def add(self, A: np.ndarray, T: np.ndarray, w: np.ndarray) -> None:
+    def add(self, A: Features, T: np.ndarray, w: np.ndarray) -> None:
         """Add rows.
 
         Parameters
         ----------
-        A : ndarray of float32 or float64, shape (n, m)
-            Features; overwritten.
+        A : ndarray of float32 or float64, shape (n, m), or list of ndarray
+            Features, or parts of them that lie side by side.
         T : ndarray, shape (n, k)
             Targets.
         w : ndarray, shape (n,)
             Weights.
         """
-        A -= self.centre.astype(A.dtype)
-        A = np.ascontiguousarray(A, np.float64)
+        A = filled(A, self.centre, np.empty((len(T), len(self.centre))))
         self.total += w @ A
         self.cross += A.T @ (w[:, None] * T)
         self.targets += w @ T
@@ -173,6 +201,8 @@ class Solution:
         Sum of the weights.
     unit : float
         What a ridge strength of 1 stands for: the mean eigenvalue.
+    triangular : bool
+        Whether V is an upper triangle, Fortran order in its transpose.
     """
 
     values: np.ndarray
@@ -182,6 +212,7 @@ class Solution:
     target_mean: np.ndarray
     weight: float
     unit: float
+    triangular: bool = False
 
     def head(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         """Return coefficients (m, k) and intercept (k,) for a relative ridge strength."""
@@ -269,60 +300,6 @@ def decompose_rows(A: np.ndarray, T: np.ndarray, w: np.ndarray) -> Solution:
     )
 
 
-def leave_one_out(
-    solution: Solution,
-    blocks: FeatureBlocks,
-    T: np.ndarray,
-    w: np.ndarray,
-    alphas: np.ndarray,
-    dtype: str = "float64",
-) -> np.ndarray:
-    """Compute the scores of rows by the head that has not seen them.
-
-    Parameters
-    ----------
-    solution : Solution
-        Of a fit in which the rows took part.
-    blocks : callable
-        Returns an iterator over the features of these rows, in order.
-    T : ndarray, shape (n, k)
-        Their targets.
-    w : ndarray, shape (n,)
-        Their weights in the fit.
-    alphas : ndarray, shape (n_alphas,)
-        Relative ridge strengths.
-    dtype : {"float64", "float32"}, default="float64"
-        Of the products; in float32 scores are right to about 1e-6.
-
-    Returns
-    -------
-    ndarray, shape (n_alphas, n, k)
-        Scores; exact for every row, as if the head were fitted again without it.
-    """
-    k = T.shape[1]
-    scores = np.empty((len(alphas), len(T), k), dtype)
-    inverse = 1.0 / (solution.values[:, None] + np.asarray(alphas) * solution.unit)
-    # (r, n_alphas * k): the coefficients in the basis V, for all strengths side by side.
-    coef = inverse[:, :, None] * solution.projected[:, None, :]
-    coef = coef.reshape(len(inverse), len(alphas) * k)
-    coef, inverse = coef.astype(dtype), inverse.astype(dtype)
-    vectors, mean = solution.vectors.astype(dtype, copy=False), solution.mean.astype(dtype)
-    start = 0
-    for block in blocks():
-        for first in range(0, len(block), _LOO_ROWS):
-            A = block[first : first + _LOO_ROWS].astype(dtype, copy=False) - mean
-            rows = slice(start, start + len(A))
-            Q = A @ vectors
-            s = (Q @ coef).reshape(len(A), len(alphas), k) + solution.target_mean.astype(dtype)
-            np.multiply(Q, Q, out=Q)
-            h = w[rows, None] * (Q @ inverse + 1.0 / solution.weight)
-            t = T[rows, None, :]
-            left = t - (t - s) / np.maximum(1.0 - h, _LEAST_REST)[:, :, None]
-            scores[:, rows] = left.transpose(1, 0, 2)
-            start += len(A)
-    return scores
-
-
 def solve_at(sums: Sums, alpha: float) -> tuple[np.ndarray, np.ndarray, Solution | None]:
     """Solve for one ridge strength by Cholesky, and by `decompose` where that fails.
 
@@ -338,7 +315,7 @@ def solve_at(sums: Sums, alpha: float) -> tuple[np.ndarray, np.ndarray, Solution
     coef, intercept : ndarray, shapes (m, k) and (k,)
         The head.
     whitened : Solution or None
-        Gives `leave_one_out` at ``alphas=[0]``: its basis is the inverse Cholesky factor.
+        Gives leave-one-out scores at ``alphas=[0]``: its basis is the inverse Cholesky factor.
     """
     gram, cross = sums.centred()
     unit = _unit(float(np.trace(gram)), len(gram))
@@ -352,6 +329,6 @@ def solve_at(sums: Sums, alpha: float) -> tuple[np.ndarray, np.ndarray, Solution
     coef = inverse.T @ projected
     mean, target_mean = sums.mean, sums.targets / sums.weight
     whitened = Solution(
-        np.ones(len(mean)), inverse.T, projected, mean, target_mean, sums.weight, 1.0
+        np.ones(len(mean)), inverse.T, projected, mean, target_mean, sums.weight, 1.0, True
     )
     return coef, target_mean - mean @ coef, whitened

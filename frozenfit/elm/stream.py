@@ -16,6 +16,8 @@ from frozenfit.elm.memory import Block, Gathered, Memory
 
 __all__ = ["dask_blocks", "dask_labels", "is_dask", "is_iterator", "is_map", "learn", "map_blocks"]
 
+_check: Any = check_array
+
 
 def is_iterator(X: Any, y: Any) -> bool:
     """Tell whether X gives batches of (X, y) or (X, y, weight)."""
@@ -60,9 +62,10 @@ def dask_labels(y: Any) -> np.ndarray:
     """Return the distinct labels of a dask array or of an array."""
     if not is_dask(y):
         return np.unique(np.asarray(y))
-    import dask
+    from dask.base import compute
+    from dask.delayed import delayed
 
-    parts = dask.compute(*[dask.delayed(np.unique)(part) for part in y.to_delayed().ravel()])
+    parts = compute(*[delayed(np.unique)(part) for part in y.to_delayed().ravel()])
     return np.unique(np.concatenate(parts))
 
 
@@ -86,14 +89,14 @@ def dask_blocks(
     -------
     list of delayed
     """
-    import dask
+    from dask.delayed import delayed
 
     if any(np.isnan(size) for size in X.chunks[0]):
         X = X.compute_chunk_sizes()
     X = X.rechunk({axis: -1 for axis in range(1, X.ndim)})
     sizes = X.chunks[0]
     columns = [_aligned(values, sizes) for values in (y, weight)]
-    prepare = dask.delayed(_prepared)
+    prepare = delayed(_prepared)
     samples = X.to_delayed().ravel()
     return [prepare(*parts, classes, shape) for parts in zip(samples, *columns, strict=True)]
 
@@ -119,13 +122,13 @@ def _check_rows(found: int, wanted: int) -> None:
 
 def _prepared(X: Any, y: Any, weight: Any, classes: Any, shape: tuple[int, ...]) -> Block:
     dtypes = [keras.config.floatx(), np.uint8]
-    X = check_array(X, dtype=dtypes, allow_nd=True, accept_sparse="csr", input_name="X")
+    X = _check(X, dtype=dtypes, allow_nd=True, accept_sparse="csr", input_name="X")
     if X.ndim > 2 or len(shape) > 1:
         X = X.reshape(len(X), *shape)
     y = np.asarray(y)
     w = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
     if classes is None:
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y").reshape(len(y), -1)
+        y = _check(y, ensure_2d=False, dtype=np.float64, input_name="y").reshape(len(y), -1)
     else:
         y = np.searchsorted(classes, y).astype(np.int32)
     return X, y, w
@@ -145,19 +148,19 @@ def learn(config: Config, blocks: list[Any]) -> Memory:
     -------
     Memory
     """
-    import dask
+    from dask.delayed import delayed
 
-    gather = dask.delayed(Gathered.of)
-    join = dask.delayed(_join)
+    gather = delayed(Gathered.of)
+    join = delayed(_join)
     gathered = _tree([gather(config, block) for block in blocks], join).compute()
     if gathered.sample.complete:
         return Memory(config, gathered.sample, span=gathered.span)
     memory = gathered.frozen_on(config)
     # The blocks' tasks need the frozen part alone; it is sent to each worker once.
-    bare = dask.delayed(
+    bare = delayed(
         Memory(config, gathered.sample.nothing(), memory.frozen, memory.sums, memory.factors)
     )
-    sums = _tree([dask.delayed(_summed)(bare, block) for block in blocks], dask.delayed(_added))
+    sums = _tree([delayed(_summed)(bare, block) for block in blocks], delayed(_added))
     return Memory(config, memory.sample, memory.frozen, sums.compute(), memory.factors, memory.span)
 
 

@@ -1,6 +1,7 @@
 """The scikit-learn estimators.
 
-base.py holds scikit-learn's contract once; each other file holds one family of estimators.
+base.py, classifier.py and regressor.py hold scikit-learn's contract once; each other file holds one
+family of estimators, or a part of it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from frozenfit.estimators.ensemble import CheapEnsembleClassifier, CheapEnsembleRegressor
+from frozenfit.estimators.ensemble_classifier import CheapEnsembleClassifier
+from frozenfit.estimators.ensemble_regressor import CheapEnsembleRegressor
 from frozenfit.estimators.ensemble_report import report_text
 from frozenfit.estimators.partial_net import PartialNetClassifier, PartialNetRegressor
 

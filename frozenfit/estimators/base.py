@@ -1,9 +1,10 @@
 """scikit-learn's contract, kept once for all estimators.
 
 A subclass brings its constructor, `_parameter_constraints` and two hooks: `_train(problem)`, which
-learns and sets fitted attributes, and `_logits(X)`, which computes outputs. The public methods
-here are final, but for `predict` and `predict_proba`: a subclass may give them options with
-defaults, which `_outputs` hands on to its `_logits`.
+learns and sets fitted attributes, and `_logits(X)`, which computes outputs. What only classifiers
+or only regressors do is in classifier.py and regressor.py. The public methods are final, but for
+`predict` and `predict_proba`: a subclass may give them options with defaults, which `_outputs`
+hands on to its `_logits`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, final
 
 import keras
 import numpy as np
-from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from frozenfit.training.data import Data, distinct
@@ -316,233 +315,3 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._check_input(X, reset=False)
         return self._logits(self._as_samples(X, reset=False), **options).astype(np.float64)
-
-
-class NetworkClassifier(ClassifierMixin, NetworkEstimator):
-    """The classifier's half of the contract."""
-
-    def _check_data(self, X, y, reset):
-        X, y = self._check_input(X, reset=reset, y=y)
-        check_classification_targets(y)
-        return X, y
-
-    def _encode(self, y, reset):
-        if reset:
-            self.classes_ = np.unique(y)
-        known = np.isin(y, self.classes_)
-        if not known.all():
-            raise ValueError(
-                f"y has labels {np.unique(y[~known]).tolist()}, which are not among the classes "
-                f"{self.classes_.tolist()} of the first fit"
-            )
-        return np.searchsorted(self.classes_, y).astype(np.int32)
-
-    def _n_outputs(self, y, one_pass):
-        if len(self.classes_) < 2 or (not one_pass and len(np.unique(y)) < 2):
-            present = self.classes_[np.unique(y)].tolist()
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes, found one class: "
-                f"{present}"
-            )
-        return len(self.classes_)
-
-    def _balanced(self, y, weight):
-        class_weight = getattr(self, "class_weight", None)
-        if class_weight is None:
-            return weight
-        each = np.ones(len(y)) if weight is None else weight
-        return each * self._weight_of_classes(class_weight, y, each)[y]
-
-    def _weight_of_classes(self, class_weight, y, weight) -> np.ndarray:
-        if class_weight == "balanced":
-            sums = np.bincount(y, weight, minlength=len(self.classes_))
-            even = weight.sum() / np.count_nonzero(sums)
-            return np.divide(even, sums, out=np.zeros_like(sums), where=sums > 0)
-        labels = self.classes_.tolist()
-        unknown = [label for label in class_weight if label not in labels]
-        if unknown:
-            raise ValueError(
-                f"class_weight names {unknown}, which are not among the classes {labels}"
-            )
-        for label, each in class_weight.items():
-            if not isinstance(each, Real) or not 0 <= float(each) < np.inf:
-                raise ValueError(
-                    f"class_weight must give finite numbers >= 0, found {each!r} for {label!r}"
-                )
-        if not any(class_weight.get(label, 1.0) for label in labels):
-            raise ValueError("class_weight leaves nothing to learn from: every class has weight 0")
-        return np.asarray([class_weight.get(label, 1.0) for label in labels], np.float64)
-
-    @final
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Learn from one more part of the data, in one pass.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Samples.
-        y : array-like of shape (n_samples,)
-            Class labels.
-        classes : array-like of shape (n_classes,), default=None
-            All classes that will ever come; needed in the first call.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
-
-        Returns
-        -------
-        self
-            The estimator.
-        """
-        with self._restored_on_error():
-            resume = self.__sklearn_is_fitted__()
-            if not resume:
-                self.__dict__.pop("classes_", None)
-            _check_partial_fit_first_call(self, classes)
-            self._learn(X, y, sample_weight, resume=resume, one_pass=True, classes_known=True)
-        return self
-
-    @final
-    def decision_function(self, X):
-        """Compute the network's outputs before softmax.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Logits; for two classes their difference, positive for ``classes_[1]``.
-        """
-        logits = self._outputs(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict(self, X):
-        """Predict class labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels from `classes_`.
-        """
-        index = self._outputs(X).argmax(axis=1)
-        return self.classes_[index]
-
-    def predict_proba(self, X):
-        """Compute class probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Softmax of the outputs.
-        """
-        return softmax(self._outputs(X), axis=1)
-
-    @final
-    def predict_log_proba(self, X):
-        """Compute logarithms of class probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Log-softmax of the outputs.
-        """
-        return log_softmax(self._outputs(X), axis=1)
-
-
-class NetworkRegressor(RegressorMixin, NetworkEstimator):
-    """The regressor's half of the contract.
-
-    Targets are standardised for training and predictions put back on their scale, so that one
-    learning rate suits targets of any unit.
-    """
-
-    def __sklearn_tags__(self):
-        """Say that several targets are possible."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-    def _check_data(self, X, y, reset):
-        return self._check_input(X, reset=reset, y=y, multi_output=True, y_numeric=True)
-
-    def _encode(self, y, reset):
-        y = np.asarray(y, np.float64)
-        if reset:
-            self._single_target = y.ndim == 1
-            self._n_targets = 1 if y.ndim == 1 else y.shape[1]
-        targets = y.reshape(len(y), -1)
-        if targets.shape[1] != self._n_targets:
-            raise ValueError(
-                f"y must have {self._n_targets} targets, as in the first fit, found "
-                f"{targets.shape[1]}"
-            )
-        return targets
-
-    def _n_outputs(self, y, one_pass):
-        return self._n_targets
-
-    def _scaled(self, data, reset):
-        if reset:
-            y = data.y[data.rows]
-            self._target_mean = np.average(y, axis=0, weights=data.weight)
-            spread = np.average((y - self._target_mean) ** 2, axis=0, weights=data.weight)
-            self._target_scale = np.where(spread > 0, np.sqrt(spread), 1.0)
-        return replace(data, y=((data.y - self._target_mean) / self._target_scale).astype("f4"))
-
-    @final
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
-        """Learn from one more part of the data, in one pass.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
-
-        Returns
-        -------
-        self
-            The estimator.
-        """
-        with self._restored_on_error():
-            resume = self.__sklearn_is_fitted__()
-            self._learn(X, y, sample_weight, resume=resume, one_pass=True)
-        return self
-
-    def predict(self, X):
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, ...)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Predictions, shaped as the y of `fit`.
-        """
-        y = self._outputs(X) * self._target_scale + self._target_mean
-        return y[:, 0] if self._single_target else y

@@ -13,8 +13,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from frozenfit.elm import device
 from frozenfit.elm.hidden import Frozen
 from frozenfit.elm.memory import Gathered, cut
-from frozenfit.estimators.base import NetworkClassifier, NetworkRegressor
+from frozenfit.estimators.classifier import NetworkClassifier
 from frozenfit.estimators.elm_base import ELM, Hidden
+from frozenfit.estimators.regressor import NetworkRegressor
 
 
 class ELMClassifier(ELM, NetworkClassifier):

@@ -31,6 +31,13 @@ _PREDICTED = 2**22  # features computed at a time
 class Hidden(NetworkEstimator):
     """Base of all that has frozen random layers: their parameters and checks."""
 
+    hidden_layer_sizes: Any
+    activation: Any
+    features: Any
+    weight_init: Any
+    image_shape: Any
+    batch_size: int
+
     _takes_sparse = True
     _parameter_constraints: dict = {
         "hidden_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
@@ -79,7 +86,8 @@ class Hidden(NetworkEstimator):
             )
         class_weight = getattr(self, "class_weight", None)
         if isinstance(class_weight, dict):
-            class_weight = self._weight_of_classes(class_weight, y, np.ones(len(y)))
+            weigh: Any = getattr(self, "_weight_of_classes")  # noqa: B009 - a classifier has it
+            class_weight = weigh(class_weight, y, np.ones(len(y)))
         config = Config(
             input_shape=tuple(int(n) for n in self.input_shape_),
             n_outputs=n_outputs,
@@ -102,7 +110,7 @@ class Hidden(NetworkEstimator):
                 f"or a Keras model, found {kind!r}"
             )
 
-    def _as_samples(self, X, reset):
+    def _as_samples(self, X: Any, reset: bool):
         if sparse.issparse(X):
             X = _as_csr(X)
             if self.image_shape is not None:
@@ -112,6 +120,9 @@ class Hidden(NetworkEstimator):
 
 class ELM(Hidden):
     """Base of the estimators: frozen layers, then what `elm.memory` learns in closed form."""
+
+    loo_rows: int | None
+    verbose: Any
 
     _parameter_constraints: dict = {
         **Hidden._parameter_constraints,
@@ -241,7 +252,9 @@ class ELM(Hidden):
     def _all_targets(self) -> np.ndarray:
         """Return encoded targets that show every class, or the width of a regressor's."""
         classes = getattr(self, "classes_", None)
-        return np.zeros((1, self._n_targets)) if classes is None else np.arange(len(classes))
+        if classes is not None:
+            return np.arange(len(classes))
+        return np.zeros((1, getattr(self, "_n_targets")))  # noqa: B009 - a regressor has it
 
     def _plain_targets(self) -> None:
         """Leave targets on their own scale: the ridge takes their means itself."""

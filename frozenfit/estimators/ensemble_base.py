@@ -98,12 +98,14 @@ class CheapEnsemble(NetworkEstimator):
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
         schedule: Any = "auto",
+        freezing: Any = None,
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
         augment: Any = None,
         image_shape: tuple[int, ...] | None = None,
+        cache: bool | str = "auto",
         callbacks: Any = None,
         warm_start: bool = False,
         random_state: Any = None,
@@ -123,12 +125,14 @@ class CheapEnsemble(NetworkEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.schedule = schedule
+        self.freezing = freezing
         self.freeze_statistics = freeze_statistics
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.augment = augment
         self.image_shape = image_shape
+        self.cache = cache
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.random_state = random_state
@@ -253,8 +257,9 @@ class CheapEnsemble(NetworkEstimator):
         return problem, None
 
     def _part(self, model: Any, model_params: Any, weight_init: Any, learned: Any) -> PartialNet:
-        """Make a PartialNet with the settings of the ensemble that knows its data."""
-        own = {name: getattr(self, name) for name in self._member_class().get_params(deep=False)}
+        """Make a PartialNet that knows its data, with the settings an ensemble has too."""
+        names, mine = self._member_class().get_params(deep=False), self.get_params(deep=False)
+        own = {name: mine[name] for name in names if name in mine}
         own |= {"model": model, "model_params": model_params, "weight_init": weight_init}
         part = self._member_class(**own | {"learned": learned})
         known = {name: self.__dict__[name] for name in _OF_THE_DATA if name in self.__dict__}
@@ -273,6 +278,7 @@ class CheapEnsemble(NetworkEstimator):
             return base
         trainer = self._part(base, None, None, 1.0)
         trainer.set_params(epochs=self.base_epochs, early_stopping=False, warm_start=False)
+        trainer.set_params(freezing=None, cache="auto")
         seed = self._seeds["base"]
         try:
             with task("base", trainer):
@@ -454,7 +460,10 @@ class CheapEnsemble(NetworkEstimator):
     def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
         with workspace.borrow(self.base_) as network:
             about, values = stored_base.write(self.base_, network, include_frozen, True)
-            parts = [stored.part_state(m, m._setting, m._delta, network) for m in self.estimators_]
+            parts = [
+                stored.part_state(m, m._setting, m._delta, network, include_frozen)
+                for m in self.estimators_
+            ]
         own = {
             "base": about,
             "base_history": self.base_history_,

@@ -26,6 +26,7 @@ from frozenfit.training.fisher import diagonal_fisher
 from frozenfit.training.loop import Outcome, Plan, train
 from frozenfit.training.network import Base, drawn_base, given_base
 from frozenfit.training.progress import EpochBar
+from frozenfit.training.schedules import FREEZINGS, LayerwiseRates
 from frozenfit.training.schedules import NAMES as SCHEDULES
 from frozenfit.training.workspace import Compiled, Network, workspace
 
@@ -76,12 +77,14 @@ class PartialNet(NetworkEstimator):
             keras.optimizers.schedules.LearningRateSchedule,
             None,
         ],
+        "freezing": [*FREEZINGS, None],
         "freeze_statistics": [StrOptions({"auto"}), "boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "augment": [str, list, tuple, keras.Layer, None],
         "image_shape": [list, tuple, None],
+        "cache": [StrOptions({"auto"}), "boolean"],
         "callbacks": [list, tuple, keras.callbacks.Callback, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -102,12 +105,14 @@ class PartialNet(NetworkEstimator):
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
         schedule: Any = "auto",
+        freezing: Any = None,
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
         augment: Any = None,
         image_shape: tuple[int, ...] | None = None,
+        cache: bool | str = "auto",
         callbacks: Any = None,
         warm_start: bool = False,
         random_state: Any = None,
@@ -124,12 +129,14 @@ class PartialNet(NetworkEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.schedule = schedule
+        self.freezing = freezing
         self.freeze_statistics = freeze_statistics
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.augment = augment
         self.image_shape = image_shape
+        self.cache = cache
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.random_state = random_state
@@ -256,13 +263,14 @@ class PartialNet(NetworkEstimator):
         epochs = 1 if problem.one_pass else self.epochs
         schedule = self._named_schedule(problem)
         convolutional = compiled.network.layout.convolutional
-        automatic = optimizers.automatic_rate(schedule is not None, convolutional)
-        optimizer, rate, own_schedule = optimizers.make(
-            self.optimizer, self.learning_rate, self.weight_decay, automatic
-        )
-        kind = "classification" if problem.classifies else "regression"
-        trainer = compiled.trainer(optimizer, kind)
-        first_step = self._load_slots(setting, trainer)
+        falls = schedule is not None or getattr(self.freezing, "falls", False)
+        automatic = optimizers.automatic_rate(falls, convolutional)
+
+        def make() -> tuple[keras.optimizers.Optimizer, float, Any]:
+            return optimizers.make(self.optimizer, self.learning_rate, self.weight_decay, automatic)
+
+        optimizer, rate, own_schedule = make()
+        self._check_freezing(problem, epochs, own_schedule or schedule, optimizer)
 
         def attributes(history: dict[str, list[float]], delta: Delta | None) -> dict[str, Any]:
             joined = self._joined_history(problem, history)
@@ -274,10 +282,14 @@ class PartialNet(NetworkEstimator):
             EpochTasks(self, problem, epochs, attributes) as tasks,
         ):
             plan = Plan(
+                optimizer=lambda: make()[0],
+                loss="classification" if problem.classifies else "regression",
                 epochs=epochs,
                 batch_size=self.batch_size,
                 learning_rate=rate,
                 schedule=own_schedule or schedule,
+                freezing=self.freezing,
+                cache=self.cache,
                 augment=augmentation.make(self.augment, self.input_shape_),
                 validation=validation,
                 patience=self.patience if self._stops_early(problem) else None,
@@ -285,7 +297,7 @@ class PartialNet(NetworkEstimator):
                 watchers=(bar, tasks),
             )
             rng = np.random.default_rng(seeds["batches"])
-            outcome = train(compiled, trainer, data, plan, rng, first_step)
+            outcome = train(compiled, data, plan, rng, self._slots_to_load(setting))
             tasks.delta = outcome.delta
             return outcome
 
@@ -293,6 +305,7 @@ class PartialNet(NetworkEstimator):
         """Return the schedule, "auto" decided: it falls where the rate is ours, in a whole fit."""
         if self.schedule == "auto":
             ours = self.learning_rate == "auto" and isinstance(self.optimizer, str)
+            ours = ours and not getattr(self.freezing, "falls", False)
             return "cosine" if ours and not problem.one_pass else None
         if problem.one_pass and isinstance(self.schedule, str):
             raise ValueError(
@@ -300,6 +313,29 @@ class PartialNet(NetworkEstimator):
                 "cannot; use schedule='auto', None or a Keras schedule"
             )
         return self.schedule
+
+    def _check_freezing(
+        self, problem: Problem, epochs: int, schedule: Any, optimizer: keras.optimizers.Optimizer
+    ) -> None:
+        """See that freezing over time can be done in this call."""
+        if self.freezing is None:
+            return
+        if problem.one_pass and not isinstance(self.freezing, LayerwiseRates):
+            raise ValueError(
+                f"freezing={self.freezing!r} needs to know when training ends, which partial_fit "
+                "cannot; use freezing=None or LayerwiseRates"
+            )
+        if self.freezing.falls and schedule is not None:
+            raise ValueError(
+                f"freezing={self.freezing!r} brings a fall of the learning rate for each layer; "
+                f"use schedule=None or 'auto' with it, found {schedule!r}"
+            )
+        if optimizer.use_ema:
+            raise ValueError(
+                "freezing cannot go with an optimizer that averages weights over all steps; use "
+                "use_ema=False"
+            )
+        self.freezing.check(epochs)
 
     def _stops_early(self, problem: Problem) -> bool:
         return self.early_stopping and not problem.one_pass
@@ -325,15 +361,12 @@ class PartialNet(NetworkEstimator):
         else:
             self.__dict__.pop("_slots", None)
 
-    def _load_slots(self, setting: _Setting, trainer: Any) -> int:
-        """Load the slots of the last call, if they belong to what is trained now."""
+    def _slots_to_load(self, setting: _Setting) -> tuple[list[np.ndarray], int] | None:
+        """Return the slots of the last call, if they belong to what is trained now."""
         slots = getattr(self, "_slots", None)
         if slots is None or setting is not self._setting or self._slots_of != self.optimizer:
-            return 0
-        if [s.shape for s in slots] != [s.shape for s in trainer.slots()]:
-            return 0
-        trainer.load_slots(slots)
-        return self._steps
+            return None
+        return slots, self._steps
 
     def _logits(self, X: np.ndarray) -> np.ndarray:
         at = self._setting

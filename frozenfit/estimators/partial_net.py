@@ -6,8 +6,9 @@ from typing import Any
 
 from sklearn.utils._param_validation import StrOptions
 
-from frozenfit.estimators.base import NetworkClassifier, NetworkRegressor
+from frozenfit.estimators.classifier import NetworkClassifier
 from frozenfit.estimators.partial_base import PartialNet
+from frozenfit.estimators.regressor import NetworkRegressor
 
 
 class PartialNetClassifier(PartialNet, NetworkClassifier):
@@ -50,6 +51,9 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
         cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
         cannot know when training ends.
+    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates or None, default=None
+        Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`).
+        `history_` then has the seconds of each epoch, the predicted saving and the measured one.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
         given model for those frozen with everything before them, and nowhere else.
@@ -66,6 +70,11 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
     image_shape : tuple of int or None, default=None
         Shape (height, width, channels) of the samples that come as flat rows.
+    cache : bool or "auto", default="auto"
+        Whether the output of a frozen beginning of the network, statistics included, is computed
+        once per fit and kept in memory. "auto" does so where it takes at most a quarter of the
+        machine's memory and no augmentation or random layer comes before; True refuses to go
+        without. What is learned differs in the last bits only.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
     warm_start : bool, default=False
@@ -140,6 +149,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
         schedule: Any = "auto",
+        freezing: Any = None,
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -147,6 +157,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         class_weight: Any = None,
         augment: Any = None,
         image_shape: tuple[int, ...] | None = None,
+        cache: bool | str = "auto",
         callbacks: Any = None,
         warm_start: bool = False,
         random_state: Any = None,
@@ -164,12 +175,14 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             schedule=schedule,
+            freezing=freezing,
             freeze_statistics=freeze_statistics,
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,
             augment=augment,
             image_shape=image_shape,
+            cache=cache,
             callbacks=callbacks,
             warm_start=warm_start,
             random_state=random_state,
@@ -220,6 +233,9 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
         cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
         cannot know when training ends.
+    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates or None, default=None
+        Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`).
+        `history_` then has the seconds of each epoch, the predicted saving and the measured one.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
         given model for those frozen with everything before them, and nowhere else.
@@ -234,6 +250,11 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
     image_shape : tuple of int or None, default=None
         Shape (height, width, channels) of the samples that come as flat rows.
+    cache : bool or "auto", default="auto"
+        Whether the output of a frozen beginning of the network, statistics included, is computed
+        once per fit and kept in memory. "auto" does so where it takes at most a quarter of the
+        machine's memory and no augmentation or random layer comes before; True refuses to go
+        without. What is learned differs in the last bits only.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
     warm_start : bool, default=False

@@ -1,6 +1,6 @@
 """What a file holds of a fitted partial net, and how it becomes one again.
 
-The file itself is storage.py's; here is only which values it needs: the learned entries, the
+The file itself is storage's; here is only which values it needs: the learned entries, the
 states, the seed. Frozen random values are drawn again on loading and checked.
 """
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from frozenfit import draws
 from frozenfit.estimators import stored_base
 from frozenfit.partial import Delta
 from frozenfit.subset import Context, Mask, Nothing, Resolved, as_subset, forms
 from frozenfit.subset.kinds import Everything, Form, Indices, Leading
+from frozenfit.training.filling import drawn_fill, filled, with_frozen
 from frozenfit.training.network import Base
 from frozenfit.training.workspace import Network, workspace
 
@@ -46,17 +46,18 @@ def fitted_state(
     meta : dict
         Values that JSON can say, and small arrays.
     arrays : dict of str to ndarray
-        ``learned/...``, ``state/...``, and ``base/...`` for what no seed gives back.
+        ``learned/...``, ``state/...``, and ``base/...`` and ``filled/...`` for what no seed gives
+        back.
 
     Raises
     ------
     ValueError
         Where frozen values came with a callable, so that neither a seed nor a base gives them.
     """
-    base: Base = setting.base
+    base: Base = setting.base.below
     with workspace.borrow(base) as network:
         about, stored = stored_base.write(base, network, include_frozen)
-        meta, arrays = part_state(estimator, setting, delta, network)
+        meta, arrays = part_state(estimator, setting, delta, network, include_frozen)
     meta |= data_state(estimator) | {"base": about}
     return meta, {f"base/{path}": value for path, value in stored.items()} | arrays
 
@@ -85,7 +86,7 @@ def data_state(estimator: Any) -> dict[str, Any]:
 
 
 def part_state(
-    estimator: Any, setting: Any, delta: Delta, network: Network
+    estimator: Any, setting: Any, delta: Delta, network: Network, include_frozen: bool = False
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Say what was learned on a base, and how.
 
@@ -97,13 +98,15 @@ def part_state(
         Where its delta lives, and the delta.
     network : Network
         A network of its base's structure.
+    include_frozen : bool, default=False
+        Store a random fill too, rather than what tells of it.
 
     Returns
     -------
     meta : dict
         History, fill, statistics, seeds, forms, and what tells of a random fill.
     arrays : dict of str to ndarray
-        ``learned/...`` and ``state/...``.
+        ``learned/...``, ``state/...``, and ``filled/...``.
     """
     meta = {
         "history": estimator.history_,
@@ -113,10 +116,11 @@ def part_state(
         "forms": _written_forms(estimator, setting, network),
         "filled": None,
     }
-    if setting.fill == "random":
-        filled = _filled(setting.base, setting.resolved)
-        meta["filled"] = stored_base.draws_facts(setting.base.seed, filled)
     arrays = {f"learned/{path}": value for path, value in delta.learned.items()}
+    if setting.fill == "random" or setting.base.below is not setting.base:
+        drawn, held = _random_values(setting, network, include_frozen)
+        meta |= {"fill": "random", "filled": stored_base.draws_facts(setting.base.seed, drawn)}
+        arrays |= {f"filled/{path}": value for path, value in held.items()}
     return meta, arrays | {f"state/{path}": value for path, value in delta.states.items()}
 
 
@@ -229,21 +233,45 @@ def restore_part(
         As of `restore`.
     """
     resolved = _read_forms(meta, estimator, network, base)
-    if meta["fill"] == "random":
-        stored_base.check_draws(base.seed, _filled(base, resolved), meta["filled"])
+    fill = meta["fill"]
+    if fill == "random":
+        base, fill = _filled_again(base, network, resolved, meta, group(arrays, "filled"))
     delta = Delta(group(arrays, "learned"), group(arrays, "state"))
     _check_delta(delta, resolved, network)
-    kept = {name: meta[name] for name in ("fill", "statistics", "seeds", "history")}
-    return {"base": base, "resolved": resolved, "delta": delta, **kept}
+    kept = {name: meta[name] for name in ("statistics", "seeds", "history")}
+    return {"base": base, "resolved": resolved, "fill": fill, "delta": delta, **kept}
 
 
-def _filled(base: Base, resolved: Resolved) -> dict[str, np.ndarray]:
-    """Draw the frozen values of a random fill as PartialModel does."""
-    return {
-        w.path: draws.draw(str(w.initializer), w.shape, base.seed, w.path)
-        for w in resolved.layout.weights
-        if not isinstance(resolved[w.path], Everything)
-    }
+def _random_values(
+    setting: Any, network: Network, include_frozen: bool
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Tell which weights of a random fill are drawn again, and which a file must hold."""
+    base, resolved = setting.base, setting.resolved
+    drawn = drawn_fill(base, resolved)
+    if base.below is base:  # drawn by the model itself
+        if not (include_frozen and network.own):
+            return drawn, {}
+        base = filled(base, network, resolved, drawn)
+    values = network.values(base)
+    again = network.values(filled(base.below, network, resolved, {**values, **drawn}))
+    same = {p for p in drawn if np.array_equal(again[p], values[p]) and not include_frozen}
+    held = {i.path: values[i.path] for i in with_frozen(resolved) if i.path not in same}
+    return {path: drawn[path] for path in same}, held
+
+
+def _filled_again(
+    base: Base, network: Network, resolved: Resolved, meta: Mapping, held: dict[str, np.ndarray]
+) -> tuple[Base, str]:
+    """Make the base of a random fill again, and see that it is the right one."""
+    network.check_values(held)
+    drawn = drawn_fill(base, resolved, but=held)
+    stored_base.check_draws(base.seed, drawn, meta["filled"])
+    missing = [i.path for i in with_frozen(resolved) if i.path not in {*drawn, *held}]
+    if missing:
+        raise ValueError(f"the random values of {missing[0]!r} are neither in the file nor drawn")
+    if not network.own:
+        return base, "random"
+    return filled(base, network, resolved, {**drawn, **held}), "keep"
 
 
 def _targets(estimator: Any) -> dict[str, Any] | None:
@@ -283,7 +311,7 @@ def group(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
 def _written_forms(estimator: Any, setting: Any, network: Network) -> dict[str, Any] | None:
     """Write the forms only where the subset does not give them again without the data."""
     try:
-        again = _resolve_again(estimator, setting.seeds, network, setting.base)
+        again = _resolve_again(estimator, setting.seeds, network, setting.base.below)
     except ValueError:
         again = None
     if again == setting.resolved:

@@ -34,7 +34,7 @@ def write(
     Returns
     -------
     about : dict
-        Seed, digest of the drawn values, fingerprint.
+        Seed, precision, digest of the drawn values, fingerprint.
     stored : dict of str to ndarray
         What no seed gives back, by path.
 
@@ -49,6 +49,7 @@ def write(
         "seed": base.seed,
         "kept": base.kept,
         "trained": base.trained,
+        "policy": base.policy,
         "fingerprint": base.fingerprint(network.layout, network.frozen),
     }
     return about | draws_facts(base.seed, drawn), stored
@@ -146,6 +147,7 @@ def read(
             about["seed"],
             estimator.weight_init,
             kept=about["kept"],
+            policy=about["policy"],
         )
     if about["trained"]:
         made = base.with_values(stored) if base.given is not None else base
@@ -165,6 +167,7 @@ def again(
     seed: int,
     weight_init: str | None,
     kept: bool,
+    policy: Any,
 ) -> Base:
     """Make the base that an estimator was given as its model; its values come with its owner.
 
@@ -174,7 +177,7 @@ def again(
         Of a base that was made from one.
     network : keras.Model or None
         The network of a base that was given.
-    seed, weight_init, kept
+    seed, weight_init, kept, policy
         The base's own.
 
     Returns
@@ -184,7 +187,7 @@ def again(
     """
     if network is not None:
         return given_base(network, seed)
-    return Base(recipe, seed, weight_init, kept=kept)
+    return Base(recipe, seed, weight_init, kept=kept, policy=policy)
 
 
 def check(

@@ -54,6 +54,12 @@ class KerasCallbacks:
         listed.on_train_begin()
         self._read_rate()
 
+    def follow(self, trainer: Any) -> None:
+        """Go over to the trainer of another stage."""
+        self._trainer = trainer
+        if self.copies:
+            self._model.optimizer = trainer.optimizer
+
     def epoch_begin(self, epoch: int) -> None:
         """Start an epoch."""
         if self._list is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import keras
@@ -11,11 +12,13 @@ import numpy as np
 from scipy.special import log_softmax
 
 from frozenfit.partial import Delta
-from frozenfit.training import schedules
+from frozenfit.training import prefix, schedules
 from frozenfit.training.augmentation import Augmentation
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.data import Data, batches
-from frozenfit.training.epochs import Trainer
+from frozenfit.training.epochs import Predictor, Trainer
+from frozenfit.training.prefix import is_plain, operations
+from frozenfit.training.stages import Stage, Stages
 from frozenfit.training.workspace import Compiled
 
 
@@ -36,12 +39,20 @@ class Plan:
 
     Attributes
     ----------
+    optimizer : callable
+        Makes a fresh optimiser.
+    loss : str
+        Name of a loss of `frozenfit.training.epochs`.
     epochs, batch_size : int
         Passes over the data, and rows of a step.
     learning_rate : float
         Rate at the first step.
     schedule : None, str or Keras schedule, default=None
         How the rate goes on.
+    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates or None, default=None
+        Which layers learn when.
+    cache : bool or "auto", default=False
+        Whether the output of a frozen beginning is computed once; True insists.
     augment : callable or None, default=None
         Changes each training batch.
     validation : Data or None, default=None
@@ -55,10 +66,14 @@ class Plan:
         Told of each epoch; any of them can stop training.
     """
 
+    optimizer: Callable[[], keras.optimizers.Optimizer]
+    loss: str
     epochs: int
     batch_size: int
     learning_rate: float
     schedule: Any = None
+    freezing: Any = None
+    cache: bool | str = False
     augment: Augmentation | None = None
     validation: Data | None = None
     patience: int | None = None
@@ -93,11 +108,10 @@ class Outcome:
 
 def train(
     compiled: Compiled,
-    trainer: Trainer,
     data: Data,
     plan: Plan,
     rng: np.random.Generator,
-    first_step: int = 0,
+    slots: tuple[list[np.ndarray], int] | None = None,
 ) -> Outcome:
     """Train what is loaded in a compiled network.
 
@@ -105,66 +119,141 @@ def train(
     ----------
     compiled : Compiled
         Base and delta loaded.
-    trainer : Trainer
-        Its slots reset or loaded.
     data : Data
         Training samples.
     plan : Plan
         How.
     rng : numpy.random.Generator
         Source of the batch orders and augmentations.
-    first_step : int, default=0
-        Steps of earlier calls that this one goes on from.
+    slots : (list of ndarray, int) or None, default=None
+        Optimiser's variables to go on from and the steps done with them, where they fit.
 
     Returns
     -------
     Outcome
         The delta, and what happened on the way.
     """
-    run = _Run(compiled, trainer, data, plan, rng, first_step)
+    run = _Run(compiled, data, plan, rng, slots)
     interrupted = False
-    plan.callbacks.begin(compiled.model, trainer, plan, run.per_epoch)
+    plan.callbacks.begin(compiled.model, run.trainer, plan, run.per_epoch)
     try:
         for epoch in range(plan.epochs):
             if run.epoch(epoch):
                 break
     except KeyboardInterrupt:
-        if run.step == first_step:
+        if run.step == run.first:
             raise
         interrupted = True
-    trainer.finish()
+    run.trainer.finish()
     plan.callbacks.end(run.logs)
     delta = run.best if run.best is not None else compiled.model.delta()
-    return Outcome(delta, run.history, trainer.slots(), run.step, interrupted)
+    return Outcome(delta, run.history, run.trainer.slots(), run.step, interrupted)
 
 
 class _Run:
-    def __init__(self, compiled, trainer, data, plan, rng, first_step):
-        self.compiled, self.trainer, self.data, self.plan = compiled, trainer, data, plan
-        self.rng, self.first, self.step = rng, first_step, first_step
+    trainer: Trainer
+    predictor: Predictor
+
+    def __init__(self, compiled, data, plan, rng, slots):
+        self.compiled, self.plan, self.rng = compiled, plan, rng
+        self.samples = data
+        self.stages = Stages(plan.freezing, compiled.model, plan.epochs)
+        self.stage: Stage | None = None
         self.per_epoch = -(-len(data) // plan.batch_size)
-        self.total = first_step + plan.epochs * self.per_epoch
         self.history: dict[str, list[float]] = {}
         self.logs: dict[str, float] = {}
+        self.seconds: list[float] = []
         self.best: Delta | None = None
         self.best_loss, self.waited = np.inf, 0
-        self.pad = trainer.fixed_batch and rows_are_independent(compiled)
+        self.pad = Trainer.fixed_batch and rows_are_independent(compiled)
+        self._enter(0)
+        self.first = self.step = self._load(slots)
+        self.total = self.first + plan.epochs * self.per_epoch
+
+    def _load(self, slots: tuple[list[np.ndarray], int] | None) -> int:
+        if slots is None or [s.shape for s in slots[0]] != [s.shape for s in self.trainer.slots()]:
+            return 0
+        self.trainer.load_slots(slots[0])
+        return slots[1]
+
+    def _enter(self, epoch: int) -> None:
+        """Go over to the stage of an epoch, where it is another one."""
+        planned = self.stages.at(epoch)
+        if self.stage is not None and replace(self.stage, from_prefix=False) == planned:
+            return
+        stage = replace(planned, from_prefix=self._is_kept(planned, self.plan.epochs - epoch))
+        trainer = self.compiled.trainer(self.plan.optimizer(), self.plan.loss, stage)
+        if self.stage is not None:
+            trainer.take_over(self.trainer)
+            self.plan.callbacks.follow(trainer)
+        self.stage, self.trainer = stage, trainer
+        self.predictor = self.compiled.predictor_of(stage)
+        self.data, self.validation = self.samples, self.plan.validation
+        if stage.from_prefix:
+            beginning = self.compiled.prefix(stage)
+            self.data = beginning.outputs(self.samples)
+            if self.validation is not None:
+                self.validation = beginning.outputs(self.validation)
+
+    def _is_kept(self, stage: Stage, epochs: int) -> bool:
+        """Say whether the output of the frozen beginning is computed once, for so many epochs."""
+        plan, insists = self.plan, self.plan.cache is True
+        if not plan.cache or (epochs < 2 and not insists):
+            return False
+        beginning = None if plan.augment is not None else self.compiled.prefix(stage)
+        if beginning is None:
+            if insists and self.stage is None and plan.freezing is None:
+                raise ValueError(
+                    "cache=True finds nothing to keep: an augmentation, a random layer, a batch "
+                    "statistic or a learned entry comes before any frozen layer with weights; use "
+                    "cache='auto'"
+                )
+            return False
+        rows = len(self.samples) + (0 if plan.validation is None else len(plan.validation))
+        asked, limit = beginning.bytes(rows), prefix.memory_limit()
+        if asked > limit and insists:
+            raise ValueError(
+                f"cache=True would keep {asked / 2**30:.1f} GiB of outputs of the frozen layers, "
+                f"more than a quarter of this machine's memory, {limit / 2**30:.1f} GiB; use "
+                "cache='auto' or fewer samples"
+            )
+        return asked <= limit
 
     def epoch(self, number: int) -> bool:
         """Run one epoch; say whether it was the last."""
         callbacks = self.plan.callbacks
+        started = time.perf_counter()
+        self._enter(number)
         callbacks.epoch_begin(number)
         for watcher in self.plan.watchers:
             watcher.epoch_begin(number)
         self.logs = self._pass()
-        if self.plan.validation is not None:
-            self.logs |= evaluate(self.compiled, self.plan.validation, self._classifies)
+        if self.validation is not None:
+            self.logs |= evaluate(self.predictor, self.validation, self._classifies)
+        if self.plan.freezing is not None:
+            self.logs |= self._savings(time.perf_counter() - started)
         for name, value in self.logs.items():
             self.history.setdefault(name, []).append(value)
         stop = callbacks.epoch_end(number, self.logs)
         for watcher in self.plan.watchers:
             stop = watcher.epoch_end(number, self.logs) or stop
         return self._out_of_patience() or stop
+
+    def _savings(self, seconds: float) -> dict[str, float]:
+        """Compare the time of an epoch with those in which nothing was left out.
+
+        Their median, without the first one, in which most is compiled.
+        """
+        assert self.stage is not None
+        predicted = self.stages.predicted_saving(self.stage)
+        if not self.stage.still:
+            self.seconds.append(seconds)
+        full = float(np.median(self.seconds[1:] or self.seconds or [np.nan]))
+        return {
+            "seconds": seconds,
+            "predicted_saving": predicted,
+            "measured_saving": 1 - seconds / full,
+        }
 
     @property
     def _classifies(self) -> bool:
@@ -181,8 +270,8 @@ class _Run:
                 x = plan.augment(flat, self.rng).astype(x.dtype).reshape(x.shape)
             for part in callbacks.cut(len(x)):
                 callbacks.batch_begin((self.step - self.first) % self.per_epoch)
-                rates = self._rates(len(x[part]))
-                sums = self.trainer.run(x[part], y[part], w[part], rates)
+                rates, scales = self._rates(len(x[part]))
+                sums = self.trainer.run(x[part], y[part], w[part], rates, scales)
                 loss, hits, weight = loss + sums.loss, hits + sums.hits, weight + sums.weight
                 self.step += len(rates)
                 done = {"loss": sums.loss / sums.weight}
@@ -192,12 +281,15 @@ class _Run:
             logs["accuracy"] = hits / weight
         return logs
 
-    def _rates(self, steps: int) -> np.ndarray:
+    def _rates(self, steps: int) -> tuple[np.ndarray, np.ndarray | None]:
         rate = self.plan.callbacks.learning_rate(self.plan.learning_rate)
         # A named schedule begins and ends with this fit; a Keras one counts every step.
         before = self.first if isinstance(self.plan.schedule, str) else 0
         start, total = self.step - before, self.total - before
-        return schedules.rates(self.plan.schedule, rate, start, steps, total)
+        done = np.arange(self.step - self.first, self.step - self.first + steps)
+        assert self.stage is not None
+        scales = self.stages.scales(self.stage, done / (self.total - self.first))
+        return schedules.rates(self.plan.schedule, rate, start, steps, total), scales
 
     def _out_of_patience(self) -> bool:
         if self.plan.patience is None:
@@ -210,13 +302,13 @@ class _Run:
         return self.waited >= self.plan.patience
 
 
-def evaluate(compiled: Compiled, data: Data, classifies: bool) -> dict[str, float]:
+def evaluate(predictor: Predictor, data: Data, classifies: bool) -> dict[str, float]:
     """Compute the validation figures of what is loaded.
 
     Parameters
     ----------
-    compiled : Compiled
-        Base and delta loaded.
+    predictor : Predictor
+        Of a model with base and delta loaded.
     data : Data
         Held-out samples.
     classifies : bool
@@ -227,7 +319,7 @@ def evaluate(compiled: Compiled, data: Data, classifies: bool) -> dict[str, floa
     dict of str to float
         ``val_loss``, and ``val_accuracy`` for classes.
     """
-    outputs = compiled.predictor(data.X[data.rows]).astype(np.float64)
+    outputs = predictor(data.X[data.rows]).astype(np.float64)
     y, weight = data.y[data.rows], data.weight.astype(np.float64)
     if not classifies:
         each = np.mean((outputs - y) ** 2, axis=1)
@@ -256,23 +348,4 @@ def rows_are_independent(compiled: Compiled) -> bool:
     """
     if compiled.model.state_variables:
         return False
-    return all(
-        isinstance(part, keras.Layer)
-        and type(part).__module__.startswith("keras.")
-        and type(part).__name__ != "Lambda"
-        and part.activity_regularizer is None
-        for part in _operations(compiled.network.model)
-    )
-
-
-def _operations(model: keras.Model) -> Iterator[Any]:
-    """Yield what a Functional or Sequential model is made of, nested ones too; others whole."""
-    if not hasattr(model, "operations") and not isinstance(model, keras.Sequential):
-        yield model
-        return
-    parts = model.layers if isinstance(model, keras.Sequential) else model.operations
-    for part in parts:
-        if isinstance(part, keras.Model):
-            yield from _operations(part)
-        else:
-            yield part
+    return all(is_plain(part) for part in operations(compiled.network.model))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -12,8 +14,9 @@ import numpy as np
 
 from frozenfit import architectures, draws
 from frozenfit import layout as _layout
-from frozenfit.seeding import isolated, keep_paths
+from frozenfit.seeding import initial_values, isolated, under_policy
 from frozenfit.subset import Layout, WeightInfo
+from frozenfit.training.structure import all_weights, copied, identity
 
 
 class Base:
@@ -32,6 +35,11 @@ class Base:
         Whether the values are those the model came with, not drawn ones.
     trained : bool
         Whether they were learned in an earlier fit.
+    below : Base
+        The base whose frozen entries a random fill has replaced here; any other base itself.
+    policy : keras.DTypePolicy
+        Precision in which the network is built and computes, whatever the policy is later: that
+        of a given model, or Keras's own when a drawn base was made.
     """
 
     def __init__(
@@ -42,12 +50,17 @@ class Base:
         model: keras.Model | None = None,
         kept: bool = False,
         origin: Base | None = None,
+        policy: Any = None,
     ):
         self.recipe = recipe
         self.seed = seed
         self.weight_init = weight_init
         self.kept = kept
+        if policy is None:
+            policy = keras.config.dtype_policy() if model is None else model.dtype_policy
+        self.policy = policy
         self.trained = False
+        self.below = self
         self._model = model
         self._origin = origin
         self._with_outputs: dict[int, Base] = {}
@@ -69,23 +82,24 @@ class Base:
     @property
     def key(self) -> tuple:
         """What the network's structure depends on; equal keys can share compiled code."""
-        policy = keras.config.dtype_policy().name, keras.config.floatx()
+        policy = self.policy.name, keras.config.floatx()
         if self.recipe is None:
             assert self._model is not None
-            return ("given", _structure(self._model), *policy)
+            return ("given", identity(self._model), *policy)
         recipe = self.recipe
         model = recipe["model"]
         function = architectures.find(model) if isinstance(model, str) else model
         params = json.dumps(recipe["params"], sort_keys=True, default=repr)
         return (function, tuple(recipe["input_shape"]), recipe["n_outputs"], params, *policy)
 
-    def empty(self, seed: int = 0) -> tuple[keras.Model, bool]:
+    def empty(self, seed: int | None = None) -> tuple[keras.Model, bool]:
         """Make a network of this structure, its values yet to be loaded.
 
         Parameters
         ----------
-        seed : int, default=0
-            Seed of the streams Keras draws from while it builds.
+        seed : int or None, default=None
+            Seed of the streams Keras draws from while it builds. None takes values that are
+            quick to make, for a network whose weights are loaded in any case.
 
         Returns
         -------
@@ -94,11 +108,12 @@ class Base:
         own : bool
             False where it is the user's own object, which could not be copied.
         """
-        with isolated(seed):
+        drawn = _quick_values() if seed is None else nullcontext()
+        with isolated(seed or 0), under_policy(self.policy), drawn:
             if self.recipe is not None:
                 return build_network(**self.recipe), True
             assert self._model is not None
-            copy = _copy_structure(self._model)
+            copy = copied(self._model)
         return (self._model, False) if copy is None else (copy, True)
 
     @property
@@ -206,9 +221,27 @@ class Base:
         Base
             A base whose values are kept, not drawn.
         """
-        other = Base(self.recipe, self.seed, self.weight_init, self._model, kept=True)
+        about = self.recipe, self.seed, self.weight_init, self._model
+        other = Base(*about, kept=True, policy=self.policy)
         other._stored = {**(self._values or {}), **values}
         other.trained = True
+        return other
+
+    def filled(self, values: Mapping[str, np.ndarray]) -> Base:
+        """Make a base that holds this one's learned entries and a random fill.
+
+        Parameters
+        ----------
+        values : mapping of str to ndarray
+            All weights, by path.
+
+        Returns
+        -------
+        Base
+            With this base as its `below`.
+        """
+        other = self.with_values(values)
+        other.below, other.trained = self, self.trained
         return other
 
     def with_outputs(self, n_outputs: int) -> Base:
@@ -233,7 +266,8 @@ class Base:
             return root
         if n_outputs not in root._with_outputs:
             recipe = {**root.recipe, "n_outputs": n_outputs}
-            other = Base(recipe, root.seed, root.weight_init, kept=root.kept, origin=root)
+            same = {"kept": root.kept, "origin": root, "policy": root.policy}
+            other = Base(recipe, root.seed, root.weight_init, **same)
             other.trained = root.trained
             root._with_outputs[n_outputs] = other
         return root._with_outputs[n_outputs]
@@ -321,6 +355,7 @@ def drawn_base(
     seed: int,
     weight_init: Any = None,
     kept: bool = False,
+    policy: Any = None,
 ) -> Base:
     """Make a base from a recipe.
 
@@ -340,6 +375,8 @@ def drawn_base(
         Initial distribution of the kernels in place of the layers' own.
     kept : bool, default=False
         Keep the values the callable builds, rather than draw them.
+    policy : keras.DTypePolicy or None, default=None
+        The base's own; None takes Keras's present one.
 
     Returns
     -------
@@ -347,7 +384,7 @@ def drawn_base(
         The base; nothing is built or drawn yet.
     """
     recipe = {"model": model, "input_shape": input_shape, "n_outputs": n_outputs, "params": params}
-    return Base(recipe, seed, _initializer_json(weight_init), kept=kept)
+    return Base(recipe, seed, _initializer_json(weight_init), kept=kept, policy=policy)
 
 
 def given_base(model: keras.Model, seed: int = 0) -> Base:
@@ -396,24 +433,18 @@ def build_network(
     return network
 
 
-def all_weights(model: keras.Model) -> dict[str, Any]:
-    """Return every variable of a model that is no state, by path.
+def _quick_values() -> AbstractContextManager:
+    """Let NumPy make initial values: of the right distribution, for a state may keep its own."""
+    number = itertools.count()
 
-    Parameters
-    ----------
-    model : keras.Model
-        A built model.
+    def give(initializer: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+        try:
+            told = json.dumps(keras.initializers.serialize(initializer))
+        except (TypeError, ValueError):  # a setting that JSON lacks
+            return None
+        return draws.draw(told, shape, 0, str(next(number))) if draws.knows(told) else None
 
-    Returns
-    -------
-    dict of str to keras.Variable
-        Trainable weights, then those frozen by ``trainable=False`` as ``frozen:0`` and so on.
-    """
-    weights = dict(_layout.trainable(model))
-    known = {id(v) for v in weights.values()}
-    known |= {id(v) for _, v in _layout.states(model).values()}
-    rest = [v for v in model.variables if id(v) not in known]
-    return weights | {f"frozen:{i}": v for i, v in enumerate(rest)}
+    return initial_values(give)
 
 
 def _initializer_json(initializer: Any) -> str | None:
@@ -427,47 +458,3 @@ def _initializer_json(initializer: Any) -> str | None:
             "use one of Keras's own initialisers such as 'he_normal'"
         )
     return text
-
-
-def _structure(model: keras.Model) -> Any:
-    """Say what a given model's computation depends on, or its identity where that is unknown."""
-    if not _copyable(model):
-        return id(model)
-    try:
-        config = model.get_config()
-    except (NotImplementedError, TypeError, ValueError):  # a layer inside tells none
-        return id(model)
-    flags = tuple(v.trainable for v in model.variables)
-    return json.dumps(config, sort_keys=True, default=_written), flags
-
-
-def _written(value: Any) -> str:
-    """Write what JSON cannot say; the printed form of an array leaves its middle out."""
-    if hasattr(value, "__array__"):
-        array = np.asarray(value)
-        return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"
-    return repr(value)
-
-
-def _copyable(model: keras.Model) -> bool:
-    return isinstance(model, keras.Sequential) or type(model).__name__ == "Functional"
-
-
-def _copy_structure(model: keras.Model) -> keras.Model | None:
-    if not _copyable(model):
-        return None
-    try:
-        copy = keras.models.clone_model(model)
-    except (NotImplementedError, TypeError, ValueError):
-        return None
-    if not copy.built:
-        return None
-    keep_paths(copy, model)
-    for layer, source in zip(copy._flatten_layers(), model._flatten_layers(), strict=True):
-        if not source.trainable:
-            layer.trainable = False
-    ours, theirs = all_weights(copy), all_weights(model)
-    same = [(p, tuple(v.shape)) for p, v in ours.items()] == [
-        (p, tuple(v.shape)) for p, v in theirs.items()
-    ]
-    return copy if same else None

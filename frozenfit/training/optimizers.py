@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import re
 from typing import Any
 
 import keras
 
-from frozenfit.seeding import isolated
+from frozenfit.seeding import isolated, names_without_decay
 
 _FALLING, _FALLING_CONVOLUTIONAL, _CONSTANT = 0.01, 0.006, 0.003
 _NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion")
@@ -71,7 +73,13 @@ def make(
     Raises
     ------
     ValueError
-        For an unknown name, or an optimiser around another one.
+        For an unknown name, an optimiser around another one, or one that was told to leave
+        weights out of its decay, which Keras forgets in every copy.
+
+    Notes
+    -----
+    An optimiser class that calls `exclude_from_weight_decay` in its ``__init__`` excludes them in
+    every copy. Its names are searched in the paths of the network's weights.
     """
     if isinstance(optimizer, str):
         if optimizer.lower() not in _NAMES:
@@ -89,8 +97,16 @@ def make(
                 "policy mixed_float16 anyway; give its inner_optimizer"
             )
         kind, config = type(optimizer), optimizer.get_config()
-    with isolated(0):
-        fresh = kind.from_config({**config, "learning_rate": automatic})
+    fresh = _fresh(kind, {**config, "learning_rate": automatic})
+    excluded = names_without_decay(fresh)
+    if not isinstance(optimizer, str) and names_without_decay(optimizer) != excluded:
+        raise ValueError(
+            "optimizer has weights excluded from its decay, found by exclude_from_weight_decay on "
+            f"this {kind.__name__}, and Keras forgets them in every copy such as a clone or a "
+            "pickle; call it with var_names in the __init__ of an optimizer class of your own"
+        )
+    if excluded is not None:
+        fresh = _fresh(_by_paths(kind, excluded), {**config, "learning_rate": automatic})
     own = None if isinstance(optimizer, str) else optimizer._learning_rate
     schedule = own if isinstance(own, _Schedule) and learning_rate == "auto" else None
     if learning_rate != "auto":
@@ -102,3 +118,33 @@ def make(
     if weight_decay:
         fresh.weight_decay = weight_decay
     return fresh, rate, schedule
+
+
+def _fresh(kind: type[keras.optimizers.Optimizer], config: dict) -> keras.optimizers.Optimizer:
+    with isolated(0):
+        return kind.from_config(config)
+
+
+@functools.cache
+def _by_paths(
+    kind: type[keras.optimizers.Optimizer], names: str
+) -> type[keras.optimizers.Optimizer]:
+    """Make an optimiser class search the names it excludes in the paths of the base's weights.
+
+    Keras searches a variable's own name, and what is learned is in variables of ours.
+    """
+    search = re.compile(names).search
+
+    class ByPaths(kind):
+        def build(self, variables):
+            paths = [(v, v.name.removeprefix("learned__").replace("__", "/")) for v in variables]
+            self.exclude_from_weight_decay(
+                [v for v, path in paths if search(path) or search(path.rpartition("/")[2])]
+            )
+            super().build(variables)
+
+        def get_config(self):  # by which compiled training is told apart
+            return {**super().get_config(), "without_decay": names}
+
+    ByPaths.__name__ = kind.__name__
+    return ByPaths

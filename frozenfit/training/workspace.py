@@ -7,20 +7,25 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from frozenfit import layout as _layout
-from frozenfit.partial import Delta, PartialModel, computed_forms
+from frozenfit.partial import Delta, PartialModel, Route, computed_forms
 from frozenfit.seeding import isolated
 from frozenfit.subset import Layout, Resolved, forms
+from frozenfit.training import prefix
 from frozenfit.training.epochs import Predictor, Trainer
-from frozenfit.training.network import Base, all_weights
+from frozenfit.training.network import Base
+from frozenfit.training.stages import Stage
+from frozenfit.training.structure import all_weights
 
-# How many optimisers stay compiled for one model: a search over their settings must not pile up.
-_TRAINERS = 4
+# How many trainers stay compiled for one model: a search over optimisers must not pile up, and a
+# run that freezes layers over time has some stages.
+_TRAINERS = 8
 
 
 class Network:
@@ -249,6 +254,8 @@ class Compiled:
                 network.model, resolved, fill=fill, seed=base.seed, freeze_statistics=statistics
             )
         self.predictor = Predictor(self.model)
+        self._prefixes: dict[Stage, prefix.Prefix | None] = {}
+        self._rests: dict[Stage, Predictor] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
         self._held: Delta | None = None
 
@@ -276,7 +283,56 @@ class Compiled:
         """Load anew at the next use."""
         self._held = None
 
-    def trainer(self, optimizer: keras.optimizers.Optimizer, loss: str) -> Trainer:
+    def prefix(self, stage: Stage) -> prefix.Prefix | None:
+        """Return the frozen beginning of the network in a stage.
+
+        Parameters
+        ----------
+        stage : Stage
+            Which learned weights do not move.
+
+        Returns
+        -------
+        Prefix or None
+            None where the first layers with weights move.
+        """
+        key = replace(stage, from_prefix=False)
+        if key not in self._prefixes:
+            self._prefixes[key] = prefix.find(self.model, self._route(key))
+        return self._prefixes[key]
+
+    def _route(self, stage: Stage) -> Route:
+        stored = self.model.layers_with_stored_statistics(stage.still, stage.finished)
+        network = None
+        if stage.from_prefix:
+            found = self.prefix(stage)
+            assert found is not None
+            network = found.rest
+        return Route(network, stage.still, tuple(stored))
+
+    def predictor_of(self, stage: Stage) -> Predictor:
+        """Return what computes outputs in a stage, from the data its trainer takes.
+
+        Parameters
+        ----------
+        stage : Stage
+            The stage.
+
+        Returns
+        -------
+        Predictor
+            From samples, or from the outputs of the frozen beginning.
+        """
+        if not stage.from_prefix:
+            return self.predictor
+        key = replace(stage, by_weight=False)
+        if key not in self._rests:
+            self._rests[key] = Predictor(self.model, self._route(stage))
+        return self._rests[key]
+
+    def trainer(
+        self, optimizer: keras.optimizers.Optimizer, loss: str, stage: Stage | None = None
+    ) -> Trainer:
         """Return the compiled training of this model, slots reset.
 
         Parameters
@@ -285,16 +341,20 @@ class Compiled:
             A fresh optimiser; used on the first call with its settings, and only compared later.
         loss : str
             Name of a loss of `frozenfit.training.epochs`.
+        stage : Stage or None, default=None
+            What moves; None moves all that is learned.
 
         Returns
         -------
         Trainer
             Ready for the first step.
         """
-        key = (_optimizer_key(optimizer), loss)
+        stage = stage or Stage()
+        key = (_optimizer_key(optimizer), loss, stage)
         if key not in self._trainers:
             with isolated(0):
-                self._trainers[key] = Trainer(self.model, optimizer, loss)
+                route = self._route(stage)
+                self._trainers[key] = Trainer(self.model, optimizer, loss, route, stage.by_weight)
         self._trainers.move_to_end(key)
         while len(self._trainers) > _TRAINERS:
             self._trainers.popitem(last=False)

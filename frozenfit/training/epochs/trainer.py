@@ -76,9 +76,9 @@ class BaseTrainer:
         other : BaseTrainer
             A trainer with the same kind of optimiser.
         """
-        theirs = {v.path: v for v in other.optimizer.variables}
+        theirs = {_without_optimizer(v): v for v in other.optimizer.variables}
         for variable in self.optimizer.variables:
-            if (found := theirs.get(variable.path)) is not None:
+            if (found := theirs.get(_without_optimizer(variable))) is not None:
                 variable.assign(np.array(ops.convert_to_numpy(found)))
 
     def reset(self) -> None:
@@ -188,6 +188,11 @@ def part_of_the_way(variable: Any, old: Any, new: Any, scale: Any) -> Any:
     """
     value = old + ops.cast(scale, old.dtype) * (new - old)
     return value if variable.constraint is None else variable.constraint(value)
+
+
+def _without_optimizer(slot: Any) -> str:
+    """Return a slot's path below the optimiser, whose name Keras may number."""
+    return slot.path.partition("/")[2]
 
 
 def _with_loss_scale(optimizer: Any, model: PartialModel) -> Any:

@@ -18,7 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from frozenfit._images import children, class_folders, common_mode, list_images, optional, pixels
+from frozenfit.datasets.images import (
+    children,
+    class_folders,
+    common_mode,
+    list_images,
+    optional,
+    pixels,
+)
 
 __all__ = ["Dataset", "DatasetNotFoundError", "load"]
 

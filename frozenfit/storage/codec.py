@@ -9,6 +9,7 @@ safe mode. What cannot be said this way is refused in words when it is written.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import math
 import types
 from collections.abc import Callable
@@ -17,10 +18,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit import _keras_config
-from frozenfit._keras_config import first_line
 from frozenfit.architectures import registry
+from frozenfit.storage import keras_config
+from frozenfit.storage.keras_config import first_line
 from frozenfit.subset import Subset
+from frozenfit.training.schedules import FREEZINGS
 
 __all__ = ["decode", "encode", "encode_network"]
 
@@ -143,7 +145,10 @@ def _encode(value: Any, where: str, depth: int) -> Any:
         return _encode_array(value, where, inner)
     if isinstance(value, Subset):
         return {_KIND: "subset", "value": _encode_subset(value, where)}
-    if isinstance(value, _keras_config.OBJECTS):
+    if kind in FREEZINGS:
+        fields = {key: inner(item) for key, item in dataclasses.asdict(value).items()}
+        return {_KIND: "freezing", "name": kind.__name__, "fields": fields}
+    if isinstance(value, keras_config.OBJECTS):
         return {_KIND: "keras", "config": _encode_object(value, where)}
     return _encode_named(value, where)
 
@@ -198,7 +203,7 @@ def _encode_named(value: Any, where: str) -> dict[str, Any]:
         if builder is value:
             return {_KIND: "architecture", "name": name}
     if isinstance(value, types.FunctionType):
-        config = _keras_config.describe(value)
+        config = keras_config.describe(value)
         if config is not None:
             return {_KIND: "keras", "config": config}
         raise ValueError(
@@ -223,7 +228,7 @@ def _encode_named(value: Any, where: str) -> dict[str, Any]:
 
 
 def _encode_object(value: Any, where: str) -> Any:
-    _keras_config.check_registered(value, where)
+    keras_config.check_registered(value, where)
     if isinstance(value, keras.layers.Layer) and value.weights:
         raise ValueError(
             f"{where} is a layer with weights of its own, which a file does not hold: "
@@ -235,7 +240,7 @@ def _encode_object(value: Any, where: str) -> Any:
 def _encode_described(value: keras.Model, where: str) -> Any:
     advice = "or save with include_frozen=False and give the network to frozenfit.load as base"
     try:
-        _keras_config.check_registered(value, where)
+        keras_config.check_registered(value, where)
         written, again = _encode_and_try(value, where)
     except ValueError as error:
         raise ValueError(f"{error}, {advice}") from error
@@ -249,8 +254,8 @@ def _encode_described(value: keras.Model, where: str) -> Any:
 def _encode_and_try(value: Any, where: str) -> tuple[Any, Any]:
     """Return the JSON of Keras's description and what comes of reading it, or refuse in words."""
     try:
-        written = _encode(_keras_config.describe(value), where, 0)
-        return written, _keras_config.build(_decode(written, where, None, 0))
+        written = _encode(keras_config.describe(value), where, 0)
+        return written, keras_config.build(_decode(written, where, None, 0))
     except Exception as error:  # a user's get_config and from_config may raise anything
         raise ValueError(
             f"{where} is a {type(value).__name__} that cannot be built again from its "
@@ -331,8 +336,15 @@ def _read_architecture(node: dict, inner: Callable[[Any], Any], base: Any) -> An
     return found
 
 
+def _read_freezing(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
+    kinds = {kind.__name__: kind for kind in FREEZINGS}
+    if node["name"] not in kinds:
+        raise ValueError(f"there is no way of freezing over time called {node['name']!r}")
+    return kinds[node["name"]](**{str(key): inner(item) for key, item in node["fields"].items()})
+
+
 def _read_keras(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
-    return _keras_config.build(inner(node["config"]))
+    return keras_config.build(inner(node["config"]))
 
 
 def _read_network(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
@@ -343,7 +355,7 @@ def _read_network(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
             "the estimator was made with a network of the user's own, which the file does not "
             "hold: give it as frozenfit.load(path, base=network)"
         )
-    network = _keras_config.build(inner(node["config"]))
+    network = keras_config.build(inner(node["config"]))
     if not isinstance(network, keras.Model):
         raise ValueError(f"a {type(network).__name__} is no network")
     return network
@@ -359,6 +371,7 @@ _READERS: dict[str, Callable[[dict, Callable[[Any], Any], Any], Any]] = {
     "bytes": lambda node, inner, base: base64.b64decode(node["value"], validate=True),
     "dict": _read_dict,
     "float": _read_float,
+    "freezing": _read_freezing,
     "keras": _read_keras,
     "network": _read_network,
     "scalar": lambda node, inner, base: _read_array(node, inner, base)[()],

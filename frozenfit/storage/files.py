@@ -27,11 +27,11 @@ from typing import Any
 import keras
 from sklearn.utils.validation import check_is_fitted
 
-from frozenfit import _container, _mapping
-from frozenfit._codec import decode, encode, encode_network
-from frozenfit._container import Record, StorageError
-from frozenfit._keras_config import first_line
 from frozenfit.estimators.stored_base import Base
+from frozenfit.storage import container, mapping
+from frozenfit.storage.codec import decode, encode, encode_network
+from frozenfit.storage.container import Record, StorageError
+from frozenfit.storage.keras_config import first_line
 
 __all__ = ["StorageError", "check_writable", "load", "save"]
 
@@ -86,13 +86,13 @@ def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool =
     np.True_
     """
     if isinstance(estimator, Mapping):
-        record = _mapping.join(
+        record = mapping.join(
             estimator, lambda one, own: _record_of(one, include_frozen or own.trained(one), own)
         )
     else:
-        record = _record_of(estimator, include_frozen, _mapping.Shared([estimator]))
-    data = _container.to_bytes(record)
-    _container.write(data, path)
+        record = _record_of(estimator, include_frozen, mapping.Shared([estimator]))
+    data = container.to_bytes(record)
+    container.write(data, path)
 
 
 def load(path: str | os.PathLike[str], *, base: Any = None) -> Any:
@@ -122,9 +122,9 @@ def load(path: str | os.PathLike[str], *, base: Any = None) -> Any:
     save : Write such a file, with an example.
     """
     try:
-        record = _container.from_file(path)
-        if record.class_name == _mapping.NAME:
-            return _mapping.split(record, base, _estimator_of)
+        record = container.from_file(path)
+        if record.class_name == mapping.NAME:
+            return mapping.split(record, base, _estimator_of)
         return _estimator_of(record, base, {}, None)
     except StorageError as error:
         raise StorageError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error.__cause__
@@ -150,7 +150,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     ValueError: cannot write 'no-such-folder/model.frozenfit': No such file or directory; give the \
 path of a file in a folder that exists and can be written
     """
-    _container.check_target(path)
+    container.check_target(path)
 
 
 def _class_of(name: str) -> type:
@@ -158,7 +158,7 @@ def _class_of(name: str) -> type:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _record_of(estimator: Any, include_frozen: bool, shared: _mapping.Shared) -> Record:
+def _record_of(estimator: Any, include_frozen: bool, shared: mapping.Shared) -> Record:
     kind = type(estimator)
     if kind.__name__ not in _CLASSES or _class_of(kind.__name__) is not kind:
         raise ValueError(
@@ -186,7 +186,7 @@ def _record_of(estimator: Any, include_frozen: bool, shared: _mapping.Shared) ->
         kind.__name__,
         parameters,
         encode(meta, "the fitted state"),
-        {name: _container.plain_array(name, array) for name, array in arrays.items()},
+        {name: container.plain_array(name, array) for name, array in arrays.items()},
     )
 
 
@@ -204,8 +204,8 @@ def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int
     network = base if known is None else known.given
     try:
         parameters = {
-            name: _mapping.read_base(value, network, bases)
-            if name == "model" and _mapping.is_base(value)
+            name: mapping.read_base(value, network, bases)
+            if name == "model" and mapping.is_base(value)
             else decode(value, f"parameter {name!r}", base=network)
             for name, value in record.parameters.items()
         }
@@ -213,7 +213,7 @@ def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int
         estimator = _class_of(record.class_name)(**parameters)
         estimator._restore(meta, record.arrays, base if known is None else known)
         if number is not None:
-            bases[number] = estimator.base_
+            bases[number] = estimator.base_.below
     except Exception as error:  # a false value may break anything, each backend in its own way
         raise StorageError(first_line(error)) from error
     return estimator

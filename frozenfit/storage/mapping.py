@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit._codec import decode, encode, encode_network
-from frozenfit._container import Record, StorageError
 from frozenfit.estimators.stored_base import Base, again
+from frozenfit.storage.codec import decode, encode, encode_network
+from frozenfit.storage.container import Record, StorageError
 
 __all__ = ["NAME", "Shared", "is_base", "join", "read_base", "split"]
 
@@ -34,9 +34,7 @@ class Shared:
     def __init__(self, estimators: Iterable[Any]):
         self._bases: list[Base] = []
         for estimator in estimators:
-            base = getattr(estimator, "base_", None)
-            if isinstance(base, Base):
-                self._number(base)
+            self.number_of(estimator)
         self._owned = len(self._bases)
 
     def _number(self, base: Base) -> int:
@@ -49,7 +47,7 @@ class Shared:
     def number_of(self, estimator: Any) -> int | None:
         """Return the number of an estimator's base, None where it has none."""
         base = getattr(estimator, "base_", None)
-        return self._number(base) if isinstance(base, Base) else None
+        return self._number(base.below) if isinstance(base, Base) else None
 
     @staticmethod
     def trained(estimator: Any) -> bool:
@@ -92,6 +90,7 @@ class Shared:
             "seed": base.seed,
             "weight_init": base.weight_init,
             "kept": base.kept,
+            "policy": encode(base.policy, where),
         }
 
 
@@ -125,7 +124,9 @@ def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> 
             if not isinstance(given, keras.Model):
                 raise ValueError("parameter 'model' is no network")
         recipe = decode(node["recipe"], "parameter 'model'")
-        bases[number] = again(recipe, given, node["seed"], node["weight_init"], node["kept"])
+        policy = decode(node["policy"], "parameter 'model'")
+        about = node["seed"], node["weight_init"], node["kept"], policy
+        bases[number] = again(recipe, given, *about)
     return bases[number]
 
 

@@ -1,0 +1,109 @@
+"""The networks of keras.applications, with a head of the right size."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import keras
+from keras import layers
+
+from frozenfit.architectures.registry import register
+
+__all__ = ["application"]
+
+# The smallest images that keras.applications takes where it is not 32.
+_SMALLEST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
+
+
+@register("application")
+def application(
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    network: str = "MobileNetV2",
+    weights: str | None = None,
+    size: int | None = None,
+    value_range: tuple[float, float] = (0, 1),
+    pooling: str = "avg",
+) -> keras.Model:
+    """Build a network of keras.applications with its own preprocessing and a new head.
+
+    Layers: ``resize`` where the images are too small, ``rescale``, those of the network, ``head``.
+    The graph is flat: blocks can be learned by the names of their layers.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape (height, width, channels) of an image, of one channel or three.
+    n_outputs : int
+        Number of outputs.
+    network : str, default="MobileNetV2"
+        A function of `keras.applications`; the default is small and widely used.
+    weights : {"imagenet", None} or path, default=None
+        The pretrained weights, as of that function; "imagenet" is downloaded once. The estimators
+        keep them with ``fill="keep"``.
+    size : int or None, default=None
+        Height and width to which images are resized; None resizes those that are smaller than the
+        network takes.
+    value_range : tuple of float, default=(0, 1)
+        The values of a black and of a white pixel, as `frozenfit.datasets` gives them.
+    pooling : {"avg", "max"}, default="avg"
+        Pooling over the last feature maps.
+
+    Returns
+    -------
+    keras.Model
+        Logits of shape ``(batch, n_outputs)``.
+
+    Raises
+    ------
+    ValueError
+        If the network is unknown, or the input is no image of one or three channels.
+
+    Examples
+    --------
+    >>> from frozenfit import architectures
+    >>> model = architectures.build("application", (32, 32, 3), 5, network="MobileNetV2")
+    >>> model.output_shape
+    (None, 5)
+    """
+    builders = _builders()
+    if network not in builders:
+        raise ValueError(
+            f"application: keras.applications has no network {network!r}; those known are "
+            f"{', '.join(sorted(builders))}"
+        )
+    if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
+        raise ValueError(
+            "application: input_shape must be (height, width, channels) with 1 or 3 channels, "
+            f"found {input_shape}; give image_shape where the samples are flat rows"
+        )
+    build, preprocess = builders[network]
+    x = inputs = keras.Input(input_shape)
+    smallest = _SMALLEST.get(network, 32)
+    if size is not None or min(input_shape[:2]) < smallest:
+        side = size or smallest
+        x = layers.Resizing(side, side, name="resize")(x)
+    low, high = value_range
+    scale = 255 / (high - low)
+    x = layers.Rescaling(scale, offset=-low * scale, name="rescale")(x)
+    if input_shape[-1] == 1:
+        x = layers.Concatenate(name="channels")([x, x, x])
+    body = build(include_top=False, weights=weights, input_tensor=preprocess(x), pooling=pooling)
+    return keras.Model(inputs, layers.Dense(n_outputs, name="head")(body.output), name=network)
+
+
+def _builders() -> dict:
+    """Return each network's function and the preprocessing of its family."""
+    found = {}
+    for entry in pkgutil.iter_modules(keras.applications.__path__):
+        family = importlib.import_module(f"keras.applications.{entry.name}")
+        for name, function in vars(family).items():
+            if (
+                inspect.isfunction(function)
+                and "include_top" in inspect.signature(function).parameters
+            ):
+                found[name] = function, family.preprocess_input
+    return found

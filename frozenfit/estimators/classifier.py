@@ -1,0 +1,162 @@
+"""The classifier's half of scikit-learn's contract: labels, class weights, probabilities."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import final
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
+
+from frozenfit.estimators.base import NetworkEstimator
+
+
+class NetworkClassifier(ClassifierMixin, NetworkEstimator):
+    """The classifier's half of the contract."""
+
+    def _check_data(self, X, y, reset):
+        X, y = self._check_input(X, reset=reset, y=y)
+        check_classification_targets(y)
+        return X, y
+
+    def _encode(self, y, reset):
+        if reset:
+            self.classes_ = np.unique(y)
+        known = np.isin(y, self.classes_)
+        if not known.all():
+            raise ValueError(
+                f"y has labels {np.unique(y[~known]).tolist()}, which are not among the classes "
+                f"{self.classes_.tolist()} of the first fit"
+            )
+        return np.searchsorted(self.classes_, y).astype(np.int32)
+
+    def _n_outputs(self, y, one_pass):
+        if len(self.classes_) < 2 or (not one_pass and len(np.unique(y)) < 2):
+            present = self.classes_[np.unique(y)].tolist()
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes, found one class: "
+                f"{present}"
+            )
+        return len(self.classes_)
+
+    def _balanced(self, y, weight):
+        class_weight = getattr(self, "class_weight", None)
+        if class_weight is None:
+            return weight
+        each = np.ones(len(y)) if weight is None else weight
+        return each * self._weight_of_classes(class_weight, y, each)[y]
+
+    def _weight_of_classes(self, class_weight, y, weight) -> np.ndarray:
+        if class_weight == "balanced":
+            sums = np.bincount(y, weight, minlength=len(self.classes_))
+            even = weight.sum() / np.count_nonzero(sums)
+            return np.divide(even, sums, out=np.zeros_like(sums), where=sums > 0)
+        labels = self.classes_.tolist()
+        unknown = [label for label in class_weight if label not in labels]
+        if unknown:
+            raise ValueError(
+                f"class_weight names {unknown}, which are not among the classes {labels}"
+            )
+        for label, each in class_weight.items():
+            if not isinstance(each, Real) or not 0 <= float(each) < np.inf:
+                raise ValueError(
+                    f"class_weight must give finite numbers >= 0, found {each!r} for {label!r}"
+                )
+        if not any(class_weight.get(label, 1.0) for label in labels):
+            raise ValueError("class_weight leaves nothing to learn from: every class has weight 0")
+        return np.asarray([class_weight.get(label, 1.0) for label in labels], np.float64)
+
+    @final
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from one more part of the data, in one pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever come; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        with self._restored_on_error():
+            resume = self.__sklearn_is_fitted__()
+            if not resume:
+                self.__dict__.pop("classes_", None)
+            _check_partial_fit_first_call(self, classes)
+            self._learn(X, y, sample_weight, resume=resume, one_pass=True, classes_known=True)
+        return self
+
+    @final
+    def decision_function(self, X):
+        """Compute the network's outputs before softmax.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Logits; for two classes their difference, positive for ``classes_[1]``.
+        """
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from `classes_`.
+        """
+        index = self._outputs(X).argmax(axis=1)
+        return self.classes_[index]
+
+    def predict_proba(self, X):
+        """Compute class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Softmax of the outputs.
+        """
+        return softmax(self._outputs(X), axis=1)
+
+    @final
+    def predict_log_proba(self, X):
+        """Compute logarithms of class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-softmax of the outputs.
+        """
+        return log_softmax(self._outputs(X), axis=1)

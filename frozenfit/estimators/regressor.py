@@ -1,0 +1,92 @@
+"""The regressor's half of scikit-learn's contract: targets and their scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+
+from frozenfit.estimators.base import NetworkEstimator
+
+
+class NetworkRegressor(RegressorMixin, NetworkEstimator):
+    """The regressor's half of the contract.
+
+    Targets are standardised for training and predictions put back on their scale, so that one
+    learning rate suits targets of any unit.
+    """
+
+    def __sklearn_tags__(self):
+        """Say that several targets are possible."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _check_data(self, X, y, reset):
+        return self._check_input(X, reset=reset, y=y, multi_output=True, y_numeric=True)
+
+    def _encode(self, y, reset):
+        y = np.asarray(y, np.float64)
+        if reset:
+            self._single_target = y.ndim == 1
+            self._n_targets = 1 if y.ndim == 1 else y.shape[1]
+        targets = y.reshape(len(y), -1)
+        if targets.shape[1] != self._n_targets:
+            raise ValueError(
+                f"y must have {self._n_targets} targets, as in the first fit, found "
+                f"{targets.shape[1]}"
+            )
+        return targets
+
+    def _n_outputs(self, y, one_pass):
+        return self._n_targets
+
+    def _scaled(self, data, reset):
+        if reset:
+            y = data.y[data.rows]
+            self._target_mean = np.average(y, axis=0, weights=data.weight)
+            spread = np.average((y - self._target_mean) ** 2, axis=0, weights=data.weight)
+            self._target_scale = np.where(spread > 0, np.sqrt(spread), 1.0)
+        return replace(data, y=((data.y - self._target_mean) / self._target_scale).astype("f4"))
+
+    @final
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Learn from one more part of the data, in one pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        with self._restored_on_error():
+            resume = self.__sklearn_is_fitted__()
+            self._learn(X, y, sample_weight, resume=resume, one_pass=True)
+        return self
+
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predictions, shaped as the y of `fit`.
+        """
+        y = self._outputs(X) * self._target_scale + self._target_mean
+        return y[:, 0] if self._single_target else y
