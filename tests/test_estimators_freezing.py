@@ -175,7 +175,8 @@ def test_a_clone_keeps_the_schedule():
             {"freezing": FreezeOut(), "optimizer": keras.optimizers.SGD(0.1, use_ema=True)},
             "averages weights",
         ),
-        ({"freezing": "freezeout"}, "The 'freezing' parameter"),
+        ({"freezing": "freezeout"}, "write for example 'FreezeOut"),
+        ({"freezing": 0.5}, "The 'freezing' parameter"),
     ],
 )
 def test_what_cannot_go_together_is_refused(params, words):

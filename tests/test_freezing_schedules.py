@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frozenfit.training.schedules import FreezeOut, GradualUnfreeze, LayerwiseRates
+from frozenfit.training.schedules import (
+    FreezeOut,
+    GradualUnfreeze,
+    LayerwiseRates,
+    as_freezing,
+)
 
 POWERS = {"linear": 1, "squared": 2, "cubic": 3}
 
@@ -89,3 +94,20 @@ def test_layerwise_rates_fall_from_the_head_to_the_input():
 def test_wrong_settings_are_refused_with_a_sentence(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    "made", [FreezeOut(0.5, "linear", phases=2), GradualUnfreeze(until=0.3), LayerwiseRates(0.8)]
+)
+def test_a_schedule_can_be_written_as_the_call_that_makes_it(made):
+    assert as_freezing(repr(made)) == as_freezing(made) == made
+    assert as_freezing(None) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["freezeout", "FreezeOut", "FreezeOut(t1=0.5)", "Adam()", "print(1)", "FreezeOut(x)", ""],
+)
+def test_other_texts_are_no_schedules(text):
+    with pytest.raises(ValueError, match="write for example"):
+        as_freezing(text)

@@ -255,12 +255,23 @@ def test_values_drawn_in_another_way_are_a_clear_error(path, monkeypatch):
         frozenfit.load(path)
 
 
+def forbid_draws_of_weights(monkeypatch):
+    """Fail where a weight of the network is drawn; what it is built with has a number, no path."""
+    real = draws.draw
+
+    def draw(initializer, shape, seed, path):
+        assert path.isdecimal()
+        return real(initializer, shape, seed, path)
+
+    monkeypatch.setattr(draws, "draw", draw)
+
+
 def test_with_everything_in_it_a_file_needs_no_stream(path, monkeypatch):
     estimator = classifier().fit(*table())
     frozenfit.save(estimator, path, include_frozen=True)
     frozenfit.clear_workspace()
     real = draws.stream_digest
-    monkeypatch.setattr(draws, "draw", lambda *args: 1 / 0)
+    forbid_draws_of_weights(monkeypatch)
     monkeypatch.setattr(
         draws, "stream_digest", lambda seed, p: real(seed + 1, p) if p else real(seed, p)
     )
@@ -273,7 +284,7 @@ def test_with_everything_in_it_a_random_fill_needs_no_draw(path, monkeypatch):
     estimator.set_params(warm_start=True).fit(X, y)
     frozenfit.save(estimator, path, include_frozen=True)
     frozenfit.clear_workspace()
-    monkeypatch.setattr(draws, "draw", lambda *args: 1 / 0)
+    forbid_draws_of_weights(monkeypatch)
     again = frozenfit.load(path)
     assert same(again, estimator)
     assert again.learned_table() == estimator.learned_table()

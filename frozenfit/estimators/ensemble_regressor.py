@@ -58,7 +58,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
         where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
         cannot know the end, keeps it.
-    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates or None, default=None
+    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
         Which of a member's learned layers learn when; the base is trained without.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep the base's statistics. "auto" does so on a trained

@@ -26,7 +26,7 @@ from frozenfit.training.fisher import diagonal_fisher
 from frozenfit.training.loop import Outcome, Plan, train
 from frozenfit.training.network import Base, drawn_base, given_base
 from frozenfit.training.progress import EpochBar
-from frozenfit.training.schedules import FREEZINGS, LayerwiseRates
+from frozenfit.training.schedules import FREEZINGS, LayerwiseRates, as_freezing
 from frozenfit.training.schedules import NAMES as SCHEDULES
 from frozenfit.training.workspace import Compiled, Network, workspace
 
@@ -77,7 +77,7 @@ class PartialNet(NetworkEstimator):
             keras.optimizers.schedules.LearningRateSchedule,
             None,
         ],
-        "freezing": [*FREEZINGS, None],
+        "freezing": [*FREEZINGS, str, None],
         "freeze_statistics": [StrOptions({"auto"}), "boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -263,14 +263,16 @@ class PartialNet(NetworkEstimator):
         epochs = 1 if problem.one_pass else self.epochs
         schedule = self._named_schedule(problem)
         convolutional = compiled.network.layout.convolutional
-        falls = schedule is not None or getattr(self.freezing, "falls", False)
+        freezing = as_freezing(self.freezing)
+        falls = schedule is not None or getattr(freezing, "falls", False)
         automatic = optimizers.automatic_rate(falls, convolutional)
 
         def make() -> tuple[keras.optimizers.Optimizer, float, Any]:
             return optimizers.make(self.optimizer, self.learning_rate, self.weight_decay, automatic)
 
         optimizer, rate, own_schedule = make()
-        self._check_freezing(problem, epochs, own_schedule or schedule, optimizer)
+        if freezing is not None:
+            _check_freezing(freezing, problem, epochs, own_schedule or schedule, optimizer)
 
         def attributes(history: dict[str, list[float]], delta: Delta | None) -> dict[str, Any]:
             joined = self._joined_history(problem, history)
@@ -288,7 +290,7 @@ class PartialNet(NetworkEstimator):
                 batch_size=self.batch_size,
                 learning_rate=rate,
                 schedule=own_schedule or schedule,
-                freezing=self.freezing,
+                freezing=freezing,
                 cache=self.cache,
                 augment=augmentation.make(self.augment, self.input_shape_),
                 validation=validation,
@@ -305,7 +307,7 @@ class PartialNet(NetworkEstimator):
         """Return the schedule, "auto" decided: it falls where the rate is ours, in a whole fit."""
         if self.schedule == "auto":
             ours = self.learning_rate == "auto" and isinstance(self.optimizer, str)
-            ours = ours and not getattr(self.freezing, "falls", False)
+            ours = ours and not getattr(as_freezing(self.freezing), "falls", False)
             return "cosine" if ours and not problem.one_pass else None
         if problem.one_pass and isinstance(self.schedule, str):
             raise ValueError(
@@ -313,29 +315,6 @@ class PartialNet(NetworkEstimator):
                 "cannot; use schedule='auto', None or a Keras schedule"
             )
         return self.schedule
-
-    def _check_freezing(
-        self, problem: Problem, epochs: int, schedule: Any, optimizer: keras.optimizers.Optimizer
-    ) -> None:
-        """See that freezing over time can be done in this call."""
-        if self.freezing is None:
-            return
-        if problem.one_pass and not isinstance(self.freezing, LayerwiseRates):
-            raise ValueError(
-                f"freezing={self.freezing!r} needs to know when training ends, which partial_fit "
-                "cannot; use freezing=None or LayerwiseRates"
-            )
-        if self.freezing.falls and schedule is not None:
-            raise ValueError(
-                f"freezing={self.freezing!r} brings a fall of the learning rate for each layer; "
-                f"use schedule=None or 'auto' with it, found {schedule!r}"
-            )
-        if optimizer.use_ema:
-            raise ValueError(
-                "freezing cannot go with an optimizer that averages weights over all steps; use "
-                "use_ema=False"
-            )
-        self.freezing.check(epochs)
 
     def _stops_early(self, problem: Problem) -> bool:
         return self.early_stopping and not problem.one_pass
@@ -446,3 +425,29 @@ def _check_finite(delta: Delta) -> None:
             f"training diverged: {broken[0]!r} is no longer finite; use a smaller learning_rate, "
             "and scale X"
         )
+
+
+def _check_freezing(
+    freezing: Any,
+    problem: Problem,
+    epochs: int,
+    schedule: Any,
+    optimizer: keras.optimizers.Optimizer,
+) -> None:
+    """See that freezing over time can be done in this call."""
+    if problem.one_pass and not isinstance(freezing, LayerwiseRates):
+        raise ValueError(
+            f"freezing={freezing!r} needs to know when training ends, which partial_fit cannot; "
+            "use freezing=None or LayerwiseRates"
+        )
+    if freezing.falls and schedule is not None:
+        raise ValueError(
+            f"freezing={freezing!r} brings a fall of the learning rate for each layer; use "
+            f"schedule=None or 'auto' with it, found {schedule!r}"
+        )
+    if optimizer.use_ema:
+        raise ValueError(
+            "freezing cannot go with an optimizer that averages weights over all steps; use "
+            "use_ema=False"
+        )
+    freezing.check(epochs)

@@ -51,8 +51,9 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
         cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
         cannot know when training ends.
-    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates or None, default=None
-        Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`).
+    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
+        Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`), or
+        the call that makes one as text, such as ``"FreezeOut(0.5)"``.
         `history_` then has the seconds of each epoch, the predicted saving and the measured one.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
@@ -233,8 +234,9 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
         cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
         cannot know when training ends.
-    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates or None, default=None
-        Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`).
+    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
+        Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`), or
+        the call that makes one as text, such as ``"FreezeOut(0.5)"``.
         `history_` then has the seconds of each epoch, the predicted saving and the measured one.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen batch normalisations keep their stored statistics. "auto" does so in a

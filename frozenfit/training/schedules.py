@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -349,6 +351,48 @@ class LayerwiseRates:
 
 
 FREEZINGS = (FreezeOut, GradualUnfreeze, LayerwiseRates)
+
+
+def as_freezing(value: Any) -> Any:
+    """Return a way of freezing over time, parsed where it is written as text.
+
+    Parameters
+    ----------
+    value : str, FreezeOut, GradualUnfreeze, LayerwiseRates or None
+        A text is the call that makes one, as on a command line or in a file of settings.
+
+    Returns
+    -------
+    FreezeOut, GradualUnfreeze, LayerwiseRates or None
+
+    Raises
+    ------
+    ValueError
+        If the text is no such call.
+
+    Examples
+    --------
+    >>> from frozenfit.training.schedules import as_freezing
+    >>> as_freezing("FreezeOut(0.5, how='linear')")
+    FreezeOut(t0=0.5, how='linear', scale_lr=True, phases=4)
+    """
+    if not isinstance(value, str):
+        return value
+    kinds = {kind.__name__: kind for kind in FREEZINGS}
+    try:
+        call = ast.parse(value.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError(value)
+        kind = kinds[call.func.id]
+        args = [ast.literal_eval(arg) for arg in call.args]
+        named = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+        inspect.signature(kind).bind(*args, **named)
+    except (KeyError, SyntaxError, TypeError, ValueError):
+        raise ValueError(
+            f"freezing={value!r} is none of {', '.join(kinds)} with its parameters; write for "
+            "example 'FreezeOut(0.5)'"
+        ) from None
+    return kind(*args, **named)
 
 
 def _check_count(name: str, value: Any) -> None:
