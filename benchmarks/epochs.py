@@ -12,6 +12,8 @@ import time
 import warnings
 
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 
 import keras
 from sklearn.datasets import load_digits

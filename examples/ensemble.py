@@ -1,27 +1,19 @@
 """Five members on one base, against their mean and against five networks of their own.
 
-    python examples/ensemble.py --budget tiny
-    OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow python examples/ensemble.py --budget cpu --seeds 3 \
-        --data-dir FOLDER --out ensemble.json
+    python examples/ensemble.py
+    python examples/ensemble.py --budget cpu --data-dir FOLDER --out docs/results
 
 A base is trained in full for some epochs, then five members learn their part of it for some more
-(Rosenfeld & Tsotsos 2018, arXiv 1802.00844, Table 4). The independent networks are trained in full
-for the epochs of both. Data: scikit-learn's digits, and a part of Fashion-MNIST from the
-tensorflow-datasets FOLDER.
+(Rosenfeld and Tsotsos 2018, arXiv 1802.00844, Table 4: the ensemble is better than its mean
+member, the more so the more is learned). The independent networks are trained in full for the
+epochs of both. `cpu` takes digits, a part of Fashion-MNIST, and a part of CIFAR-10 at 16 x 16.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import tempfile
 import time
-from pathlib import Path
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
-
+import common
 import numpy as np
 
 import frozenfit
@@ -29,61 +21,43 @@ from frozenfit.estimators.ensemble_report import classifier_report
 
 HEAD = "head() | batch_norm()"
 MEMBERS = 5
-
-
-def settings(budget: str) -> list[dict]:
-    """Say which network learns what, where and how long."""
-    mlp = {"name": "digits, mlp(100)", "model": "mlp", "data": "digits", "flat": True}
-    if budget == "tiny":
-        short = {"train": 200, "base_epochs": 1, "epochs": 1, "learned": [0.1]}
-        return [{**mlp, "params": {"hidden_layer_sizes": (16,)}, **short}]
-    densenet = {"depth": 16, "growth": 8, "bottleneck": True}
-    lenet = ["head()", "filters(0.1) | head()", "filters(0.4) | head()", 1.0]
-    return [
-        {**mlp, "params": {}, "base_epochs": 2, "epochs": 8, "learned": ["head()", 0.1, 0.4, 1.0]},
-        {
-            "name": "digits, densenet(16, growth 8)",
-            "model": "densenet",
-            "data": "digits",
-            "params": densenet,
-            "base_epochs": 2,
-            "epochs": 3,
-            "learned": [HEAD, 0.1, 0.4, 1.0],
-        },
-        {
-            "name": "fashion_mnist (5000), lenet5",
-            "model": "lenet5",
-            "data": "fashion_mnist",
+OWN = "networks of their own"
+FIGURES = ("accuracy", "nll", "ece", "disagreement")
+DENSENET = {"depth": 10, "growth": 12}
+SETTINGS = {
+    "tiny": {
+        "digits, mlp(16)": {
+            "model": "mlp",
+            "params": {"hidden_layer_sizes": (16,)},
+            "data": ("digits", 200, 100),
+            "epochs": (1, 1),
+            "learned": [0.1],
+        }
+    },
+    "cpu": {
+        "digits, mlp(100)": {
+            "model": "mlp",
             "params": {},
-            "train": 5000,
-            "base_epochs": 1,
-            "epochs": 3,
-            "learned": lenet,
+            "data": ("digits", 1257, 540),
+            "epochs": (2, 8),
+            "learned": ["head()", 0.1, 0.4, 1.0],
         },
-    ]
-
-
-def load(setting: dict, data_dir: str | None) -> tuple[np.ndarray, ...]:
-    """Return the training and the test part that a setting asks for."""
-    data = frozenfit.datasets.load(setting["data"], data_dir=data_dir)
-    count = setting.get("train", len(data.X_train))
-    parts = [data.X_train[:count], data.y_train[:count], data.X_test[:4000], data.y_test[:4000]]
-    if setting.get("flat"):
-        parts[0], parts[2] = (x.reshape(len(x), -1) for x in (parts[0], parts[2]))
-    return tuple(parts)
-
-
-def figures(rows: list) -> dict[str, dict[str, float]]:
-    """Take the mean member and the ensemble out of a report."""
-    found = {row.member: row._asdict() for row in rows if row.member in ("mean", "ensemble")}
-    return {name: {k: v for k, v in row.items() if k != "member"} for name, row in found.items()}
-
-
-def size_of(estimator) -> int:
-    """Return the bytes of an estimator's file."""
-    with tempfile.TemporaryDirectory() as folder:
-        frozenfit.save(estimator, Path(folder) / "x.frozenfit")
-        return (Path(folder) / "x.frozenfit").stat().st_size
+        "fashion_mnist, lenet5": {
+            "model": "lenet5",
+            "params": {},
+            "data": ("fashion_mnist", 5000, 4000),
+            "epochs": (1, 3),
+            "learned": ["head()", "filters(0.1) | head()", "filters(0.4) | head()", 1.0],
+        },
+        "cifar10, densenet(10)": {
+            "model": "densenet",
+            "params": DENSENET,
+            "data": ("cifar10", 2000, 2000, 2),
+            "epochs": (2, 2),
+            "learned": [HEAD, 0.1, 0.4, 0.7, 1.0],
+        },
+    },
+}
 
 
 def cheap(setting: dict, learned, data: tuple, seed: int) -> dict:
@@ -95,14 +69,13 @@ def cheap(setting: dict, learned, data: tuple, seed: int) -> dict:
         model_params=setting["params"],
         n_estimators=MEMBERS,
         learned=learned,
-        base_epochs=setting["base_epochs"],
-        epochs=setting["epochs"],
+        base_epochs=setting["epochs"][0],
+        epochs=setting["epochs"][1],
         random_state=seed,
     ).fit(X, y)
     seconds = time.process_time() - start
-    found = figures(ensemble.ensemble_report(X_test, y_test))
-    own = {"learned": ensemble.n_learned_, "bytes": size_of(ensemble), "seconds": seconds}
-    return {**found, **own}
+    sizes = {"learned": ensemble.n_learned_, "bytes": common.file_size(ensemble)}
+    return {**figures(ensemble.ensemble_report(X_test, y_test)), **sizes, "cpu_s": seconds}
 
 
 def independent(setting: dict, data: tuple, seed: int) -> dict:
@@ -114,72 +87,70 @@ def independent(setting: dict, data: tuple, seed: int) -> dict:
             setting["model"],
             model_params=setting["params"],
             learned=1.0,
-            epochs=setting["base_epochs"] + setting["epochs"],
+            epochs=sum(setting["epochs"]),
             random_state=1000 * seed + i,
         ).fit(X, y)
         for i in range(MEMBERS)
     ]
     seconds = time.process_time() - start
     probabilities = np.stack([network.predict_proba(X_test) for network in networks])
-    learned = sum(row[3] for row in networks[0].learned_table()) * MEMBERS
-    own = {"learned": learned, "bytes": sum(map(size_of, networks)), "seconds": seconds}
-    return {**figures(classifier_report(probabilities, y_test)), **own}
+    sizes = {
+        "learned": sum(map(common.learned, networks)),
+        "bytes": sum(map(common.file_size, networks)),
+    }
+    return {**figures(classifier_report(probabilities, y_test)), **sizes, "cpu_s": seconds}
 
 
-def row_of(name: str, runs: list[dict]) -> dict:
-    """Sum up the seeds: means and spread of the figures, the median time."""
-    row: dict = {"learned by each": name}
-    for who in ("mean", "ensemble"):
-        for figure in ("accuracy", "nll", "ece", "disagreement"):
-            values = [run[who][figure] for run in runs]
-            row[f"{who} {figure}"] = statistics.fmean(values)
-            row[f"{who} {figure} spread"] = statistics.pstdev(values)
-    row |= {"learned": runs[0]["learned"], "bytes": runs[0]["bytes"]}
-    row["seconds"] = statistics.median(run["seconds"] for run in runs)
-    return row
+def figures(report: list) -> dict[str, float]:
+    """Take the mean member and the ensemble out of a report."""
+    rows = {row.member: row._asdict() for row in report}
+    return {f"{who} {name}": rows[who][name] for who in ("mean", "ensemble") for name in FIGURES}
 
 
-def show(row: dict) -> None:
-    """Print one line of the table."""
-    print(
-        f"| {row['learned by each']} | {row['mean accuracy']:.4f} | {row['ensemble accuracy']:.4f} "
-        f"± {row['ensemble accuracy spread']:.4f} | {row['mean nll']:.3f} | "
-        f"{row['ensemble nll']:.3f} | {row['mean ece']:.3f} | {row['ensemble ece']:.3f} | "
-        f"{row['ensemble disagreement']:.3f} | {row['learned']:,} | {row['bytes']:,} | "
-        f"{row['seconds']:.1f} |",
-        flush=True,
-    )
+def main(given=None) -> list[common.Row]:
+    args = common.arguments(__doc__, given)
+    settings = SETTINGS[args.budget]
+    loaded = {}
+    for name, setting in settings.items():
+        X, y, X_test, y_test = common.images(setting["data"][0], args, *setting["data"][1:])
+        if setting["model"] == "mlp":
+            X, X_test = X.reshape(len(X), -1), X_test.reshape(len(X_test), -1)
+        loaded[name] = X, y, X_test, y_test
+    cases = [(name, part) for name in settings for part in [*settings[name]["learned"], OWN]]
+    rows = []
+    for (name, part), seed in common.each(args, cases, f"{MEMBERS} members"):
+        if part == OWN:
+            found = independent(settings[name], loaded[name], seed)
+        else:
+            found = cheap(settings[name], part, loaded[name], seed)
+        gain = found["ensemble accuracy"] - found["mean accuracy"]
+        rows.append({"data": name, "learned by each": str(part), "seed": seed, **found})
+        rows[-1]["gain"] = gain
+    of = ("mean accuracy", "ensemble accuracy", "gain", "mean nll", "ensemble nll", "mean ece")
+    of += ("ensemble ece", "ensemble disagreement", "cpu_s")
+    table = common.over_seeds(rows, ("data", "learned by each", "learned", "bytes"), of)
+    common.write(args, "ensemble", settings, table, rows, draw(table))
+    return table
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--budget", choices=("tiny", "cpu"), default="tiny")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--data-dir")
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
-    results = []
-    for setting in settings(args.budget):
-        data = load(setting, args.data_dir)
-        print(
-            f"\n{setting['name']}: base {setting['base_epochs']}, then {setting['epochs']} epochs"
-        )
-        print(
-            "| learned by each | mean acc | ensemble acc | mean NLL | ens. NLL | mean ECE | "
-            "ens. ECE | disagree | learned | bytes | CPU s |"
-        )
-        rows = []
-        for learned in setting["learned"]:
-            runs = [cheap(setting, learned, data, seed) for seed in range(args.seeds)]
-            rows.append(row_of(str(learned), runs))
-            show(rows[-1])
-        runs = [independent(setting, data, seed) for seed in range(args.seeds)]
-        rows.append(row_of("5 networks of their own", runs))
-        show(rows[-1])
-        results.append({"setting": setting, "rows": rows})
-    if args.out:
-        about = {"budget": args.budget, "seeds": args.seeds, "backend": os.environ["KERAS_BACKEND"]}
-        args.out.write_text(json.dumps({**about, "results": results}, indent=1))
+def draw(table: list[common.Row]):
+    """Draw mean member and ensemble against what the members learn."""
+    names = list(dict.fromkeys(row["data"] for row in table))
+    figure, pictures = common.figure(len(names), width=3.8)
+    for axes, name in zip(pictures, names, strict=True):
+        some = common.pick(table, data=name)
+        for row, x in zip(some, range(len(some)), strict=True):
+            for who, color, marker in (("mean", "#1f6fb2", "o"), ("ensemble", "#d95f02", "s")):
+                y, sd = row[f"{who} accuracy"], row[f"{who} accuracy sd"]
+                label = f"{who} of {MEMBERS}" if x == 0 else None
+                axes.errorbar(x, y, yerr=sd, fmt=marker, color=color, capsize=3, label=label)
+        labels = [row["learned by each"].replace("()", "").replace(" | ", ",\n") for row in some]
+        labels = [label.replace(OWN, "own\nnetworks") for label in labels]
+        axes.set_xticks(range(len(some)), labels, rotation=30, ha="right", fontsize=8)
+        axes.set(title=name, xlabel="learned by each member", ylabel="test accuracy")
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False, fontsize=8)
+    return figure
 
 
 if __name__ == "__main__":

@@ -1,25 +1,21 @@
-"""See whether a search finds a network as accurate with a tenth of the learned weights.
+"""What a search finds: a tenth of the learned weights, and a fraction for each block.
 
-    python examples/search.py --budget cpu --data TABULAR_FOLDER --out results
-    python examples/search.py --budget tiny
+    python examples/search.py
+    python examples/search.py --budget cpu --tabular FOLDER --out docs/results
 
-For digits and, where ``--data`` names the folder with satimage.npz and pendigits.npz, two tabular
-sets: a network with everything learned at its defaults is cross-validated; then 40 trials search
-what fraction of a like network to learn, at most a tenth, with learning rate and epochs. Both are
-fitted on the training part and scored on a test part that no trial saw. ``--out`` gets a JSON with
-figures and settings, and one picture per set.
+For digits and, where --tabular names the folder with satimage.npz and pendigits.npz, two tables: a
+network with everything learned at its defaults is cross-validated; then 40 trials search what
+fraction of a like network to learn, at most a tenth, with learning rate and epochs. Both are fitted
+on the training part and scored on a test part that no trial saw. Then, on digits as images, each
+block of a resnet gets a fraction of its own.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import time
 from pathlib import Path
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
-
+import common
 import numpy as np
 from optuna.distributions import CategoricalDistribution as OneOf
 from sklearn.datasets import load_digits
@@ -36,13 +32,24 @@ SPACE = {
     "learning_rate": OneOf(("auto", 0.003, 0.02, 0.04)),
     "epochs": OneOf((20, 40, 60)),
 }
+BLOCKS = ("block1_*", "block2_*", "block3_*")
 DIRECTIONS = {
     "front": {"score": "maximize", "learned": "minimize"},
     "score": {"score": "maximize"},
 }
+SETTINGS = {
+    "tiny": {"train": 200, "trials": 2, "folds": 2, "width": [30], "blocks": None},
+    "cpu": {
+        "train": None,
+        "trials": 40,
+        "folds": 3,
+        "width": [1000],
+        "blocks": {"depth": 8, "epochs": 8, "trials": 12, "fractions": (0.1, 0.3, 1.0)},
+    },
+}
 
 
-def load(folder: Path | None) -> dict[str, tuple]:
+def load(folder: Path | None, count: int | None) -> dict[str, tuple]:
     """Return X_train, X_test, y_train, y_test of every set."""
     X, y = load_digits(return_X_y=True)
     sets = {"digits": train_test_split(X, y, test_size=0.3, random_state=0, stratify=y)}
@@ -50,7 +57,7 @@ def load(folder: Path | None) -> dict[str, tuple]:
         with np.load(folder / f"{name}.npz") as file:
             X, y, train = file["X"], file["y"], file["split"] == 0
         sets[name] = (X[train], X[~train], y[train], y[~train])
-    return sets
+    return {name: tuple(part[:count] for part in parts) for name, parts in sets.items()}
 
 
 def network(width: int, seed: int, **settings):
@@ -60,104 +67,100 @@ def network(width: int, seed: int, **settings):
     return make_pipeline(StandardScaler(), net)
 
 
-def compare(parts: tuple, width: int, seed: int, trials: int, folds: int, **settings) -> tuple:
+def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict) -> tuple:
     """Search once, with at most a tenth learned; return a row of figures, and the search."""
     X, X_test, y, y_test = parts
-    cv = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    cv = StratifiedKFold(setting["folds"], shuffle=True, random_state=seed)
     whole = network(width, seed, learned=1.0)
     reference = float(cross_val_score(whole, X, y, cv=cv).mean())
-    total = sum(row[-1] for row in whole.fit(X, y)[-1].learned_table())
-    start = time.perf_counter()
+    total = common.total(whole.fit(X, y)[-1])
+    start = time.process_time()
     found = search.FreezeSearchCV(
         network(width, seed),
-        n_trials=trials,
+        n_trials=setting["trials"],
         space=SPACE,
         cv=cv,
+        directions=directions,
         constraints=[f"learned <= {-(-total // 10)}"],
         random_state=seed,
-        **settings,
     ).fit(X, y)
     row = {
-        "width": width,
-        "seed": seed,
-        "all_learned": total,
-        "all_cv": reference,
-        "all_test": float(whole.score(X_test, y_test)),
-        "found_learned": int(found.cv_results_["mean_learned"][found.best_index_]),
-        "found_cv": float(found.best_score_),
-        "found_test": float(found.score(X_test, y_test)),
+        "all learned": total,
+        "all cv": reference,
+        "all test": float(whole.score(X_test, y_test)),
+        "found learned": int(found.cv_results_["mean_learned"][found.best_index_]),
+        "found cv": float(found.best_score_),
+        "found test": float(found.score(X_test, y_test)),
         "params": {name.split("__")[1]: value for name, value in found.best_params_.items()},
-        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_s": round(time.process_time() - start, 1),
     }
     # The fewest weights whose cross-validated accuracy is that of the reference, if any has it.
     enough = [r["learned"] for r in search.table(found) if r["score"] >= reference]
-    row["fewest_learned"] = int(min(enough)) if enough else None
+    row["fewest learned"] = int(min(enough)) if enough else None
     return row, found
 
 
-def print_table(rows: list[dict]) -> None:
-    """Print the mean over seeds, as Markdown."""
-    heads = ("data set", "hidden units", "all learned: weights, CV, test")
-    heads += ("found: weights, CV, test", "CV reached", "test reached")
-    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
-    for key in dict.fromkeys((row["set"], row["width"]) for row in rows):
-        some = [row for row in rows if (row["set"], row["width"]) == key]
+def search_blocks(parts: tuple, seed: int, setting: dict) -> tuple:
+    """Search a fraction for each block of a resnet; return a row of figures, and the search."""
+    X, X_test, y, y_test = parts
+    X, X_test = (part.reshape(-1, 8, 8, 1) / 16 for part in (X, X_test))
+    blocks = setting["blocks"]
+    params = {"model_params": {"depth": blocks["depth"]}, "epochs": blocks["epochs"]}
+    fractions = {f"fraction {block}": OneOf(blocks["fractions"]) for block in BLOCKS}
+    found = search.FreezeSearchCV(
+        PartialNetClassifier("resnet", random_state=seed, **params),
+        n_trials=blocks["trials"],
+        space={
+            "groups": BLOCKS,
+            "leave": ("learning_rate", "fill"),
+            "kind": "filters",
+            **fractions,
+        },
+        cv=StratifiedKFold(2, shuffle=True, random_state=seed),
+        directions=DIRECTIONS["front"],
+        random_state=seed,
+    ).fit(X, y)
+    row = {"found learned": common.learned(found.best_estimator_)}
+    row |= {"found cv": float(found.best_score_), "found test": float(found.score(X_test, y_test))}
+    row["importances"] = search.importances(found)
+    keep = ("learned", "score", "front", "params")
+    row["trials"] = [{name: trial[name] for name in keep} for trial in search.table(found)]
+    return row, found
 
-        def told(name: str, some: list = some) -> str:
-            values = [row[name] for row in some]
-            return f"{np.mean(values):.4f} ± {np.std(values):.4f}"
 
-        learned = sorted({row["found_learned"] for row in some})
-        reached = [sum(r[f"found_{p}"] >= r[f"all_{p}"] for r in some) for p in ("cv", "test")]
-        print(
-            f"| {key[0]} | {key[1]} | {some[0]['all_learned']:,}, {told('all_cv')}, "
-            f"{told('all_test')} | {learned[0]:,} to {learned[-1]:,}, {told('found_cv')}, "
-            f"{told('found_test')} | {reached[0]} of {len(some)} | {reached[1]} of {len(some)} |"
-        )
+def main(given=None) -> list[common.Row]:
+    args = common.arguments(
+        __doc__,
+        given,
+        (("--tabular", "--data"), {"type": Path, "help": "folder of satimage and pendigits"}),
+        (("--width",), {"type": int, "nargs": "+", "help": "hidden units (default: 1000)"}),
+        (("--objective",), {"choices": DIRECTIONS, "default": "front"}),
+    )
+    setting = SETTINGS[args.budget] | {"objective": args.objective}
+    sets = load(args.tabular, setting["train"])
+    rows, fronts, blocks = [], {}, []
+    cases = [(name, width) for name in sets for width in args.width or setting["width"]]
+    for (name, width), seed in common.each(args, cases, "searches"):
+        told = sets[name], width, seed, setting, DIRECTIONS[args.objective]
+        row, fronts[name, width] = compare(*told)
+        rows.append({"data": name, "width": width, "seed": seed, **row})
+    for _, seed in common.each(args, ["blocks"] if setting["blocks"] else [], "blocks"):
+        row, fronts["blocks", 0] = search_blocks(sets["digits"], seed, setting)
+        blocks.append({"seed": seed, **row})
+    of = ("all cv", "all test", "found learned", "found cv", "found test", "cpu_s")
+    table = common.over_seeds(rows, ("data", "width", "all learned"), of)
+    common.write(args, "search", setting, table, [*rows, *blocks], draw(fronts))
+    return table
 
 
-def main() -> None:
-    """Read the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--budget", choices=("tiny", "cpu"), default="tiny")
-    parser.add_argument("--seeds", type=int, help="how many (default: 1 tiny, 3 cpu)")
-    parser.add_argument("--data", type=Path, help="folder of satimage.npz and pendigits.npz")
-    parser.add_argument("--width", type=int, nargs="+", help="hidden units (default: 1000)")
-    told = "front: score and learned weights by NSGA-II; score: the score alone by TPE"
-    parser.add_argument("--objective", choices=DIRECTIONS, default="front", help=told)
-    parser.add_argument("--out", type=Path, help="folder for the JSON and the pictures")
-    parser.add_argument("--verbose", type=int, default=1, help="0: no progress bar")
-    args = parser.parse_args()
-    tiny = args.budget == "tiny"
-    trials, folds, widths = (3, 2, [30]) if tiny else (40, 3, [1000])
-    asked = {"directions": DIRECTIONS[args.objective], "verbose": args.verbose}
-    rows = []
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-    for name, parts in load(args.data).items():
-        if tiny:
-            parts = [part[:300] for part in parts]
-        for width in args.width or widths:
-            for seed in range(args.seeds or (1 if tiny else 3)):
-                row, found = compare(parts, width, seed, trials, folds, **asked)
-                rows.append({"set": name, **row})
-                print(json.dumps(rows[-1]), flush=True)
-            if args.out:
-                table = search.table(found)
-                pictures = plots.search_pictures(table, search.importances(found))
-                for number, axes in enumerate(pictures.values()):
-                    axes.figure.savefig(args.out / f"{name}-{width}-{number}.png", dpi=120)
-    if args.out:
-        settings = {
-            "budget": args.budget,
-            "objective": args.objective,
-            "trials": trials,
-            "folds": folds,
-        }
-        settings["backend"] = os.environ["KERAS_BACKEND"]
-        text = json.dumps({"settings": settings, "rows": rows}, indent=1)
-        (args.out / "search.json").write_text(text)
-    print_table(rows)
+def draw(fronts: dict):
+    """Draw the front of each search, of its last seed, and what matters in the blocks."""
+    figure, pictures = common.figure(len(fronts) + 1)
+    for axes, ((name, width), found) in zip(pictures[:-1], fronts.items(), strict=True):
+        plots.pareto_front(search.table(found), ax=axes)
+        axes.set_title(f"{name}, mlp({width})" if width else "digits, resnet: fractions by block")
+    plots.importances(search.importances(found), title=axes.get_title(), ax=pictures[-1])
+    return figure
 
 
 if __name__ == "__main__":

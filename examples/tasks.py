@@ -1,161 +1,135 @@
 """Several tasks on one random network, against a network of its own for each.
 
-    python examples/tasks.py --budget tiny
-    OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow python examples/tasks.py --budget cpu --seeds 3 \
-        --data-dir FOLDER --out tasks.json
+    python examples/tasks.py
+    python examples/tasks.py --budget cpu --data-dir FOLDER --out docs/results
 
-The base is one lenet5 with batch normalisation, drawn from a seed and never trained. Each task owns
-its learned entries, statistics and head; learning one leaves the others bit by bit as they were
-(Rosenfeld & Tsotsos 2018, arXiv 1802.00844, name this use). `cpu` takes parts of MNIST,
-Fashion-MNIST and CIFAR-10 (in grey, cut to 28 x 28) from the tensorflow-datasets FOLDER; `tiny`
-takes digits, the even ones only, and digits inverted.
+The base is drawn from a seed and never trained. Each task owns its learned entries, statistics and
+head; learning one leaves the others bit by bit as they were (Rosenfeld and Tsotsos 2018, arXiv
+1802.00844, name this use). `cpu` takes parts of MNIST, Fashion-MNIST and CIFAR-10 (in grey, cut to
+28 x 28; for the wide_resnet all are averaged to 14 x 14); `tiny` takes digits, the even ones only,
+and digits inverted.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import tempfile
-import time
-from pathlib import Path
-
-os.environ.setdefault("KERAS_BACKEND", "jax")
-
+import common
 import numpy as np
 
-import frozenfit
 from frozenfit import PartialNetClassifier
 
-TRAIN, TEST = 3000, 2000
+NETWORKS = {
+    "lenet5": ("lenet5", {"batch_norm": True}),
+    "wide_resnet": ("wide_resnet", {"depth": 10, "width": 1}),
+    "mlp": ("mlp", {"hidden_layer_sizes": (20,), "batch_norm": True}),
+}
 PARTS = {
     "head and batch norm": "head() | batch_norm()",
     "a tenth": "filters(0.1) | head() | batch_norm()",
     "four tenths": "filters(0.4) | head() | batch_norm()",
 }
+OWN = "everything, a network each"
+SETTINGS = {
+    "tiny": {"train": 200, "test": 100, "epochs": 1},
+    "cpu": {"train": 3000, "test": 2000, "epochs": 5, "shrink": {"lenet5": 1, "wide_resnet": 2}},
+}
 
 
-def tiny_tasks() -> dict[str, tuple]:
+def tiny_tasks(args) -> dict[str, tuple]:
     """Make tasks of digits."""
-    data = frozenfit.datasets.load("digits")
-    part = data.X_train[:300], data.y_train[:300], data.X_test, data.y_test
-    even = [k % 2 == 0 for k in (part[1], part[3])]
+    X, y, X_test, y_test = common.images("digits", args, 200, 100)
+    even, even_test = y % 2 == 0, y_test % 2 == 0
     return {
-        "digits": part,
-        "even": (part[0][even[0]], part[1][even[0]], part[2][even[1]], part[3][even[1]]),
-        "inverted": (1 - part[0], part[1], 1 - part[2], part[3]),
+        "digits": (X, y, X_test, y_test),
+        "even": (X[even], y[even], X_test[even_test], y_test[even_test]),
+        "inverted": (1 - X, y, 1 - X_test, y_test),
     }
 
 
-def grey(images: np.ndarray) -> np.ndarray:
-    """Turn 32 x 32 colour images into their inner 28 x 28 pixels in grey."""
-    return (images[:, 2:30, 2:30] @ np.array([0.299, 0.587, 0.114], "float32"))[..., None]
-
-
-def real_tasks(data_dir: str | None) -> dict[str, tuple]:
-    """Load parts of three data sets as grey images of 28 x 28 pixels."""
+def real_tasks(args, setting: dict, shrink: int) -> dict[str, tuple]:
+    """Load parts of three data sets as grey images of one size."""
     found = {}
     for name in ("mnist", "fashion_mnist", "cifar10"):
-        data = frozenfit.datasets.load(name, data_dir=data_dir)
-        train, test = data.X_train[:TRAIN], data.X_test[:TEST]
-        if name == "cifar10":
-            train, test = grey(train), grey(test)
-        found[name] = train, data.y_train[:TRAIN], test, data.y_test[:TEST]
+        parts = list(common.images(name, args, setting["train"], setting["test"]))
+        for i in (0, 2):
+            if name == "cifar10":
+                parts[i] = (parts[i][:, 2:30, 2:30] @ np.float32([0.299, 0.587, 0.114]))[..., None]
+            parts[i] = common.shrunk(parts[i], shrink)
+        found[name] = tuple(parts)
     return found
 
 
-def saved_size(estimators) -> int:
-    """Return the bytes of a file, the base of several tasks once."""
-    with tempfile.TemporaryDirectory() as folder:
-        frozenfit.save(estimators, Path(folder) / "x.frozenfit")
-        return (Path(folder) / "x.frozenfit").stat().st_size
-
-
-def on_one_base(tasks: dict[str, tuple], learned: str, epochs: int, seed: int) -> dict:
+def on_one_base(network: tuple, tasks: dict[str, tuple], settings: dict) -> dict:
     """Learn one task after the other on one base, and see that none is forgotten."""
-    params = {"learned": learned, "epochs": epochs, "random_state": seed}
     models: dict[str, PartialNetClassifier] = {}
-    first: PartialNetClassifier | None = None
     said: dict[str, bytes] = {}
     for name, (X, y, X_test, _) in tasks.items():
-        if first is None:
-            model = PartialNetClassifier("lenet5", model_params={"batch_norm": True}, **params)
-            first = model
+        if not models:
+            model = PartialNetClassifier(network[0], model_params=network[1], **settings)
         else:
-            model = PartialNetClassifier(first.base_, **params)
+            model = PartialNetClassifier(next(iter(models.values())).base_, **settings)
         models[name] = model.fit(X, y)
         said[name] = model.predict_proba(X_test).tobytes()
     for name, (_, _, X_test, _) in tasks.items():
         if models[name].predict_proba(X_test).tobytes() != said[name]:
             raise RuntimeError(f"{name} was forgotten")
-    return {
-        "accuracy": scores(models, tasks),
-        "learned": count(models),
-        "bytes": saved_size(models),
-    }
+    return {**scores(models, tasks), "bytes": common.file_size(models)}
 
 
-def on_their_own(tasks: dict[str, tuple], epochs: int, seed: int) -> dict:
+def on_their_own(network: tuple, tasks: dict[str, tuple], settings: dict) -> dict:
     """Learn each task with a network of its own, all of it."""
     models = {
-        name: PartialNetClassifier(
-            "lenet5",
-            model_params={"batch_norm": True},
-            learned=1.0,
-            epochs=epochs,
-            random_state=seed,
-        ).fit(X, y)
+        name: PartialNetClassifier(network[0], model_params=network[1], **settings).fit(X, y)
         for name, (X, y, _, _) in tasks.items()
     }
-    sizes = sum(map(saved_size, models.values()))
-    return {"accuracy": scores(models, tasks), "learned": count(models), "bytes": sizes}
+    return {**scores(models, tasks), "bytes": sum(map(common.file_size, models.values()))}
 
 
-def scores(models: dict, tasks: dict[str, tuple]) -> dict[str, float]:
-    """Return the test accuracy of each task."""
-    return {name: float(models[name].score(*tasks[name][2:])) for name in tasks}
+def scores(models: dict, tasks: dict[str, tuple]) -> dict:
+    """Return the test accuracy of each task, and what was learned for all."""
+    found = {name: float(models[name].score(*tasks[name][2:])) for name in tasks}
+    return {**found, "learned": sum(map(common.learned, models.values()))}
 
 
-def count(models: dict) -> int:
-    """Return the learned entries of all tasks."""
-    return sum(row[3] for model in models.values() for row in model.learned_table())
-
-
-def show(name: str, runs: list[dict]) -> dict:
-    """Print one line of the table, and return it."""
-    tasks = list(runs[0]["accuracy"])
-    means = {t: statistics.fmean(run["accuracy"][t] for run in runs) for t in tasks}
-    spread = {t: statistics.pstdev(run["accuracy"][t] for run in runs) for t in tasks}
-    cells = " | ".join(f"{means[t]:.4f} ± {spread[t]:.4f}" for t in tasks)
-    print(f"| {name} | {cells} | {runs[0]['learned']:,} | {runs[0]['bytes']:,} |", flush=True)
-    own = {"learned": runs[0]["learned"], "bytes": runs[0]["bytes"]}
-    return {"name": name, "accuracy": means, "spread": spread, **own}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--budget", choices=("tiny", "cpu"), default="tiny")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--data-dir")
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
-    start = time.process_time()
-    tasks = tiny_tasks() if args.budget == "tiny" else real_tasks(args.data_dir)
-    epochs = 1 if args.budget == "tiny" else 5
-    print(f"| learned | {' | '.join(tasks)} | learned weights | bytes |")
+def main(given=None) -> list[common.Row]:
+    args = common.arguments(__doc__, given)
+    setting, tiny = SETTINGS[args.budget], args.budget == "tiny"
+    networks = ["mlp"] if tiny else ["lenet5", "wide_resnet"]
+    tasks = {
+        net: tiny_tasks(args) if tiny else real_tasks(args, setting, setting["shrink"][net])
+        for net in networks
+    }
+    parts = ["a tenth"] if tiny else list(PARTS)
+    cases = [(net, part) for net in networks for part in [*parts, OWN]]
     rows = []
-    parts = list(PARTS.items())
-    for name, learned in parts[1:2] if args.budget == "tiny" else parts:
-        runs = [on_one_base(tasks, learned, epochs, seed) for seed in range(args.seeds)]
-        rows.append(show(f"{name}, one base", runs))
-    runs = [on_their_own(tasks, epochs, seed) for seed in range(args.seeds)]
-    rows.append(show("everything, a network each", runs))
-    print(f"{time.process_time() - start:.0f} CPU seconds")
-    if args.out:
-        about = {"budget": args.budget, "seeds": args.seeds, "epochs": epochs}
-        about["backend"] = os.environ["KERAS_BACKEND"]
-        args.out.write_text(json.dumps({**about, "rows": rows}, indent=1))
+    for (net, part), seed in common.each(args, cases, "three tasks"):
+        run = on_their_own if part == OWN else on_one_base
+        learned = PARTS.get(part, "everything()")
+        settings = {"learned": learned, "epochs": setting["epochs"], "random_state": seed}
+        found = run(NETWORKS[net], tasks[net], settings)
+        rows.append({"network": net, "learned by each": part, "seed": seed, **found})
+    names = list(tasks[networks[0]])
+    table = common.over_seeds(rows, ("network", "learned by each", "learned", "bytes"), names)
+    about = {**setting, "networks": NETWORKS, "parts": PARTS}
+    common.write(args, "tasks", about, table, rows, draw(table, networks, names))
+    return table
+
+
+def draw(table: list[common.Row], networks: list[str], tasks: list[str]):
+    """Draw bars for each task, one picture for each network."""
+    figure, pictures = common.figure(len(networks), width=4.8)
+    for axes, net in zip(pictures, networks, strict=True):
+        some = common.pick(table, network=net)
+        for i, row in enumerate(some):
+            x = np.arange(len(tasks)) + (i - (len(some) - 1) / 2) * 0.2
+            y, sd = [row[name] for name in tasks], [row[f"{name} sd"] for name in tasks]
+            label = f"{row['learned by each']}: {row['bytes'] / 1000:,.0f} kB"
+            axes.bar(x, y, 0.18, yerr=sd, capsize=2, label=label)
+        axes.set_xticks(range(len(tasks)), tasks)
+        axes.set(title=net, xlabel="task", ylabel="test accuracy", ylim=(0, 1.45))
+        axes.set_yticks(np.linspace(0, 1, 6))
+        axes.legend(frameon=False, fontsize=8, title="learned by each; file of all three")
+        axes.grid(alpha=0.25, axis="y")
+    return figure
 
 
 if __name__ == "__main__":

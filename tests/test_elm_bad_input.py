@@ -79,21 +79,57 @@ def test_wrong_batches_are_refused_and_change_nothing(given, words):
     np.testing.assert_array_equal(clf.predict_proba(X), before)
 
 
+@pytest.mark.parametrize("loo_rows", [500, 40])
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [
         (np.full((3, 5), np.nan), [0, 1, 0], "NaN"),
+        (np.full((3, 5), np.inf), [0, 1, 0], "infinity"),
         (X[:3, :2], Y[:3], "features"),
         (X[:3], [0, 1, 9], "not among the classes"),
+        (X[:3], Y[:2], "number of samples|inconsistent|as many"),
+        (X[:0], Y[:0], "sample"),
     ],
 )
-def test_a_wrong_part_is_refused_and_changes_nothing(x, y, words):
-    clf = small().partial_fit(X[:60], Y[:60], classes=[0, 1])
+def test_a_wrong_part_is_refused_and_changes_nothing(x, y, words, loo_rows):
+    clf, other = (
+        small(loo_rows=loo_rows).partial_fit(X[:60], Y[:60], classes=[0, 1]) for _ in range(2)
+    )
     before = clf.predict_proba(X)
     for call in (clf.partial_fit, clf.forget):
         with pytest.raises(ValueError, match=words):
             call(x, y)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
+    # What was summed is as it was, too.
+    clf.partial_fit(X[60:], Y[60:]), other.partial_fit(X[60:], Y[60:])
+    np.testing.assert_array_equal(clf.predict_proba(X), other.predict_proba(X))
+
+
+@pytest.mark.parametrize("loo_rows", [500, 60])
+def test_a_refused_forgetting_leaves_the_sums_as_they_were(loo_rows):
+    clf, other = (small(loo_rows=loo_rows, scale=None).fit(X[:100], Y[:100]) for _ in range(2))
+    with pytest.raises(ValueError, match="learned"):
+        clf.forget(30 * X[100:], Y[100:])
+    clf.forget(X[:20], Y[:20]), other.forget(X[:20], Y[:20])
+    np.testing.assert_array_equal(clf.predict_proba(X), other.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ridge_alpha": -1.0},
+        {"features": FunctionTransformer(lambda x: None)},
+        {"features": "patches"},
+        {"weight_init": "no such"},
+    ],
+)
+def test_a_refused_setting_leaves_what_was_fitted(settings):
+    clf = small().fit(X, Y)
+    before = clf.predict_proba(X)
+    known = {name: clf.get_params()[name] for name in settings}
+    with pytest.raises(ValueError):
+        clf.set_params(**settings).fit(X, Y)
+    np.testing.assert_array_equal(clf.set_params(**known).predict_proba(X), before)
 
 
 def test_one_class_is_refused():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frozenfit.elm import ridge
+from frozenfit.elm import leaving, ridge
 
 ALPHAS = np.array([1e-6, 1e-2, 1.0])
 
@@ -46,7 +46,7 @@ def test_scores_left_out_are_those_of_fits_without_the_row(weighted):
     A, T, w = problem()
     w = w if weighted else np.ones(len(A))
     solution = ridge.decompose(summed(A, T, w))
-    left = ridge.leave_one_out(solution, lambda: iter([A[:7], A[7:]]), T, w, ALPHAS)
+    left = leaving.leave_one_out(solution, lambda: iter([A[:7], A[7:]]), T, w, ALPHAS)
     for alpha, scores in zip(ALPHAS, left, strict=True):
         wanted = scores_without_each_row(A, T, w, alpha * solution.unit)
         np.testing.assert_allclose(scores, wanted, rtol=1e-8, atol=1e-8)
@@ -57,7 +57,7 @@ def test_fewer_rows_than_features_are_left_out_as_exactly(weighted):
     A, T, w = problem(n=10, m=25)
     w = w if weighted else np.ones(len(A))
     solution = ridge.decompose_rows(A, T, w)
-    left = ridge.leave_one_out(solution, lambda: iter([A]), T, w, ALPHAS[1:])
+    left = leaving.leave_one_out(solution, lambda: iter([A]), T, w, ALPHAS[1:])
     for alpha, scores in zip(ALPHAS[1:], left, strict=True):
         wanted = scores_without_each_row(A, T, w, alpha * solution.unit)
         np.testing.assert_allclose(scores, wanted, rtol=1e-8, atol=1e-8)
@@ -69,7 +69,7 @@ def test_one_strength_solved_by_cholesky_leaves_out_as_exactly():
     unit = ridge.decompose(summed(A, T, w)).unit
     np.testing.assert_allclose(coef, refitted(A, T, w, 0.1 * unit)[0], rtol=1e-10)
     np.testing.assert_allclose(intercept, refitted(A, T, w, 0.1 * unit)[1], rtol=1e-10)
-    left = ridge.leave_one_out(whitened, lambda: iter([A]), T, w, np.zeros(1))[0]
+    left = leaving.leave_one_out(whitened, lambda: iter([A]), T, w, np.zeros(1))[0]
     np.testing.assert_allclose(left, scores_without_each_row(A, T, w, 0.1 * unit), rtol=1e-8)
 
 
@@ -85,8 +85,8 @@ def test_the_two_decompositions_give_one_head():
 def test_products_in_float32_change_scores_in_the_sixth_digit_at_most():
     A, T, w = problem(n=60)
     solution = ridge.decompose(summed(A, T, w))
-    exact = ridge.leave_one_out(solution, lambda: iter([A]), T, w, ALPHAS)
-    quick = ridge.leave_one_out(solution, lambda: iter([A]), T, w, ALPHAS, "float32")
+    exact = leaving.leave_one_out(solution, lambda: iter([A]), T, w, ALPHAS)
+    quick = leaving.leave_one_out(solution, lambda: iter([A]), T, w, ALPHAS, "float32")
     assert quick.dtype == np.float32
     np.testing.assert_allclose(quick, exact, atol=1e-4)
 

@@ -118,7 +118,7 @@ def test_a_dask_array_gives_what_the_array_gives(loo_rows):
 def test_dask_blocks_are_summed_by_two_worker_processes():
     da = pytest.importorskip("dask.array")
     distributed = pytest.importorskip("distributed")
-    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     cluster = distributed.LocalCluster(processes=True, **settings)
     with cluster, distributed.Client(cluster):
         given = da.from_array(X, chunks=(100, 10)), da.from_array(T, chunks=(100, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -14,12 +14,14 @@ from frozenfit.elm.config import ALPHAS, Config
 from frozenfit.elm.hidden import Frozen
 from frozenfit.elm.sample import Sample
 
-__all__ = ["Head", "as_targets", "fit_head", "in_float32"]
+__all__ = ["Head", "as_targets", "fit_head", "in_float32", "views"]
 
 # Calibrates where the strength is given: two numbers need no more rows.
 _CALIBRATED_ON = 4096
 # Standard errors by which a strength must be worse on the first rows to be given up.
 _SURELY = 4.0
+
+Parts = list[np.ndarray]  # features that lie side by side
 
 _TOO_LARGE = (
     "the features are too large for a decomposition; scale the columns of X, or give an "
@@ -97,6 +99,14 @@ def as_targets(config: Config, y: np.ndarray) -> np.ndarray:
     return T
 
 
+def views(config: Config, X: Any) -> list[Any]:
+    """Return samples, and mirrored ones where images are learned with their mirror images."""
+    if not config.flip:
+        return [X]
+    images = X.reshape(-1, *config.image_shape)
+    return [images, images[:, :, ::-1]]
+
+
 def fit_head(
     config: Config,
     frozen: Frozen,
@@ -137,13 +147,17 @@ def fit_head(
     solved = []
     for number in range(len(frozen.widths)):
 
-        def blocks(number: int = number) -> Iterator[list[np.ndarray]]:
+        def blocks(number: int = number) -> Iterator[Parts | tuple[Parts, ...]]:
             size = config.rows(max(frozen.widths))
             for i, start in enumerate(range(0, n, size)):
-                if kept is None:
-                    yield device.groups(frozen, sample.X[start : min(start + size, n)])[number]
-                else:
+                if kept is not None:
                     yield [part[: n - start] for part in kept[i][number]]
+                    continue
+                found = [
+                    device.groups(frozen, view)[number]
+                    for view in views(config, sample.X[start : min(start + size, n)])
+                ]
+                yield found[0] if len(found) == 1 else tuple(found)
 
         total = None if sums is None else sums[number]
         solved.append(_solve(config, frozen.dtype, total, blocks, T, w, relative, y))
@@ -176,7 +190,7 @@ def _solve(
     config: Config,
     dtype: str,
     sums: ridge.Sums | None,
-    blocks: Callable[[], Iterator[list[np.ndarray]]],
+    blocks: Callable[[], Iterator[Parts | tuple[Parts, ...]]],
     T: np.ndarray,
     w: np.ndarray,
     relative: np.ndarray,
@@ -193,7 +207,7 @@ def _solve(
             left = leaving.leave_one_out(whitened, blocks, T, w, np.zeros(1), kind)[0]
             return coef, intercept, alpha, left
     if sums is None:
-        A = np.concatenate([np.hstack(parts) for parts in blocks()])
+        A = np.concatenate([np.hstack(cast(Parts, parts)) for parts in blocks()])
         if not np.isfinite(A).all():
             raise ValueError(_TOO_LARGE)
         solution = ridge.decompose_rows(A, T, w)

@@ -17,7 +17,7 @@ from frozenfit.elm.scaling import Moments, Scaler, fit_scaler, rows_of
 __all__ = ["Frozen", "Layer", "freeze", "is_seeded", "make_layer", "make_stage", "products_in"]
 
 _FLOAT32_FROM = 2**20  # weights of the first layer
-_FLOAT32_PRODUCTS = 2e9  # rows times squared features: from here the rows' products cost most
+_FLOAT32_PRODUCTS = 3e8  # rows times squared features: from here the rows' products cost most
 _STATISTICS_ON = 2048  # rows
 _STAGED_ROWS = 4096
 _MODEL_BATCH = 256

@@ -2,7 +2,9 @@
 
 Leaving out row i with its weight, its share in the means included, changes its score from s to
 ``t - (t - s) / (1 - h)`` with the leverage ``h = w (q' diag(1 / (d + alpha)) q + 1 / sum(w))``,
-``q = V' (a - mean)``, where ``G = V diag(d) V'`` is the centred Gram.
+``q = V' (a - mean)``, where ``G = V diag(d) V'`` is the centred Gram. A row that was summed as two
+views of one sample, each with half of its weight, is left out with both: with the two views'
+residuals r and their leverages H, 2 x 2, the score is ``t - ((I - H)^-1 r)_1``.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ __all__ = ["leave_one_out", "race"]
 _LEAST_REST = 1e-9
 _ROWS = 2048
 
-FeatureBlocks = Callable[[], Iterator[Features]]
+# Features of some rows; or a tuple of those of their two views.
+FeatureBlocks = Callable[[], Iterator[Features | tuple[Features, ...]]]
 # Is shown the scores of the first rows, shape (n_alphas, rows, k); says which strengths stay.
 Narrow = Callable[[np.ndarray], np.ndarray]
 
@@ -41,7 +44,8 @@ def leave_one_out(
     solution : Solution
         Of a fit in which the rows took part.
     blocks : callable
-        Returns an iterator over the features of these rows, in order.
+        Returns an iterator over the features of these rows, in order, or over pairs of those of
+        their two views.
     T : ndarray, shape (n, k)
         Their targets.
     w : ndarray, shape (n,)
@@ -54,7 +58,8 @@ def leave_one_out(
     Returns
     -------
     ndarray, shape (n_alphas, n, k)
-        Scores; exact for every row, as if the head were fitted again without it.
+        Scores, of the first view; exact for every row, as if the head were fitted again without
+        it.
     """
     return race(solution, blocks, T, w, alphas, dtype, None)[1]
 
@@ -89,9 +94,9 @@ def race(
     parts: list[np.ndarray] = []
     start = 0
     shown = narrow is None or len(T) <= 2 * _ROWS
-    for A in _pieces(blocks):
-        stop = start + len(A[0])
-        parts.append(left(A, T[start:stop], w[start:stop]))
+    for views in _pieces(blocks):
+        stop = start + len(views[0][0])
+        parts.append(left(views, T[start:stop], w[start:stop]))
         start = stop
         if narrow is not None and not shown and start >= _ROWS:
             kept, shown = narrow(np.concatenate(parts, axis=1)), True
@@ -100,11 +105,12 @@ def race(
     return kept, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _pieces(blocks: FeatureBlocks) -> Iterator[list[np.ndarray]]:
+def _pieces(blocks: FeatureBlocks) -> Iterator[list[list[np.ndarray]]]:
     for block in blocks():
-        whole = block if isinstance(block, list) else [block]
-        for first in range(0, len(whole[0]), _ROWS):
-            yield [part[first : first + _ROWS] for part in whole]
+        views = block if isinstance(block, tuple) else (block,)
+        whole = [view if isinstance(view, list) else [view] for view in views]
+        for first in range(0, len(whole[0][0]), _ROWS):
+            yield [[part[first : first + _ROWS] for part in view] for view in whole]
 
 
 class _Left:
@@ -121,30 +127,50 @@ class _Left:
         self.target_mean = solution.target_mean.astype(dtype)
         self.shape = (len(alphas), k)
         self.trmm: Any = get_blas_funcs("trmm", dtype=np.dtype(dtype))
-        self.A = self.Q = np.empty((0, 0), dtype)
+        # For each view one array for the features and one for their products.
+        self.room: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def __call__(self, parts: list[np.ndarray], T: np.ndarray, w: np.ndarray) -> np.ndarray:
-        Q = self._in_basis(parts)
+    def __call__(self, views: list[list[np.ndarray]], T: np.ndarray, w: np.ndarray) -> np.ndarray:
+        t = T.astype(self.dtype)[:, None, :]
+        share = (w / len(views)).astype(self.dtype)[:, None]
+        Q = self._in_basis(views[0], 0)
+        off = self._scores(Q, t)
+        if len(views) == 1:
+            rest = 1 - self._leverage(np.multiply(Q, Q, out=Q), share)
+        else:
+            Z = self._in_basis(views[1], 1)
+            twin = self._scores(Z, t)
+            between = self._leverage(Q * Z, share)
+            own = 1 - self._leverage(np.multiply(Q, Q, out=Q), share)
+            other = 1 - self._leverage(np.multiply(Z, Z, out=Z), share)
+            off *= other[:, :, None]
+            off += between[:, :, None] * twin
+            rest = own * other - between * between
+        np.maximum(rest, Q.dtype.type(_LEAST_REST), out=rest)
+        off /= rest[:, :, None]
+        off += t
+        return np.ascontiguousarray(off.transpose(1, 0, 2))
+
+    def _scores(self, Q: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Return scores less targets, shape (n, n_alphas, k)."""
         s = (Q @ self.coef).reshape(len(Q), *self.shape)
         s += self.target_mean
-        np.multiply(Q, Q, out=Q)
-        rest = Q @ self.inverse
-        rest += Q.dtype.type(1.0 / self.solution.weight)
-        rest *= -w.astype(self.dtype)[:, None]
-        rest += 1
-        np.maximum(rest, Q.dtype.type(_LEAST_REST), out=rest)
-        t = T.astype(self.dtype)[:, None, :]
         s -= t
-        s /= rest[:, :, None]
-        s += t
-        return np.ascontiguousarray(s.transpose(1, 0, 2))
+        return s
 
-    def _in_basis(self, parts: list[np.ndarray]) -> np.ndarray:
+    def _leverage(self, products: np.ndarray, share: np.ndarray) -> np.ndarray:
+        h = products @ self.inverse
+        h += products.dtype.type(1.0 / self.solution.weight)
+        h *= share
+        return h
+
+    def _in_basis(self, parts: list[np.ndarray], view: int) -> np.ndarray:
         n, (m, r) = len(parts[0]), self.vectors.shape
-        if len(self.A) < n:
-            self.A, self.Q = np.empty((n, m), self.dtype), np.empty((n, r), self.dtype)
-        A = filled(parts, self.solution.mean, self.A[:n])
+        room = self.room.get(view)
+        if room is None or len(room[0]) < n:
+            room = self.room[view] = np.empty((n, m), self.dtype), np.empty((n, r), self.dtype)
+        A = filled(parts, self.solution.mean, room[0][:n])
         if self.solution.triangular:
             # Half the work of a general product, in place.
             return self.trmm(1.0, self.vectors.T, A.T, lower=1, overwrite_b=1).T
-        return np.matmul(A, self.vectors, out=self.Q[:n])
+        return np.matmul(A, self.vectors, out=room[1][:n])

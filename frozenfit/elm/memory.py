@@ -15,7 +15,7 @@ import numpy as np
 
 from frozenfit.elm import device, ridge
 from frozenfit.elm.config import Config
-from frozenfit.elm.head import Head, as_targets, fit_head, in_float32
+from frozenfit.elm.head import Head, as_targets, fit_head, in_float32, views
 from frozenfit.elm.hidden import Frozen, freeze, make_stage
 from frozenfit.elm.sample import Sample
 from frozenfit.elm.scaling import Moments, rows_of
@@ -263,17 +263,14 @@ def _empty(frozen: Frozen, sample: Sample, k: int) -> tuple[ridge.Sums, ...]:
 
 def _accumulate(config, frozen, sums, X, y, w, kept: list | None = None) -> None:
     T = as_targets(config, y)
-    views = [X]
-    if config.flip:
-        images = X.reshape(-1, *config.image_shape)
-        views = [images, images[:, :, ::-1]]
+    seen = views(config, X)
     with np.errstate(over="ignore", invalid="ignore"):  # told in words by _check_finite
-        for view in views:
+        for view in seen:
             found = device.groups(frozen, view)
             if kept is not None:
                 kept.append([[A.astype(np.float32, copy=False) for A in parts] for parts in found])
             for total, parts in zip(sums, found, strict=True):
-                total.add(parts, T, w / len(views))
+                total.add(parts, T, w / len(seen))
 
 
 def _check_finite(sums: tuple[ridge.Sums, ...]) -> None:

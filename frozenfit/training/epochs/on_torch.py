@@ -1,11 +1,14 @@
-"""Training steps on torch: a plain loop."""
+"""Training steps on torch: a plain loop, recorded where that pays."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from frozenfit.seeding import TorchStream
+from frozenfit.training.epochs.recorded import Recorder, can_be_recorded
 from frozenfit.training.epochs.trainer import BaseTrainer
 
 
@@ -13,6 +16,14 @@ class TorchTrainer(BaseTrainer):
     """Trains step by step, with a private random stream for dropout."""
 
     _stream: TorchStream | None = None
+    _recorder: Recorder | None = None
+
+    def _prepare(self) -> None:
+        model, slots = self.model, self.optimizer.variables
+        if can_be_recorded(model.base, self.optimizer):
+            changed = [*self.variables, *model.state_variables, *slots]
+            read = [*model.trainable_variables, *model.fixed_variables]
+            self._recorder = Recorder(self._step, changed, read)
 
     def reset(self) -> None:
         """Put the optimiser back to its first step, and the stream to its start."""
@@ -47,17 +58,23 @@ class TorchTrainer(BaseTrainer):
             return self._steps(x, y, weight, rates, scales)
 
     def _steps(self, x, y, weight, rates, scales):
+        tensors: list[Any] = [ops.convert_to_tensor(a) for a in (rates, x, y, weight, scales)]
+        stacks = [tensor.unbind(0) for tensor in tensors]
+        step = self._step
+        if self._recorder is not None:
+            step = self._recorder.stepper([stack[0] for stack in stacks])
+        totals = [0.0, 0.0, 0.0]
+        for batch in zip(*stacks, strict=True):
+            totals = [t + s for t, s in zip(totals, step(*batch), strict=True)]
+        return totals
+
+    def _step(self, rate, x, y, weight, scale):
         import torch
 
-        totals = [0.0, 0.0, 0.0]
-        stacks = [ops.convert_to_tensor(a) for a in (x, y, weight, scales)]
-        for step in range(len(x)):
-            self._rate.learning_rate.assign(rates[step])
-            *batch, scale = (a[step] for a in stacks)
-            gradients, sums, states = self._step_gradients(*batch)
-            with torch.no_grad():
-                self._apply(gradients, scale)
-                for variable, value in states:
-                    variable.assign(value.detach())
-                totals = [t + s.detach() for t, s in zip(totals, sums, strict=True)]
-        return totals
+        self._rate.learning_rate.assign(rate)
+        gradients, sums, states = self._step_gradients(x, y, weight)
+        with torch.no_grad():
+            self._apply(gradients, scale)
+            for variable, value in states:
+                variable.assign(value.detach())
+        return [s.detach() for s in sums]

@@ -1,0 +1,105 @@
+"""How many filters have to be learned? Fractions and counts, the rest at random or zero.
+
+    python examples/filter_fractions.py
+    python examples/filter_fractions.py --budget cpu --data-dir FOLDER --out docs/results
+
+Rosenfeld and Tsotsos (2018), Figures 1 and 3: a fraction or a count of every convolution's filters
+is learned, with the head and batch norm; accuracy falls slowly, along a line in the logarithm of
+what is learned; random values in the rest are better than zeros where little is learned; networks
+with batch norm bear it better than those without. `cpu` takes CIFAR-10 at 16 x 16, and small
+networks of the three kinds; `tiny` takes digits.
+"""
+
+from __future__ import annotations
+
+import common
+import numpy as np
+
+from frozenfit import PartialNetClassifier, plots
+
+ALL = "all"
+PARTS = (1, 5, 0.1, 0.4, 0.7, ALL)
+FILLS = ("random", "zero")
+NETWORKS = {
+    "densenet": ("densenet", {"depth": 10, "growth": 12}),
+    "wide_resnet": ("wide_resnet", {"depth": 10, "width": 1}),
+    "lenet5": ("lenet5", {}),
+}
+SMALL = {"mlp": ("mlp", {"hidden_layer_sizes": (20,)})}
+SETTINGS = {
+    "tiny": {"data": "digits", "train": 200, "test": 100, "epochs": 1, "shrink": 1},
+    "cpu": {"data": "cifar10", "train": 3000, "test": 2000, "epochs": 5, "shrink": 2},
+}
+
+
+def main(given=None) -> list[common.Row]:
+    args = common.arguments(__doc__, given)
+    setting = SETTINGS[args.budget]
+    sizes = setting["train"], setting["test"], setting["shrink"]
+    X, y, X_test, y_test = common.images(setting["data"], args, *sizes)
+    tiny = args.budget == "tiny"
+    networks = SMALL if tiny else NETWORKS
+    cases = [
+        (name, part, fill)
+        for name in networks
+        for part in ((1, 0.4) if tiny else PARTS)
+        for fill in (("random",) if part == ALL else FILLS)
+    ]
+    rows = []
+    for (name, part, fill), seed in common.each(args, cases, "part of the filters"):
+        network, params = networks[name]
+        clf = PartialNetClassifier(
+            network,
+            model_params=params,
+            learned=subset(part),
+            fill=fill,
+            epochs=setting["epochs"],
+            random_state=seed,
+        ).fit(X, y)
+        learned = common.learned(clf)
+        rows.append({"network": name, "filters": str(part), "fill": fill, "learned": learned})
+        rows[-1] |= {"fraction": learned / common.total(clf), "seed": seed}
+        rows[-1]["accuracy"] = float(clf.score(X_test, y_test))
+    by = ("network", "filters", "fill", "learned", "fraction")
+    table = common.over_seeds(rows, by, ("accuracy",))
+    lines = {}
+    for name in dict.fromkeys(row["network"] for row in rows):
+        fit = plots.fit_log_fraction(common.pick(rows, network=name, fill="random"), "accuracy")
+        lines[name] = fit._asdict()
+        print(f"{name}: {fit.slope:.3f} per decade of learned entries, R² {fit.r2:.2f}")
+    about = {**setting, "networks": networks, "lines": lines}
+    common.write(args, "filter_fractions", about, table, rows, draw(table, lines))
+    return table
+
+
+def subset(part: float | str) -> str:
+    return f"filters({part}) | head() | batch_norm()" if part != ALL else "everything()"
+
+
+def draw(table: list[common.Row], lines: dict):
+    """Draw accuracy against the fraction learned, one picture for each network."""
+    figure, pictures = common.figure(len(lines), width=3.6)
+    for axes, (name, line) in zip(pictures, lines.items(), strict=True):
+        for fill, color, marker in (("random", "#1f6fb2", "o"), ("zero", "#d95f02", "s")):
+            some = common.pick(table, network=name, fill=fill)
+            x, y = [row["fraction"] for row in some], [row["accuracy"] for row in some]
+            sd = [row["accuracy sd"] for row in some]
+            style = {"fmt": marker, "color": color, "capsize": 3, "label": f"rest {fill}"}
+            axes.errorbar(x, y, yerr=sd, **style)
+            for row in some if fill == "random" else ():
+                at = row["fraction"], row["accuracy"]
+                axes.annotate(row["filters"], at, (-3, 9), textcoords="offset points", size=8)
+        ends = np.array([min(row["fraction"] for row in some), 1])
+        fitted = line["intercept"] + line["slope"] * np.log10(ends)
+        axes.plot(ends, fitted, color="#9a9a9a", zorder=0, label="line fitted to random")
+        axes.set(xscale="log", xlabel="fraction of all entries learned", ylabel="test accuracy")
+        axes.set_title(f"{name}: {100 * line['slope']:.1f} points per decade", fontsize=10)
+        axes.set_xticks((0.03, 0.1, 0.3, 1), ("3 %", "10 %", "30 %", "100 %"))
+        axes.minorticks_off()
+        axes.grid(alpha=0.25)
+    pictures[0].legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""A linear model, an ELM, a partial and a full network side by side: accuracy, seconds, bytes.
+
+    python examples/side_by_side.py
+    python examples/side_by_side.py --budget cpu --data-dir FOLDER --tabular FOLDER --out FOLDER
+
+Claims: random features with a ridge (ELM) are ahead of a linear model, and a network of which a
+tenth of the filters is learned keeps most of the accuracy of the whole one. All at their default
+settings. Tables are the .npz files under --tabular, with their official split or 70 / 30; networks
+are `mlp`, and `lenet5` for the part of MNIST that `cpu` takes. `tiny` takes digits.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from pathlib import Path
+
+import common
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from frozenfit import ELMClassifier, PartialNetClassifier
+
+MODELS = ("linear", "ELM", "a tenth", "everything")
+COLORS = ("#9a9a9a", "#2a9d6f", "#1f6fb2", "#d95f02")
+SETTINGS = {
+    "tiny": {"images": ("digits", 200, 100), "table_epochs": 1, "image_epochs": 1},
+    "cpu": {"images": ("mnist", 10000, 10000), "table_epochs": 20, "image_epochs": 10},
+}
+
+
+def tables(folder: Path | None) -> dict[str, tuple]:
+    """Load the classification sets of a folder: X, y, X_test, y_test."""
+    found = {}
+    for path in sorted(folder.glob("*.npz")) if folder else ():
+        with np.load(path) as file:
+            X, y = file["X"], file["y"]
+            if y.dtype.kind == "f":  # a regression
+                continue
+            if "split" in file:
+                train = file["split"] == 0
+                found[path.stem] = X[train], y[train], X[~train], y[~train]
+                continue
+        parts = train_test_split(X, y, test_size=0.3, random_state=0, stratify=y)
+        found[path.stem] = parts[0], parts[2], parts[1], parts[3]
+    return found
+
+
+def make(model: str, image: bool, epochs: int, seed: int):
+    """Make one of the four, its scaling included; images are in [0, 1] already."""
+    if model == "linear":
+        rows = FunctionTransformer(lambda X: X.reshape(len(X), -1))
+        return make_pipeline(rows if image else StandardScaler(), LogisticRegression())
+    if model == "ELM":
+        return make_pipeline(ELMClassifier(random_state=seed))
+    learned = 1.0 if model == "everything" else "filters(0.1) | head() | batch_norm()"
+    settings = {"learned": learned, "epochs": epochs, "random_state": seed}
+    net = PartialNetClassifier("lenet5" if image else "mlp", **settings)
+    return make_pipeline(net) if image else make_pipeline(StandardScaler(), net)
+
+
+def measure(model, X, y, X_test, y_test) -> common.Row:
+    """Fit, score, and weigh what is kept of a model."""
+    start = time.process_time()
+    model.fit(X, y)
+    seconds = time.process_time() - start
+    kept = model[-1]
+    linear = isinstance(kept, LogisticRegression)
+    size = len(pickle.dumps(kept)) if linear else common.file_size(kept)
+    return {"accuracy": float(model.score(X_test, y_test)), "cpu_s": seconds, "bytes": size}
+
+
+def main(given=None) -> list[common.Row]:
+    flags = ("--tabular",), {"type": Path, "help": "folder of tables as .npz"}
+    args = common.arguments(__doc__, given, flags)
+    setting = SETTINGS[args.budget]
+    name, train, test = setting["images"]
+    data = {**tables(args.tabular), name: common.images(name, args, train, test)}
+    rows = []
+    cases = [(name, model) for name in data for model in MODELS]
+    for (name, model), seed in common.each(args, cases, "four models"):
+        image = name == setting["images"][0]
+        epochs = setting["image_epochs" if image else "table_epochs"]
+        found = measure(make(model, image, epochs, seed), *data[name])
+        rows.append({"data": name, "model": model, "seed": seed, **found})
+    table = common.over_seeds(rows, ("data", "model"), ("accuracy", "cpu_s", "bytes"))
+    for row in table:  # the first fit of a shape compiles, so the median tells the usual one
+        times = [run["cpu_s"] for run in common.pick(rows, data=row["data"], model=row["model"])]
+        row["cpu_s"] = round(float(np.median(times)), 3)
+        del row["cpu_s sd"], row["bytes sd"]
+        row["bytes"] = round(row["bytes"])
+    common.write(args, "side_by_side", setting, table, rows, draw(table))
+    return table
+
+
+def draw(table: list[common.Row]):
+    """Draw accuracy, seconds and bytes, a row of points for each data set."""
+    names = list(dict.fromkeys(row["data"] for row in table))
+    figure, pictures = common.figure(3, width=3.6, height=1.6 + 0.3 * len(names))
+    titles = {"accuracy": "test accuracy", "cpu_s": "CPU seconds of a fit", "bytes": "bytes kept"}
+    for axes, (what, title) in zip(pictures, titles.items(), strict=True):
+        for model, color in zip(MODELS, COLORS, strict=True):
+            some = common.pick(table, model=model)
+            y = [len(names) - names.index(row["data"]) for row in some]
+            axes.plot([row[what] for row in some], y, "o", color=color, label=model)
+        axes.set_yticks(
+            range(len(names), 0, -1), names if what == "accuracy" else [""] * len(names)
+        )
+        axes.set(xlabel=title, xscale="linear" if what == "accuracy" else "log")
+        axes.grid(alpha=0.25)
+    figure.legend(*pictures[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

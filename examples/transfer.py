@@ -1,0 +1,128 @@
+"""Transfer: how much of a trained network has to be learned again for another task.
+
+    python examples/transfer.py
+    python examples/transfer.py --budget cpu --data-dir FOLDER --out docs/results
+
+LeNet-5 with batch norm is trained in full on a source, turned into a plain Keras model, and learns
+a small target with one part of it, all of it, or the head first and then all of it (Kumar et al.
+2022, arXiv 2202.10054). Claims: a frozen trained network is a good extractor of features where
+there is little data; learning more of it is better where there is more; both beat learning from
+scratch. `cpu` takes MNIST: digits 0-4 to 5-9, and all digits to Fashion-MNIST; `tiny` takes digits.
+"""
+
+from __future__ import annotations
+
+import common
+
+from frozenfit import PartialNetClassifier
+
+ARMS = {
+    "head": "head()",
+    "head, batch norm": "head() | batch_norm()",
+    "head, conv1": "head() | batch_norm() | layers('conv1')",
+    "head, conv2": "head() | batch_norm() | layers('conv2')",
+    "head, dense": "head() | batch_norm() | layers('dense1', 'dense2')",
+    "everything": "everything()",
+    "head, then everything": "head()",
+    "from scratch": "everything()",
+}
+PARAMS = {"batch_norm": True}
+SETTINGS = {
+    "tiny": {
+        "network": "mlp",
+        "source": ("digits", 300, 1),
+        "sizes": (50,),
+        "test": 200,
+        "steps": 2,
+    },
+    "cpu": {
+        "network": "lenet5",
+        "source": ("mnist", 10000, 3),
+        "sizes": (100, 1000),
+        "test": 4000,
+        "steps": 600,
+    },
+}
+
+
+def halves(X, y) -> tuple[tuple, tuple]:
+    """Split into the classes 0-4 and 5-9."""
+    low = y < 5
+    return (X[low], y[low]), (X[~low], y[~low])
+
+
+def pairs(args, setting: dict) -> dict[str, tuple]:
+    """Load source and target, training and test part."""
+    name, count, _ = setting["source"]
+    X, y, X_test, y_test = common.images(name, args, 2 * count, 2 * setting["test"])
+    (first, second), (_, second_test) = halves(X, y), halves(X_test, y_test)
+    found = {"digits 0-4 to 5-9": (first, second, second_test)}
+    if args.budget == "cpu":
+        data = common.images("fashion_mnist", args, count, setting["test"])
+        found["MNIST to Fashion-MNIST"] = (X[:count], y[:count]), data[:2], data[2:]
+    return found
+
+
+def adapted(source, arm: str, X, y, setting: dict, seed: int) -> PartialNetClassifier:
+    """Learn the target by one arm; `source` is the trained Keras model."""
+    # Equally many steps whatever the size, for a head learns slowly: batches of 32.
+    epochs = max(2, round(setting["steps"] * 32 / len(X)))
+    settings = {"learned": ARMS[arm], "epochs": epochs, "random_state": seed}
+    if arm == "from scratch":
+        clf = PartialNetClassifier(setting["network"], model_params=PARAMS, **settings)
+    else:
+        clf = PartialNetClassifier(model=source, fill="keep", **settings)
+    if arm != "head, then everything":
+        return clf.fit(X, y)
+    # Half the epochs each; all of the network at a tenth of the usual rate.
+    clf.set_params(epochs=epochs // 2).fit(X, y)
+    clf.set_params(learned="everything()", warm_start=True)
+    return clf.set_params(learning_rate=0.0006, schedule="cosine").fit(X, y)
+
+
+def main(given=None) -> list[common.Row]:
+    args = common.arguments(__doc__, given)
+    setting = SETTINGS[args.budget]
+    tasks = pairs(args, setting)
+    trained = {}
+    for task, seed in common.each(args, tasks, "sources"):
+        source = PartialNetClassifier(
+            setting["network"],
+            model_params=PARAMS,
+            learned=1.0,
+            epochs=setting["source"][2],
+            random_state=100 + seed,
+        )
+        trained[task, seed] = source.fit(*tasks[task][0]).to_keras()
+    arms = ARMS if args.budget == "cpu" else ("head, then everything",)
+    cases = [(task, size, arm) for task in tasks for size in setting["sizes"] for arm in arms]
+    rows = []
+    for (task, size, arm), seed in common.each(args, cases, "targets"):
+        (X, y), test = (part[:size] for part in tasks[task][1]), tasks[task][2]
+        clf = adapted(trained[task, seed], arm, X, y, setting, seed)
+        found = {"task": task, "samples": size, "learned": arm, "seed": seed}
+        rows.append({**found, "entries": common.learned(clf), "accuracy": float(clf.score(*test))})
+    table = common.over_seeds(rows, ("task", "samples", "learned", "entries"), ("accuracy",))
+    common.write(args, "transfer", {**setting, "arms": ARMS}, table, rows, draw(table))
+    return table
+
+
+def draw(table: list[common.Row]):
+    """Draw accuracy against the size of the target, a line for each part learned."""
+    tasks = list(dict.fromkeys(row["task"] for row in table))
+    figure, pictures = common.figure(len(tasks), width=5)
+    for axes, task in zip(pictures, tasks, strict=True):
+        for arm in dict.fromkeys(row["learned"] for row in table):
+            some = common.pick(table, task=task, learned=arm)
+            x, y = [row["samples"] for row in some], [row["accuracy"] for row in some]
+            dashes = "--" if arm == "from scratch" else "-"
+            sd = [row["accuracy sd"] for row in some]
+            axes.errorbar(x, y, yerr=sd, marker="o", capsize=3, ls=dashes, label=arm)
+        axes.set(xscale="log", xlabel="target samples", ylabel="test accuracy", title=task)
+        axes.legend(frameon=False, fontsize=8)
+        axes.grid(alpha=0.25)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
