@@ -83,3 +83,15 @@ def test_a_file_that_lacks_a_random_weight_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(frozenfit.draws, "knows", lambda initializer: False)
     with pytest.raises(frozenfit.StorageError):
         frozenfit.load(tmp_path / "one", base=given_net())
+
+
+def test_an_lstm_is_filled_at_random_and_repeats(tmp_path):
+    X = np.random.default_rng(0).normal(size=(24, 5, 2)).astype("float32")
+    y = np.arange(24) % 2
+    model = lstm()
+    before = [np.array(v) for v in model.get_weights()]
+    one, two = (classifier(model=model, fill="random", learned="head()").fit(X, y) for _ in "ab")
+    assert same(one, two)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    frozenfit.save(one, tmp_path / "lstm.frozenfit")
+    assert same(frozenfit.load(tmp_path / "lstm.frozenfit", base=model), one)

@@ -22,6 +22,7 @@ from frozenfit.subset import Context, Resolved, Subset, as_subset
 from frozenfit.training import augmentation, optimizers
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.data import Data, split
+from frozenfit.training.filling import can_be_drawn, filled
 from frozenfit.training.fisher import diagonal_fisher
 from frozenfit.training.loop import Outcome, Plan, train
 from frozenfit.training.network import Base, drawn_base, given_base
@@ -230,6 +231,8 @@ class PartialNet(NetworkEstimator):
         resolved = as_subset(self.learned, network.layout).resolve(network.layout, context)
         fill, statistics = self._mode(base)
         if not problem.resume:
+            if fill == "random" and network.own and not can_be_drawn(resolved):
+                base, fill = filled(base, network, resolved), "keep"
             return _Setting(base, resolved, fill, statistics, seeds), None
         if not network.own:
             raise ValueError(

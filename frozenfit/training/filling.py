@@ -91,3 +91,19 @@ def with_frozen(resolved: Resolved) -> list[WeightInfo]:
         for info in resolved.layout.weights
         if not isinstance(resolved[info.path], forms.Everything)
     ]
+
+
+def can_be_drawn(resolved: Resolved) -> bool:
+    """Say whether all that a random fill puts in comes from the seed alone.
+
+    Parameters
+    ----------
+    resolved : Resolved
+        What is learned.
+
+    Returns
+    -------
+    bool
+        False where no draw knows the initialiser of a weight, such as the bias of an LSTM.
+    """
+    return all(draws.knows(info.initializer) for info in with_frozen(resolved))

@@ -460,11 +460,11 @@ def _form_key(form: forms.Form) -> tuple:
     return (type(form).__name__,)
 
 
-def _optimizer_key(optimizer: keras.optimizers.Optimizer) -> str:
+def _optimizer_key(optimizer: keras.optimizers.Optimizer) -> tuple:
     config = dict(optimizer.get_config())
     config.pop("learning_rate", None)
     config.pop("name", None)
-    return type(optimizer).__name__ + json.dumps(config, sort_keys=True, default=str)
+    return type(optimizer), json.dumps(config, sort_keys=True, default=str)
 
 
 def _array(variable: Any) -> np.ndarray:
