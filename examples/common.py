@@ -118,7 +118,9 @@ def show(table: Sequence[Row]) -> None:
             value, spread = row[name], row.get(f"{name} sd")
             if isinstance(value, list):
                 value, spread = value[-1], spread and spread[-1]
-            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            text = str(value)
+            if isinstance(value, float):
+                text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
             cells.append(text if spread is None else f"{text} ± {spread:.2g}")
         print(f"| {' | '.join(cells)} |")
 

@@ -22,6 +22,8 @@ from frozenfit.estimators.ensemble_report import classifier_report
 HEAD = "head() | batch_norm()"
 MEMBERS = 5
 OWN = "networks of their own"
+SUMMED = ("mean accuracy", "ensemble accuracy", "gain", "mean nll", "ensemble nll", "mean ece")
+SUMMED += ("ensemble ece", "ensemble disagreement", "bytes", "cpu_s")
 FIGURES = ("accuracy", "nll", "ece", "disagreement")
 DENSENET = {"depth": 10, "growth": 12}
 SETTINGS = {
@@ -126,9 +128,7 @@ def main(given=None) -> list[common.Row]:
         gain = found["ensemble accuracy"] - found["mean accuracy"]
         rows.append({"data": name, "learned by each": str(part), "seed": seed, **found})
         rows[-1]["gain"] = gain
-    of = ("mean accuracy", "ensemble accuracy", "gain", "mean nll", "ensemble nll", "mean ece")
-    of += ("ensemble ece", "ensemble disagreement", "cpu_s")
-    table = common.over_seeds(rows, ("data", "learned by each", "learned", "bytes"), of)
+    table = common.over_seeds(rows, ("data", "learned by each", "learned"), SUMMED)
     common.write(args, "ensemble", settings, table, rows, draw(table))
     return table
 

@@ -52,8 +52,11 @@ SETTINGS = {
 def load(folder: Path | None, count: int | None) -> dict[str, tuple]:
     """Return X_train, X_test, y_train, y_test of every set."""
     X, y = load_digits(return_X_y=True)
-    sets = {"digits": train_test_split(X, y, test_size=0.3, random_state=0, stratify=y)}
-    for name in ("satimage", "pendigits") if folder else ():
+    sets: dict[str, tuple] = {}
+    sets["digits"] = tuple(train_test_split(X, y, test_size=0.3, random_state=0, stratify=y))
+    for name in ("satimage", "pendigits"):
+        if folder is None:
+            continue
         with np.load(folder / f"{name}.npz") as file:
             X, y, train = file["X"], file["y"], file["split"] == 0
         sets[name] = (X[train], X[~train], y[train], y[~train])
@@ -120,7 +123,7 @@ def search_blocks(parts: tuple, seed: int, setting: dict) -> tuple:
         directions=DIRECTIONS["front"],
         random_state=seed,
     ).fit(X, y)
-    row = {"found learned": common.learned(found.best_estimator_)}
+    row: common.Row = {"found learned": common.learned(found.best_estimator_)}
     row |= {"found cv": float(found.best_score_), "found test": float(found.score(X_test, y_test))}
     row["importances"] = search.importances(found)
     keep = ("learned", "score", "front", "params")

@@ -47,12 +47,13 @@ def tiny_tasks(args) -> dict[str, tuple]:
 
 def real_tasks(args, setting: dict, shrink: int) -> dict[str, tuple]:
     """Load parts of three data sets as grey images of one size."""
+    grey = np.array([0.299, 0.587, 0.114], np.float32)
     found = {}
     for name in ("mnist", "fashion_mnist", "cifar10"):
         parts = list(common.images(name, args, setting["train"], setting["test"]))
         for i in (0, 2):
             if name == "cifar10":
-                parts[i] = (parts[i][:, 2:30, 2:30] @ np.float32([0.299, 0.587, 0.114]))[..., None]
+                parts[i] = (parts[i][:, 2:30, 2:30] @ grey)[..., None]
             parts[i] = common.shrunk(parts[i], shrink)
         found[name] = tuple(parts)
     return found
@@ -108,7 +109,8 @@ def main(given=None) -> list[common.Row]:
         found = run(NETWORKS[net], tasks[net], settings)
         rows.append({"network": net, "learned by each": part, "seed": seed, **found})
     names = list(tasks[networks[0]])
-    table = common.over_seeds(rows, ("network", "learned by each", "learned", "bytes"), names)
+    of = (*names, "bytes")
+    table = common.over_seeds(rows, ("network", "learned by each", "learned"), of)
     about = {**setting, "networks": NETWORKS, "parts": PARTS}
     common.write(args, "tasks", about, table, rows, draw(table, networks, names))
     return table
