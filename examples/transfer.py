@@ -33,14 +33,14 @@ SETTINGS = {
         "source": ("digits", 300, 1),
         "sizes": (50,),
         "test": 200,
-        "steps": 2,
+        "epochs": 2,
     },
     "cpu": {
         "network": "lenet5",
         "source": ("mnist", 10000, 3),
-        "sizes": (100, 1000),
+        "sizes": (50, 500, 5000),
         "test": 4000,
-        "steps": 600,
+        "epochs": 10,
     },
 }
 
@@ -65,8 +65,7 @@ def pairs(args, setting: dict) -> dict[str, tuple]:
 
 def adapted(source, arm: str, X, y, setting: dict, seed: int) -> PartialNetClassifier:
     """Learn the target by one arm; `source` is the trained Keras model."""
-    # Equally many steps whatever the size, for a head learns slowly: batches of 32.
-    epochs = max(2, round(setting["steps"] * 32 / len(X)))
+    epochs = setting["epochs"]
     settings = {"learned": ARMS[arm], "epochs": epochs, "random_state": seed}
     if arm == "from scratch":
         clf = PartialNetClassifier(setting["network"], model_params=PARAMS, **settings)

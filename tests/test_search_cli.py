@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import runpy
-import sys
-from pathlib import Path
-
 import pytest
 
 from frozenfit.cli import main
@@ -46,15 +41,3 @@ def test_words_become_settings():
     search = from_words(Quick(), words)
     assert (search.n_trials, search.cv, search.random_state) == (7, 4, 5)
     assert search.directions == {"score": "maximize", "bytes": "minimize"}
-
-
-def test_the_example_runs_and_writes_figures_and_pictures(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("matplotlib")
-    script = Path(__file__).resolve().parents[1] / "examples" / "search.py"
-    words = ["--budget", "tiny", "--verbose", "0", "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", [str(script), *words])
-    runpy.run_path(str(script), run_name="__main__")
-    row = json.loads((tmp_path / "search.json").read_text())["rows"][0]
-    assert row["found_learned"] <= -(-row["all_learned"] // 10)
-    assert (tmp_path / "digits-30-0.png").exists()
-    assert "| digits | 30 |" in capsys.readouterr().out
