@@ -344,8 +344,7 @@ class PartialModel(keras.Model):
         still : frozenset of str, default=frozenset()
             Paths of learned weights that do not move and so count as frozen.
         finished : bool, default=False
-            Whether these moved before. The statistics stored then are those of the learned
-            network, and are used by all that is finished or frozen with everything before it.
+            Whether these moved before: then all frozen from the input on use stored statistics.
 
         Returns
         -------
