@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from search_fakes import Hopeless, Quick
@@ -120,3 +121,19 @@ def test_a_password_is_not_told():
     with pytest.raises(ValueError, match="cannot be used") as error:
         open_storage("nosuch://me:secret@host/study")
     assert "secret" not in str(error.value)
+
+
+def test_two_workers_never_take_one_trial(tmp_path):
+    """SQLite alone would let a second one read "waiting" before the first has written."""
+    first, second = (open_storage(str(tmp_path / "study.db")) for _ in range(2))
+    study = optuna.create_study(storage=first)
+    study.enqueue_trial({})
+    with first.engine.begin() as connection:
+        connection.exec_driver_sql("SELECT state FROM trials").all()
+        with ThreadPoolExecutor() as pool:
+            taken = pool.submit(second.set_trial_state_values, 1, optuna.trial.TrialState.RUNNING)
+            with pytest.raises(TimeoutError):
+                taken.result(timeout=1)
+            connection.exec_driver_sql("UPDATE trials SET state = 'RUNNING'")
+            connection.commit()
+            assert taken.result(timeout=30) is False

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -21,38 +22,38 @@ X, y = load_iris(return_X_y=True)
 
 
 class Slow(Quick):
-    """Takes a while, and writes down which process is at it."""
+    """Takes a while, and says which process is at it; the first one may wait to be killed."""
 
-    def __init__(self, learned=0.1, fill="auto", learning_rate="auto", place=None):
+    def __init__(self, learned=0.1, fill="auto", learning_rate="auto", place=None, waits=False):
         super().__init__(learned, fill, learning_rate)
         self.place = place
+        self.waits = waits
 
     def fit(self, X, y, sample_weight=None):
         with open(self.place, "a") as file:
             file.write(f"{os.getpid()}\n")
+        with suppress(FileExistsError):
+            with open(f"{self.place}-first", "x") as file:
+                file.write(f"{os.getpid()}\n")
+            time.sleep(60 if self.waits else 0)
         time.sleep(0.2)
         return super().fit(X, y, sample_weight)
 
 
 KILL_FIRST = """
-import os, signal, sys, time
-while True:
+import os, pathlib, signal, sys, time
+place = pathlib.Path(sys.argv[1])
+while not (place.exists() and place.read_text().endswith("\\n")):
     time.sleep(0.02)
-    with open(sys.argv[1]) as file:
-        lines = file.read().split("\\n")[:-1]
-    if lines:
-        os.kill(int(lines[0]), signal.SIGKILL)
-        print(lines[0])
-        break
+os.kill(int(place.read_text()), signal.SIGKILL)
+print(place.read_text())
 """
 
 
 @pytest.fixture
 def killer(tmp_path):
     """A process that kills the first process that writes its number, and prints which."""
-    place = tmp_path / "pids"
-    place.touch()
-    words = [sys.executable, "-c", KILL_FIRST, str(place)]
+    words = [sys.executable, "-c", KILL_FIRST, str(tmp_path / "pids-first")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
@@ -64,7 +65,12 @@ def test_a_killed_worker_takes_its_trial_alone_with_it(tmp_path, killer, name):
     place = str(tmp_path / "pids")
     storage = str(tmp_path / name)
     found = FreezeSearchCV(
-        Slow(place=place), n_trials=8, cv=2, storage=storage, heartbeat=1, random_state=0
+        Slow(place=place, waits=True),
+        n_trials=8,
+        cv=2,
+        storage=storage,
+        heartbeat=1,
+        random_state=0,
     )
     with pytest.warns(RuntimeWarning, match="was killed"):
         run_workers(found, X, y, n_workers=2)

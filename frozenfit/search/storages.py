@@ -16,6 +16,7 @@ from frozenfit.search._optional import load_optuna
 DEFAULT_NAME = "frozenfit"
 _MARK = "frozenfit"
 _SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
+_ENGINE = {"connect_args": {"timeout": 60}}  # seconds to wait for the lock of SQLite
 _RETRIES = 3
 
 
@@ -74,18 +75,42 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
         text = f"sqlite:///{text}"
     if "://" in text:
         _check_tables(text)
-        return optuna.storages.RDBStorage(
+        storage = optuna.storages.RDBStorage(
             text,
+            engine_kwargs=_ENGINE if text.startswith("sqlite") else None,
             heartbeat_interval=heartbeat,
             grace_period=2 * heartbeat,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
                 max_retry=_RETRIES
             ),
         )
+        in_a_file = storage.engine.url.database not in (None, "", ":memory:")
+        if storage.engine.dialect.name == "sqlite" and in_a_file:
+            _let_one_in(storage.engine)
+        return storage
     from optuna.storages.journal import JournalFileBackend
 
     _check_journal(Path(text))
     return optuna.storages.JournalStorage(JournalFileBackend(text))
+
+
+def _let_one_in(engine: Any) -> None:
+    """Let one process at a time read and write in SQLite, or two may take the same trial.
+
+    SQLite has no ``SELECT ... FOR UPDATE``, on which Optuna relies for that. This is SQLAlchemy's
+    way to begin transactions with the lock that SQLite has.
+    """
+    from sqlalchemy import event
+
+    @event.listens_for(engine, "connect")
+    def _leave_begin_to_us(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    engine.dispose()
 
 
 def _check_tables(url: str) -> None:

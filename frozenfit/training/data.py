@@ -172,7 +172,8 @@ def batches(
     batch_size : int
         Rows of a batch; the last batch is smaller where they do not divide.
     pad : bool, default=False
-        Fill the last batch with rows of weight 0 instead, where they change nothing.
+        Fill the last batch with rows of weight 0 instead, where they change nothing: it then
+        goes in one stack with the others.
 
     Yields
     ------
@@ -181,19 +182,18 @@ def batches(
     """
     sample = max(1, int(np.prod(data.X.shape[1:])) * 4)
     steps = max(1, _STACK_BYTES // (sample * batch_size))
+    missing = -len(order) % batch_size if pad else 0
+    # Copies of a row, for a row of zeros may be one on which the loss is not finite.
+    order = np.concatenate([order, order[-1:].repeat(missing)])
     whole = len(order) // batch_size * batch_size
     for start in range(0, whole, steps * batch_size):
-        yield _stack(data, order[start : min(whole, start + steps * batch_size)], batch_size)
-    if whole < len(order):
-        rest = order[whole:]
-        x, y, weight = _stack(data, rest, len(rest))
-        if pad:
-            missing = batch_size - len(rest)
-            # Copies of a row, for a row of zeros may be one on which the loss is not finite.
-            x = np.concatenate([x, x[:, :1].repeat(missing, axis=1)], axis=1)
-            y = np.concatenate([y, y[:, :1].repeat(missing, axis=1)], axis=1)
-            weight = np.pad(weight, ((0, 0), (0, missing)))
+        end = min(whole, start + steps * batch_size)
+        x, y, weight = _stack(data, order[start:end], batch_size)
+        if missing and end == whole:
+            weight[-1, batch_size - missing :] = 0
         yield x, y, weight
+    if whole < len(order):
+        yield _stack(data, order[whole:], len(order) - whole)
 
 
 def _stack(data: Data, order: np.ndarray, size: int):

@@ -165,7 +165,7 @@ class _Run:
         self.seconds: list[float] = []
         self.best: Delta | None = None
         self.best_loss, self.waited = np.inf, 0
-        self.pad = Trainer.fixed_batch and rows_are_independent(compiled)
+        self.pad = rows_are_independent(compiled)
         self._enter(0)
         self.first = self.step = self._load(slots)
         self.total = self.first + plan.epochs * self.per_epoch
@@ -263,7 +263,9 @@ class _Run:
         plan, callbacks = self.plan, self.plan.callbacks
         loss = hits = weight = 0.0
         order = self.rng.permutation(len(self.data))
-        size = min(plan.batch_size, len(order)) if not self.pad else plan.batch_size
+        size = plan.batch_size
+        if not (self.pad and Trainer.fixed_batch):
+            size = min(size, len(order))
         for x, y, w in batches(self.data, order, size, self.pad):
             if plan.augment is not None:
                 flat = x.reshape(-1, *x.shape[2:])

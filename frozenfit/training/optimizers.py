@@ -88,8 +88,7 @@ def make(
                 f"optimizer={optimizer!r} is not one of Keras's; write one such as "
                 f"{', '.join(near)}"
             )
-        with isolated(0):
-            kind, config = type(keras.optimizers.get(optimizer)), {}
+        kind, config = _kind(optimizer), {}
     else:
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             raise ValueError(
@@ -118,6 +117,12 @@ def make(
     if weight_decay:
         fresh.weight_decay = weight_decay
     return fresh, rate, schedule
+
+
+@functools.cache
+def _kind(name: str) -> type[keras.optimizers.Optimizer]:
+    with isolated(0):
+        return type(keras.optimizers.get(name))
 
 
 def _fresh(kind: type[keras.optimizers.Optimizer], config: dict) -> keras.optimizers.Optimizer:

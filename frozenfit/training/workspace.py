@@ -52,6 +52,7 @@ class Network:
         self._held: Base | None = None
         self._limit = limit
         self._compiled: OrderedDict[tuple, Compiled] = OrderedDict()
+        self._checked: set[tuple] = set()
         self._initial_states = {p: _array(v) for p, (_, v) in self._states.items()}
 
     def hold(self, base: Base) -> None:
@@ -174,7 +175,9 @@ class Network:
         ValueError
             Where it does not, with what was found.
         """
-        name = self.model.name
+        name, asked = self.model.name, (input_shape, n_outputs, classifies)
+        if asked in self._checked:
+            return
         try:
             outputs = self.model(np.zeros((1, *input_shape), keras.config.floatx()))
         except Exception as error:
@@ -195,6 +198,7 @@ class Network:
                 f"the model {name!r} ends in {squashing}, but the loss needs logits; take the "
                 "activation off its last layer"
             )
+        self._checked.add(asked)
 
     def forget(self) -> None:
         """Load everything anew at the next use, after an exception left values half loaded."""

@@ -36,7 +36,8 @@ def classification_loss(y, logits, weight):
     """
     logits = ops.cast(logits, "float32")
     each = ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
-    hit = ops.cast(ops.equal(ops.argmax(logits, axis=-1), ops.cast(y, "int32")), "float32")
+    found = ops.top_k(logits, 1, sorted=False)[1]
+    hit = ops.cast(ops.equal(ops.squeeze(found, -1), ops.cast(y, "int32")), "float32")
     return _weighted(each, hit, weight)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -51,10 +53,8 @@ class Predictor:
             import jax
 
             self._compiled = jax.jit(self._stateless)
-        elif backend == "tensorflow":
-            import tensorflow as tf
-
-            self._compiled = tf.function(self._outputs, autograph=False, reduce_retracing=True)
+        else:
+            self._traces: dict[tuple, Any] = {}
 
     def _outputs(self, x):
         outputs, _, _ = self.model.apply_base(x, training=False, route=self._route)
@@ -88,12 +88,23 @@ class Predictor:
             parts.append(self._batch(lengthen(rows, size))[: len(rows)])
         return np.concatenate(parts)
 
+    def _trace(self, x: np.ndarray) -> Any:
+        """Return TensorFlow's graph for rows of a shape, their number left open."""
+        import tensorflow as tf
+
+        key = (x.shape[1:], x.dtype)
+        if key not in self._traces:
+            function = tf.function(self._outputs, autograph=False)
+            spec = tf.TensorSpec((None, *x.shape[1:]), x.dtype)
+            self._traces[key] = function.get_concrete_function(spec)
+        return self._traces[key]
+
     def _batch(self, x: np.ndarray) -> np.ndarray:
         backend = keras.config.backend()
         if backend == "jax":
             outputs = self._compiled([v.value for v in self._variables], x)
         elif backend == "tensorflow":
-            outputs = self._compiled(ops.convert_to_tensor(x))
+            outputs = self._trace(x)(ops.convert_to_tensor(x))
         else:
             import torch
 
