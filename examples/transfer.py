@@ -7,7 +7,8 @@ LeNet-5 with batch norm is trained in full on a source, turned into a plain Kera
 a small target with one part of it, all of it, or the head first and then all of it (Kumar et al.
 2022, arXiv 2202.10054). Claims: a frozen trained network is a good extractor of features where
 there is little data; learning more of it is better where there is more; both beat learning from
-scratch. `cpu` takes MNIST: digits 0-4 to 5-9, and all digits to Fashion-MNIST; `tiny` takes digits.
+scratch. Every size of the target gets the same number of steps. `cpu` takes MNIST: digits 0-4 to
+5-9, and all digits to Fashion-MNIST; `tiny` takes digits.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ SETTINGS = {
         "source": ("digits", 300, 1),
         "sizes": (50,),
         "test": 200,
-        "epochs": 2,
+        "steps": 4,
     },
     "cpu": {
         "network": "lenet5",
         "source": ("mnist", 10000, 3),
         "sizes": (50, 500, 5000),
         "test": 4000,
-        "epochs": 10,
+        "steps": 1000,
     },
 }
 
@@ -65,7 +66,7 @@ def pairs(args, setting: dict) -> dict[str, tuple]:
 
 def adapted(source, arm: str, X, y, setting: dict, seed: int) -> PartialNetClassifier:
     """Learn the target by one arm; `source` is the trained Keras model."""
-    epochs = setting["epochs"]
+    epochs = max(2, round(setting["steps"] / -(-len(X) // 32)))
     settings = {"learned": ARMS[arm], "epochs": epochs, "random_state": seed}
     if arm == "from scratch":
         clf = PartialNetClassifier(setting["network"], model_params=PARAMS, **settings)

@@ -9,12 +9,14 @@ import joblib
 import numpy as np
 import pytest
 from search_fakes import TOTAL, Failing, Hopeless, Quick
+from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_iris
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from frozenfit import PartialNetClassifier, search
 from frozenfit.search import FreezeSearchCV
@@ -260,6 +262,24 @@ def test_groups_reach_the_splitter():
     groups = np.arange(150) % 5
     found = searched(n_trials=1, cv=GroupKFold(5)).fit(X, y, groups=groups)
     assert found.n_splits_ == 5
+
+
+def test_routed_arguments_go_where_they_are_requested():
+    weight, groups = np.where(y == 0, 1.0, 1e-9), np.arange(150) % 5
+    Recording.seen.clear()
+    with config_context(enable_metadata_routing=True):
+        asking = Recording().set_fit_request(sample_weight=True)
+        asking = asking.set_score_request(sample_weight=False)
+        found = searched(asking, n_trials=1, cv=GroupKFold(5), space={"learned": 0.4})
+        pipe = make_pipeline(FunctionTransformer(), found)
+        pipe.fit(X, y, sample_weight=weight, groups=groups)
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            searched(Quick(), n_trials=1).fit(X, y, sample_weight=weight)
+    assert pipe[-1].n_splits_ == 5
+    np.testing.assert_array_equal(Recording.seen[-1][1], weight)
+    plain = searched(n_trials=1, cv=GroupKFold(5), space={"learned": 0.4})
+    plain.fit(X, y, groups=groups)
+    assert pipe[-1].best_score_ == plain.best_score_  # the score did not ask for weights
 
 
 # Failures

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,33 +180,6 @@ def stored_bytes(estimator: Any) -> int:
         )
     _, arrays = core._fitted_state(False)
     return sum(np.asarray(array).nbytes for array in arrays.values())
-
-
-def score_params(scorer: Any, sample_weight: Any) -> dict[str, Any]:
-    """Return the weights for a scorer that takes them, and warn of one that does not.
-
-    Parameters
-    ----------
-    scorer : callable
-        The scorer.
-    sample_weight : array-like or None
-        The weights of `fit`.
-
-    Returns
-    -------
-    dict
-        Arguments of the scorer, for all samples.
-    """
-    if sample_weight is None:
-        return {}
-    accepts = getattr(scorer, "_accept_sample_weight", None)
-    taken = accepts() if accepts else "sample_weight" in inspect.signature(scorer).parameters
-    if taken:
-        return {"sample_weight": sample_weight}
-    warnings.warn(
-        f"the scorer {scorer} takes no sample_weight: scores are unweighted", stacklevel=4
-    )
-    return {}
 
 
 def mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -16,8 +16,8 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from frozenfit.search import results
 from frozenfit.search._optional import load_optuna, quiet
-from frozenfit.search.folds import score_params
 from frozenfit.search.objectives import METRICS
+from frozenfit.search.routing import route_score, router
 from frozenfit.search.running import Run
 
 
@@ -232,17 +232,16 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
             that no trial met, or when all trials failed.
         """
         optuna = load_optuna()
-        if sample_weight is not None:
-            fit_params["sample_weight"] = sample_weight
+        given = {"sample_weight": sample_weight, "groups": groups, **fit_params}
         with quiet():
-            run = Run(self, optuna, X, y, fit_params, groups)
+            run = Run(self, optuna, X, y, given)
             self.study_ = run.study
             run.search()
         self._collect(run)
         if self.refit:
             start = time.perf_counter()
             best = clone(run.estimator).set_params(**copy.deepcopy(self.best_params_))
-            params = _check_method_params(run.folds.X, fit_params)
+            params = _check_method_params(run.folds.X, run.folds.fit_params)
             X, y = run.folds.X, run.folds.y
             self.best_estimator_ = best.fit(X, **params) if y is None else best.fit(X, y, **params)
             self.refit_time_ = time.perf_counter() - start
@@ -276,6 +275,16 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         tags.input_tags, tags.non_deterministic = own.input_tags, own.non_deterministic
         return tags
 
+    def get_metadata_routing(self):
+        """Describe whom `fit` and `score` hand their arguments to.
+
+        Returns
+        -------
+        MetadataRouter
+            Used with scikit-learn's metadata routing switched on: each part gets what it requests.
+        """
+        return router(self)
+
     def score(self, X, y=None, sample_weight=None):
         """Score the best estimator by `scoring`.
 
@@ -295,7 +304,7 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         """
         _delegates("fit")(self)
         check_is_fitted(self)
-        return self.scorer_(self.best_estimator_, X, y, **score_params(self.scorer_, sample_weight))
+        return self.scorer_(self.best_estimator_, X, y, **route_score(self, sample_weight))
 
     def _best(self, method: str, X: Any) -> Any:
         check_is_fitted(self)

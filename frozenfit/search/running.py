@@ -10,11 +10,12 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 
-from frozenfit.search.folds import Folds, mean, score_params
+from frozenfit.search.folds import Folds, mean
 from frozenfit.search.objectives import make_scorer, read_constraints, read_directions
 from frozenfit.search.progress import TrialBar
 from frozenfit.search.pruning import EpochReports
 from frozenfit.search.results import ERROR, FIGURES, done
+from frozenfit.search.routing import route_fit
 from frozenfit.search.spaces import Space, make_space, target
 from frozenfit.search.storages import open_storage, open_study
 
@@ -35,10 +36,8 @@ class Run:
         Optuna.
     X, y : array-like
         All samples.
-    fit_params : dict
-        Arguments of ``fit``.
-    groups : array-like or None
-        For the splitter.
+    given : dict
+        Arguments of ``fit`` beside them.
 
     Attributes
     ----------
@@ -52,7 +51,7 @@ class Run:
         What is asked for.
     """
 
-    def __init__(self, settings: Any, optuna: Any, X: Any, y: Any, fit_params: dict, groups: Any):
+    def __init__(self, settings: Any, optuna: Any, X: Any, y: Any, given: dict):
         self.settings, self.optuna = settings, optuna
         self.directions = read_directions(settings.directions)
         self.constraints = read_constraints(settings.constraints)
@@ -60,7 +59,7 @@ class Run:
         seed = None if settings.random_state is None else int(rng.randint(_SEED_LIMIT))
         self.estimator = _seeded(settings.estimator, seed)
         self.space = self._space()
-        self.folds = self._folds(X, y, fit_params, groups)
+        self.folds = self._folds(X, y, given)
         tools = {"sampler": self._sampler(seed), "pruner": self._pruner()}
         mark = {
             "estimator": type(target(self.estimator)[1]).__name__,
@@ -85,19 +84,20 @@ class Run:
             return self.space.sample(trial)
         return dict(self.space(trial, self.estimator))
 
-    def _folds(self, X: Any, y: Any, fit_params: dict, groups: Any) -> Folds:
+    def _folds(self, X: Any, y: Any, given: dict) -> Folds:
         X, y = indexable(X, y)
         scorer = make_scorer(self.estimator, self.settings.scoring)
         splitter = check_cv(self.settings.cv, y, classifier=is_classifier(self.estimator))
         asked = {*self.directions, *(c.metric for c in self.constraints)}
-        weights = fit_params.get("sample_weight")
+        routed = route_fit(self.settings, given)
+        splits = splitter.split(X, y, **routed.split)
         return Folds(
             X=X,
             y=y,
-            splits=[(np.asarray(a), np.asarray(b)) for a, b in splitter.split(X, y, groups)],
+            splits=[(np.asarray(a), np.asarray(b)) for a, b in splits],
             scorer=scorer,
-            fit_params=fit_params,
-            score_params=score_params(scorer, weights),
+            fit_params=routed.fit,
+            score_params=routed.score,
             wanted=_COSTLY & asked,
         )
 

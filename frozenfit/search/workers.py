@@ -86,11 +86,9 @@ def run_workers(
             f"processes cannot share the storage {search.storage!r}; give the path of a journal "
             "file, such as storage='journal.log', or the URL of a database"
         )
-    given = {name: value for name, value in fit_params.items() if value is not None}
-    groups = given.pop("groups", None)
     # The study, its first trials and all errors in the settings belong to this process.
     with quiet():
-        study = Run(search, optuna, X, y, dict(given), groups).study
+        study = Run(search, optuna, X, y, fit_params).study
     hire = _Hiring(search, optuna, (X, y, fit_params), trials_per_worker)
     _wait([hire() for _ in range(n_workers)], hire, search, study)
     return search.fit(X, y, **fit_params)
