@@ -51,6 +51,13 @@ SETTINGS = {
             "epochs": (1, 3),
             "learned": ["head()", "filters(0.1) | head()", "filters(0.4) | head()", 1.0],
         },
+        "digits, densenet(16)": {
+            "model": "densenet",
+            "params": {"depth": 16, "growth": 8},
+            "data": ("digits", 1257, 540),
+            "epochs": (2, 3),
+            "learned": [HEAD, 0.1, 0.4, 1.0],
+        },
         "cifar10, densenet(10)": {
             "model": "densenet",
             "params": DENSENET,
