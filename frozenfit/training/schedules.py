@@ -74,7 +74,9 @@ class FreezeOut:
     how : {"linear", "squared", "cubic"}, default="cubic"
         Power of the times, which lie evenly between `t0` and 1 before.
     scale_lr : bool, default=True
-        Divide a layer's rate by its time, so that every layer is moved as much in all.
+        Divide a layer's rate by its time, so that every layer is moved as much in all. That is
+        a factor of 2 for the first layer at the default `t0`, 8 at .5 and 37 at .3, which a
+        network without normalisation may not survive.
     phases : int, default=4
         In how many stretches finished layers leave the computation: each stretch is compiled.
 
