@@ -3,8 +3,8 @@
     python examples/search.py
     python examples/search.py --budget cpu --tabular FOLDER --out docs/results
 
-For digits and, where --tabular names the folder with satimage.npz and pendigits.npz, two tables: a
-network with everything learned at its defaults is cross-validated; then 40 trials search what
+For digits and, where --tabular names the folder with them, the tables satimage, pendigits and
+spambase: a network with everything learned at its defaults is cross-validated; then 40 trials search what
 fraction of a like network to learn, at most a tenth, with learning rate and epochs. Both are fitted
 on the training part and scored on a test part that no trial saw. Then, on digits as images, each
 block of a resnet gets a fraction of its own.
@@ -54,12 +54,16 @@ def load(folder: Path | None, count: int | None) -> dict[str, tuple]:
     X, y = load_digits(return_X_y=True)
     sets: dict[str, tuple] = {}
     sets["digits"] = tuple(train_test_split(X, y, test_size=0.3, random_state=0, stratify=y))
-    for name in ("satimage", "pendigits"):
+    for name in ("satimage", "pendigits", "spambase"):
         if folder is None:
             continue
         with np.load(folder / f"{name}.npz") as file:
-            X, y, train = file["X"], file["y"], file["split"] == 0
-        sets[name] = (X[train], X[~train], y[train], y[~train])
+            X, y = file["X"], file["y"]
+            train = file["split"] == 0 if "split" in file else None
+        if train is None:
+            sets[name] = tuple(train_test_split(X, y, test_size=0.3, random_state=0, stratify=y))
+        else:
+            sets[name] = (X[train], X[~train], y[train], y[~train])
     return {name: tuple(part[:count] for part in parts) for name, parts in sets.items()}
 
 
@@ -135,7 +139,7 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(
         __doc__,
         given,
-        (("--tabular", "--data"), {"type": Path, "help": "folder of satimage and pendigits"}),
+        (("--tabular", "--data"), {"type": Path, "help": "folder of satimage.npz and others"}),
         (("--width",), {"type": int, "nargs": "+", "help": "hidden units (default: 1000)"}),
         (("--objective",), {"choices": DIRECTIONS, "default": "front"}),
     )

@@ -24,6 +24,7 @@ from frozenfit.training.data import Data
 from frozenfit.training.epochs import Predictor
 
 _SHARE_OF_MEMORY = 0.25
+_MEMORY_UNTOLD = 8 * 2**30
 _ROWS = 4096
 # Functions of keras.ops that work on each number; others may look at the whole batch.
 _ENTRY_BY_ENTRY = {
@@ -109,7 +110,9 @@ def memory_limit() -> int:
     A fixed share of the machine's memory, not of what is free just now: whether outputs are kept
     decides the last bits of a fit, which must repeat.
     """
-    return int(_SHARE_OF_MEMORY * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    ask = getattr(os, "sysconf", None)  # Windows has none
+    memory = ask("SC_PHYS_PAGES") * ask("SC_PAGE_SIZE") if ask else _MEMORY_UNTOLD
+    return int(_SHARE_OF_MEMORY * memory)
 
 
 def operations(model: Any) -> Iterator[Any]:
