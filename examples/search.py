@@ -4,9 +4,9 @@
     python examples/search.py --budget cpu --tabular FOLDER --out docs/results
 
 For digits and, where --tabular names the folder with them, the tables satimage, pendigits and
-spambase: a network with everything learned at its defaults is cross-validated; then 40 trials search
-what fraction of a like network to learn, at most a tenth, with learning rate and epochs. Both are
-fitted on the training part and scored on a test part that no trial saw. Then, on digits as images,
+spambase: a network with everything learned at its defaults is cross-validated; then 40 trials
+search what fraction of a like network to learn, at most a tenth, with learning rate and epochs. Both
+are fitted on the training part and scored on a test part that no trial saw. Then, on digits as images,
 each block of a resnet gets a fraction of its own.
 """
 
