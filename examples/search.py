@@ -5,9 +5,9 @@
 
 For digits and, where --tabular names the folder with them, the tables satimage, pendigits and
 spambase: a network with everything learned at its defaults is cross-validated; then 40 trials
-search what fraction of a like network to learn, at most a tenth, with learning rate and epochs. Both
-are fitted on the training part and scored on a test part that no trial saw. Then, on digits as images,
-each block of a resnet gets a fraction of its own.
+search what fraction of a like network to learn, at most a tenth, with learning rate and epochs.
+Both are fitted on the training part and scored on a test part that no trial saw. Then, on digits
+as images, each block of a resnet gets a fraction of its own.
 """
 
 from __future__ import annotations
