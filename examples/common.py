@@ -125,12 +125,19 @@ def show(table: Sequence[Row]) -> None:
         print(f"| {' | '.join(cells)} |")
 
 
-def figure(columns: int = 1, width: float = 4.4, height: float = 3.6) -> tuple[Any, Sequence[Any]]:
-    """Make a figure that is no part of pyplot's, with axes side by side."""
+def figure(
+    count: int = 1, width: float = 4.4, height: float = 3.6, columns: int | None = None
+) -> tuple[Any, Sequence[Any]]:
+    """Make a figure that is no part of pyplot's, with axes side by side, so many in a row."""
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width * columns, height), layout="constrained")
-    return made, made.subplots(1, columns, squeeze=False)[0]
+    columns = min(columns or count, count)
+    rows = -(-count // columns)
+    made = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = made.subplots(rows, columns, squeeze=False).ravel()
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    return made, axes[:count]
 
 
 def write(

@@ -3,11 +3,11 @@
     python examples/search.py
     python examples/search.py --budget cpu --tabular FOLDER --out docs/results
 
-For digits and, where --tabular names the folder with them, the tables satimage, pendigits and
-spambase: a network with everything learned at its defaults is cross-validated; then 40 trials
-search what fraction of a like network to learn, at most a tenth, with learning rate and epochs.
-Both are fitted on the training part and scored on a test part that no trial saw. Then, on digits
-as images, each block of a resnet gets a fraction of its own.
+For digits and, where --tabular names the folder with them, four tables: a network with everything
+learned at its defaults is cross-validated; then 40 trials search what fraction of a like network
+to learn, at most a tenth, with learning rate and epochs. Both are fitted on the training part and
+scored on a test part that no trial saw. Then, on digits as images, each block of a resnet gets a
+fraction of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ SPACE = {
     "learning_rate": OneOf(("auto", 0.003, 0.02, 0.04)),
     "epochs": OneOf((20, 40, 60)),
 }
+TABLES = ("satimage", "pendigits", "spambase", "bank_additional")
 BLOCKS = ("block1_*", "block2_*", "block3_*")
 DIRECTIONS = {
     "front": {"score": "maximize", "learned": "minimize"},
@@ -54,9 +55,7 @@ def load(folder: Path | None, count: int | None) -> dict[str, tuple]:
     X, y = load_digits(return_X_y=True)
     sets: dict[str, tuple] = {}
     sets["digits"] = tuple(train_test_split(X, y, test_size=0.3, random_state=0, stratify=y))
-    for name in ("satimage", "pendigits", "spambase"):
-        if folder is None:
-            continue
+    for name in TABLES if folder is not None else ():
         with np.load(folder / f"{name}.npz") as file:
             X, y = file["X"], file["y"]
             train = file["split"] == 0 if "split" in file else None
@@ -74,8 +73,8 @@ def network(width: int, seed: int, **settings):
     return make_pipeline(StandardScaler(), net)
 
 
-def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict) -> tuple:
-    """Search once, with at most a tenth learned; return a row of figures, and the search."""
+def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict) -> common.Row:
+    """Search once, with at most a tenth learned; return a row of figures."""
     X, X_test, y, y_test = parts
     cv = StratifiedKFold(setting["folds"], shuffle=True, random_state=seed)
     whole = network(width, seed, learned=1.0)
@@ -104,11 +103,16 @@ def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict
     # The fewest weights whose cross-validated accuracy is that of the reference, if any has it.
     enough = [r["learned"] for r in search.table(found) if r["score"] >= reference]
     row["fewest learned"] = int(min(enough)) if enough else None
-    return row, found
+    return row | {"trials": trials(found, "learned", "score", "front")}
 
 
-def search_blocks(parts: tuple, seed: int, setting: dict) -> tuple:
-    """Search a fraction for each block of a resnet; return a row of figures, and the search."""
+def trials(found, *keep: str) -> list[common.Row]:
+    """Return what is kept of the trials of a search."""
+    return [{name: trial[name] for name in keep} for trial in search.table(found)]
+
+
+def search_blocks(parts: tuple, seed: int, setting: dict) -> common.Row:
+    """Search a fraction for each block of a resnet; return a row of figures."""
     X, X_test, y, y_test = parts
     X, X_test = (part.reshape(-1, 8, 8, 1) / 16 for part in (X, X_test))
     blocks = setting["blocks"]
@@ -130,9 +134,7 @@ def search_blocks(parts: tuple, seed: int, setting: dict) -> tuple:
     row: common.Row = {"found learned": common.learned(found.best_estimator_)}
     row |= {"found cv": float(found.best_score_), "found test": float(found.score(X_test, y_test))}
     row["importances"] = search.importances(found)
-    keep = ("learned", "score", "front", "params")
-    row["trials"] = [{name: trial[name] for name in keep} for trial in search.table(found)]
-    return row, found
+    return row | {"trials": trials(found, "learned", "score", "front", "params")}
 
 
 def main(given=None) -> list[common.Row]:
@@ -140,33 +142,43 @@ def main(given=None) -> list[common.Row]:
         __doc__,
         given,
         (("--tabular", "--data"), {"type": Path, "help": "folder of satimage.npz and others"}),
+        (("--sets",), {"nargs": "+", "default": ["digits", *TABLES, "blocks"], "help": "some"}),
         (("--width",), {"type": int, "nargs": "+", "help": "hidden units (default: 1000)"}),
         (("--objective",), {"choices": DIRECTIONS, "default": "front"}),
     )
     setting = SETTINGS[args.budget] | {"objective": args.objective}
     sets = load(args.tabular, setting["train"])
-    rows, fronts, blocks = [], {}, []
-    cases = [(name, width) for name in sets for width in args.width or setting["width"]]
+    cases = [
+        (name, width)
+        for name in args.sets
+        if name in sets
+        for width in args.width or setting["width"]
+    ]
+    rows: list[common.Row] = []
     for (name, width), seed in common.each(args, cases, "searches"):
-        told = sets[name], width, seed, setting, DIRECTIONS[args.objective]
-        row, fronts[name, width] = compare(*told)
+        row = compare(sets[name], width, seed, setting, DIRECTIONS[args.objective])
         rows.append({"data": name, "width": width, "seed": seed, **row})
-    for _, seed in common.each(args, ["blocks"] if setting["blocks"] else [], "blocks"):
-        row, fronts["blocks", 0] = search_blocks(sets["digits"], seed, setting)
-        blocks.append({"seed": seed, **row})
+    blocks: list[common.Row] = []
+    wanted = setting["blocks"] and "blocks" in args.sets
+    for _, seed in common.each(args, ["blocks"] if wanted else [], "blocks"):
+        blocks.append({"seed": seed, **search_blocks(sets["digits"], seed, setting)})
     of = ("all cv", "all test", "found learned", "found cv", "found test", "cpu_s")
     table = common.over_seeds(rows, ("data", "width", "all learned"), of)
-    common.write(args, "search", setting, table, [*rows, *blocks], draw(fronts))
+    common.write(args, "search", setting, table, [*rows, *blocks], draw([*rows, *blocks]))
     return table
 
 
-def draw(fronts: dict):
+def draw(rows: list[common.Row]):
     """Draw the front of each search, of its last seed, and what matters in the blocks."""
-    figure, pictures = common.figure(len(fronts) + 1)
-    for axes, ((name, width), found) in zip(pictures[:-1], fronts.items(), strict=True):
-        plots.pareto_front(search.table(found), ax=axes)
-        axes.set_title(f"{name}, mlp({width})" if width else "digits, resnet: fractions by block")
-    plots.importances(search.importances(found), title=axes.get_title(), ax=pictures[-1])
+    last = {(row.get("data"), row.get("width")): row for row in rows}
+    blocks = last.get((None, None))
+    figure, pictures = common.figure(len(last) + bool(blocks), columns=3)
+    for axes, ((name, width), row) in zip(pictures, last.items(), strict=False):
+        plots.pareto_front(row["trials"], ax=axes)
+        axes.set_title(f"{name}, mlp({width})" if name else "digits, resnet: fractions by block")
+    if blocks:
+        title = "digits, resnet: fractions by block"
+        plots.importances(blocks["importances"], title=title, ax=pictures[len(last)])
     return figure
 
 

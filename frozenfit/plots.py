@@ -275,9 +275,20 @@ def _finish(ax: Any, x: str, y: str) -> None:
     ax.set_ylabel(_NAMES.get(y, y))
     if x in _LOGARITHMIC:
         ax.set_xscale("log")
+        _label_plainly(ax.xaxis)
     if y in _LOGARITHMIC:
         ax.set_yscale("log")
+        _label_plainly(ax.yaxis)
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False, fontsize=8)
+
+
+def _label_plainly(axis: Any) -> None:
+    """Label 1, 2 and 5 of each decade; matplotlib's own labels overlap on a short axis."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_minor_formatter(NullFormatter())
