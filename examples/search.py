@@ -172,7 +172,7 @@ def draw(rows: list[common.Row]):
     """Draw the front of each search, of its last seed, and what matters in the blocks."""
     last = {(row.get("data"), row.get("width")): row for row in rows}
     blocks = last.get((None, None))
-    figure, pictures = common.figure(len(last) + bool(blocks), columns=3)
+    figure, pictures = common.figure(len(last) + bool(blocks), columns=4)
     for axes, ((name, width), row) in zip(pictures, last.items(), strict=False):
         plots.pareto_front(row["trials"], ax=axes)
         axes.set_title(f"{name}, mlp({width})" if name else "digits, resnet: fractions by block")
