@@ -13,7 +13,10 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from search_fakes import Quick
+from sklearn import config_context
 from sklearn.datasets import load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from frozenfit.search import FreezeSearchCV, open_storage, run_workers
 
@@ -156,3 +159,27 @@ def test_the_command_searches_in_two_processes(tmp_path):
     assert 3 <= len(complete) <= 4
     assert all(set(t.params) == {"kind", "fraction"} for t in complete)  # the rest was set
     assert np.isfinite([t.values for t in complete]).all()
+
+
+class Weighed(Quick):
+    """Takes no training without weights."""
+
+    def fit(self, X, y, sample_weight=None):
+        if sample_weight is None:
+            raise ValueError("the weights were lost")
+        return super().fit(X, y, sample_weight)
+
+
+def test_workers_keep_scikit_learns_configuration(tmp_path):
+    with config_context(enable_metadata_routing=True):
+        asking = Weighed().set_fit_request(sample_weight=True)
+        asking = asking.set_score_request(sample_weight=True)
+        pipe = make_pipeline(FunctionTransformer(), asking)  # takes weights with routing alone
+        search = FreezeSearchCV(pipe, n_trials=2, cv=2, space=_nothing, random_state=0)
+        search.set_params(storage=tmp_path / "j.log")
+        run_workers(search, X, y, n_workers=1, sample_weight=np.ones(150))
+    assert len(search.study_.trials) == 2
+
+
+def _nothing(trial, estimator):
+    return {}

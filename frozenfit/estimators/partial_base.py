@@ -274,7 +274,6 @@ class PartialNet(NetworkEstimator):
             return optimizers.make(self.optimizer, self.learning_rate, self.weight_decay, automatic)
 
         optimizer, rate, own_schedule = make()
-        unused = [optimizer]
         if freezing is not None:
             _check_freezing(freezing, problem, epochs, own_schedule or schedule, optimizer)
 
@@ -288,7 +287,7 @@ class PartialNet(NetworkEstimator):
             EpochTasks(self, problem, epochs, attributes) as tasks,
         ):
             plan = Plan(
-                optimizer=lambda: unused.pop() if unused else make()[0],
+                optimizer=lambda: make()[0],
                 loss="classification" if problem.classifies else "regression",
                 epochs=epochs,
                 batch_size=self.batch_size,

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params
 
 from frozenfit.search.spaces import target
@@ -130,9 +131,9 @@ class Folds:
         """
         if n_jobs in (None, 1):  # without joblib's copies, and with the compiled networks here
             return [self.measure(clone(estimator), fold) for fold in range(len(self.splits))]
-        call = joblib.delayed(self.measure)
+        call = delayed(self.measure)
         jobs = (call(clone(estimator), fold) for fold in range(len(self.splits)))
-        return list(joblib.Parallel(n_jobs=n_jobs)(jobs))
+        return list(Parallel(n_jobs=n_jobs)(jobs))
 
 
 def counts(estimator: Any) -> dict[str, float]:

@@ -8,6 +8,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
+from sklearn import config_context, get_config
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
@@ -108,7 +109,7 @@ class _Hiring:
         if mine.sampler is None:
             seed = self._seeds and int(self._seeds.spawn(1)[0].generate_state(1)[0])
             mine.set_params(sampler=_sampler(mine, self.optuna, seed))
-        arguments = (mine, *self.data, self.limit)
+        arguments = (mine, *self.data, self.limit, get_config())
         process = multiprocessing.get_context("spawn").Process(target=_work, args=arguments)
         process.start()
         return process
@@ -132,12 +133,20 @@ class _Leave:
             study.stop()
 
 
-def _work(search: Any, X: Any, y: Any, fit_params: dict[str, Any], limit: int | None) -> None:
+def _work(
+    search: Any,
+    X: Any,
+    y: Any,
+    fit_params: dict[str, Any],
+    limit: int | None,
+    config: dict[str, Any],
+) -> None:
     if limit is not None:
         given = search.callbacks or ()
         given = [given] if callable(given) else given
         search.set_params(callbacks=[*given, _Leave(limit)])
-    search.fit(X, y, **fit_params)
+    with config_context(**config):
+        search.fit(X, y, **fit_params)
 
 
 def _wait(processes: list[BaseProcess], hire: _Hiring, search: Any, study: Any) -> None:
