@@ -4,8 +4,8 @@
     python benchmarks/defaults.py table  --data TABULAR_FOLDER     # once, on the test parts
 
 TABULAR_FOLDER holds one NAME.npz per data set with X, y and, where there is an official one,
-`split` (0 train, 1 test). scikit-learn's digits need no file. Columns are standardised by the
-training part. `choose` scores every combination of epochs, batch size and learning rate on a
+`split` (0 train, 1 test). scikit-learn's digits need no file. Columns are standardized by the
+training part. `refit` scores every combination of epochs, batch size and learning rate on a
 fifth of the training part; `table` sets the defaults against scikit-learn's own defaults.
 """
 
@@ -35,7 +35,7 @@ GRID = {
     "epochs": (10, 20, 30),
     "batch_size": (32, 64, 128),
     "learning_rate": (0.001, 0.003, 0.006, 0.01, 0.02),
-    "schedule": (None, "cosine"),
+    "lr_schedule": (None, "cosine"),
 }
 
 
@@ -68,7 +68,7 @@ def pipeline(y: np.ndarray, **settings):
     return make_pipeline(StandardScaler(), kind(**settings))
 
 
-def choose(sets: dict, limit: int) -> list[dict]:
+def refit(sets: dict, limit: int) -> list[dict]:
     """Score all combinations on a fifth of each training part."""
     rows = []
     for name, (X, _, y, _) in sets.items():
@@ -76,20 +76,22 @@ def choose(sets: dict, limit: int) -> list[dict]:
         parts = train_test_split(X, y, test_size=0.2, random_state=1, stratify=labels)
         fit_X, val_X, fit_y, val_y = parts
         fit_X, fit_y = fit_X[:limit], fit_y[:limit]
-        for learned, *values in itertools.product((0.1, 1.0), *GRID.values()):
+        for trainable, *values in itertools.product((0.1, 1.0), *GRID.values()):
             settings = dict(zip(GRID, values, strict=True))
-            model = pipeline(y, learned=learned, random_state=0, **settings)
+            model = pipeline(y, trainable=trainable, random_state=0, **settings)
             start = time.process_time()
             score = model.fit(fit_X, fit_y).score(val_X, val_y)
             seconds = time.process_time() - start
-            rows.append({"set": name, "learned": learned, **settings, "score": score, "s": seconds})
+            rows.append(
+                {"set": name, "trainable": trainable, **settings, "score": score, "s": seconds}
+            )
         print(name, "done", flush=True)
     return rows
 
 
-def summarise(rows: list[dict]) -> None:
+def summarize(rows: list[dict]) -> None:
     """Print the mean validation score of each combination over all sets."""
-    key = ("learned", *GRID)
+    key = ("trainable", *GRID)
     groups: dict[tuple, list] = {}
     for row in rows:
         groups.setdefault(tuple(row[k] for k in key), []).append((row["score"], row["s"]))
@@ -109,12 +111,12 @@ def table(sets: dict, seeds: int) -> list[dict]:
             "linear": partial(LogisticRegression, max_iter=1000) if labels else Ridge,
             "MLP": MLPClassifier if labels else MLPRegressor,
         }
-        ours = {"learned=0.1": 0.1, "learned=1.0": 1.0}
+        ours = {"trainable=0.1": 0.1, "trainable=1.0": 1.0}
         for label in (*rivals, *ours):
             scores, seconds = [], []
             for seed in range(seeds):
                 if label in ours:
-                    model = pipeline(y, learned=ours[label], random_state=seed)
+                    model = pipeline(y, trainable=ours[label], random_state=seed)
                 else:
                     model = make_pipeline(StandardScaler(), rivals[label](random_state=seed))
                 start = time.process_time()
@@ -153,18 +155,18 @@ def print_markdown(rows: list[dict]) -> None:
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("choose", "table"))
+    parser.add_argument("what", choices=("refit", "table"))
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--limit", type=int, default=8000, help="training rows in `choose`")
+    parser.add_argument("--limit", type=int, default=8000, help="training rows in `refit`")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     sets = load(args.data)
-    rows = choose(sets, args.limit) if args.what == "choose" else table(sets, args.seeds)
+    rows = refit(sets, args.limit) if args.what == "refit" else table(sets, args.seeds)
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
-    summarise(rows) if args.what == "choose" else print_markdown(rows)
+    summarize(rows) if args.what == "refit" else print_markdown(rows)
 
 
 if __name__ == "__main__":

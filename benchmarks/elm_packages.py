@@ -1,6 +1,6 @@
 """ELM packages side by side: CPU seconds of a fit with 1,000 units, and test accuracy.
 
-10,000 rows of 50 standardised columns and 10 classes (make_classification), 4,000 more to test on.
+10,000 rows of 50 standardized columns and 10 classes (make_classification), 4,000 more to test on.
 Each line is a process of its own with one BLAS thread, median of the seconds and mean of the
 accuracies over three seeds. The other packages (hpelm, scikit-elm, pyoselm, gfdl) want NumPy and
 Python versions of their own: name the interpreters that have them. Lines come in turn, so that a
@@ -99,7 +99,7 @@ def gfdl(seed: int, a, **settings):
 
 LINES = {
     "ELMClassifier": (frozenfit, {}),
-    "ELMClassifier, ridge_alpha=.01": (frozenfit, {"ridge_alpha": 0.01}),
+    "ELMClassifier, alpha=.01": (frozenfit, {"alpha": 0.01}),
     "ELMClassifier, 200 units": (frozenfit, {"hidden_layer_sizes": 200}),
     "ELMClassifier, 300 units": (frozenfit, {"hidden_layer_sizes": 300}),
     "RidgeClassifierCV on tanh units": (ridge_on_tanh, {}),

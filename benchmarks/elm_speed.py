@@ -77,9 +77,9 @@ def bare(options) -> dict:
 
 def ours(options) -> dict:
     X, y = pixels(options.data, options.rows)
-    model = elm(ridge_alpha=ALPHAS, scale="common")
+    model = elm(alpha=ALPHAS, scale="common")
     model.set_params(clip=None)
-    return {"cpu_s": cpu(lambda: model.fit(X, y)), "ridge_alpha": float(model.ridge_alpha_)}
+    return {"cpu_s": cpu(lambda: model.fit(X, y)), "alpha": float(model.alpha_)}
 
 
 def sampler(options) -> dict:
@@ -100,7 +100,7 @@ def throughput(options) -> dict:
     import numpy as np
 
     X, y = pixels(options.data, options.rows)
-    model = elm(ridge_alpha=1e-3, scale="common", clip=None, loo_rows=2000)
+    model = elm(alpha=1e-3, scale="common", clip=None, loo_rows=2000)
     model.fit(X[:5000], y[:5000])
     W = model._current()[0].layers[0].kernel
     B = model._current()[1].coefs[0].astype(np.float32)
@@ -143,11 +143,11 @@ def small(options) -> dict:
     models = {
         "default": (ELMClassifier(random_state=0), A, B),
         "9 alphas": (
-            ELMClassifier(ridge_alpha=[10.0**k for k in range(-6, 3)], random_state=0),
+            ELMClassifier(alpha=[10.0**k for k in range(-6, 3)], random_state=0),
             A,
             B,
         ),
-        "alpha .01": (ELMClassifier(ridge_alpha=0.01, random_state=0), A, B),
+        "alpha .01": (ELMClassifier(alpha=0.01, random_state=0), A, B),
         "tanh + RidgeClassifierCV": (RidgeClassifierCV(np.logspace(-4, 4, 9)), H, J),
     }
     for name, (model, given, test) in models.items():

@@ -1,7 +1,7 @@
 """Default ELM estimators on tables, beside what one would try first in scikit-learn.
 
 Reads NAME.npz files with X and y. At most 7,000 rows, 70 % of them for training, stratified, two
-seeds; columns are standardised for the other models. Prints a table and writes JSON.
+seeds; columns are standardized for the other models. Prints a table and writes JSON.
 
     python benchmarks/elm_tabular.py --data DIR --out tabular.json
 """
@@ -113,12 +113,12 @@ def main() -> None:
             for model in results[name][0]
         ]
         print(f"{name:20}", "  ".join(words), flush=True)
-    summarise(results)
+    summarize(results)
     if options.out is not None:
         options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def summarise(results: dict[str, list]) -> None:
+def summarize(results: dict[str, list]) -> None:
     """Print means over the classification sets."""
     runs = [run for name in results if name != "california_housing" for run in results[name]]
     for model in runs[0] if runs else ():

@@ -25,22 +25,27 @@ from frozenfit import PartialNetClassifier
 EPOCHS, BATCH, RATE, REPEATS = 30, 32, 1e-3, 9
 
 
-def cpu_seconds(makers, X, y) -> list[float]:
-    """Median CPU seconds of a fit of each maker; in turns, for the machine may grow busy."""
-    for make in makers:
+def cpu_seconds(slices, X, y) -> list[float]:
+    """Median CPU seconds of a fit of each selector; in turns, for the machine may grow busy."""
+    for make in slices:
         make(0).fit(X, y)
-    times = [[] for _ in makers]
+    times = [[] for _ in slices]
     for seed in range(REPEATS):
-        for make, mine in zip(makers, times, strict=True):
+        for make, mine in zip(slices, times, strict=True):
             estimator, begin = make(seed), time.process_time()
             estimator.fit(X, y)
             mine.append(time.process_time() - begin)
     return [statistics.median(mine) for mine in times]
 
 
-def ours(learned):
+def ours(trainable):
     """Make an estimator that learns a part of mlp(100)."""
-    settings = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": RATE, "learned": learned}
+    settings = {
+        "epochs": EPOCHS,
+        "batch_size": BATCH,
+        "learning_rate": RATE,
+        "trainable": trainable,
+    }
     return lambda seed: PartialNetClassifier("mlp", random_state=seed, **settings)
 
 
@@ -56,11 +61,11 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)
     X, y = load_digits(return_X_y=True)
     X = X / 16
-    subsets = ("everything()", 0.1, "random(0.1)")
-    reference, *seconds = cpu_seconds([theirs, *map(ours, subsets)], X, y)
+    selectors = ("everything()", 0.1, "random(0.1)")
+    reference, *seconds = cpu_seconds([theirs, *map(ours, selectors)], X, y)
     print(f"{'scikit-learn':12} {'MLPClassifier(100)':28} {reference:6.3f} CPU s")
-    for learned, each in zip(subsets, seconds, strict=True):
-        name, ratio = f"learned={learned}", each / reference
+    for trainable, each in zip(selectors, seconds, strict=True):
+        name, ratio = f"trainable={trainable}", each / reference
         print(f"{keras.config.backend():12} {name:28} {each:6.3f} CPU s  {ratio:5.2f} x")
 
 

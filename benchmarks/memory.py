@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from frozenfit import PartialNetClassifier
-from frozenfit.subset import random
+from frozenfit.selectors import random
 
 WARM = 20
 
@@ -48,8 +48,11 @@ def growth(fits: int, settings) -> float:
 KINDS = {
     "same settings": lambda i: {"random_state": 0},
     "differing random_state": lambda i: {"random_state": i},
-    "differing masks of random(0.1)": lambda i: {"learned": random(0.1, seed=i), "random_state": 0},
-    "both": lambda i: {"learned": "random(0.1)", "random_state": i},
+    "differing masks of random(0.1)": lambda i: {
+        "trainable": random(0.1, seed=i),
+        "random_state": 0,
+    },
+    "both": lambda i: {"trainable": "random(0.1)", "random_state": i},
 }
 
 

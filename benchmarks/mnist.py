@@ -32,12 +32,12 @@ def main() -> None:
     data = frozenfit.datasets.load("mnist", data_dir=args.data_dir)
     print("| learned | entries | frozen | test accuracy | CPU s | file bytes | slots |")
     print("|---" * 7 + "|")
-    for learned, params in SETTINGS.items():
-        value = float(learned) if learned[0] == "0" else learned
+    for trainable, params in SETTINGS.items():
+        value = float(trainable) if trainable[0] == "0" else trainable
         model = PartialNetClassifier(
             "lenet5",
             model_params=params,
-            learned=value,
+            trainable=value,
             epochs=args.epochs,
             random_state=0,
             warm_start=True,
@@ -50,11 +50,11 @@ def main() -> None:
             path = os.path.join(folder, "m.frozenfit")
             frozenfit.save(model, path)
             size = os.path.getsize(path)
-        count = sum(row.learned for row in model.learned_table())
-        slots = sum(slot.size for slot in model._slots)
+        count = sum(row.trainable for row in model.parameter_table())
+        optimizer_state = sum(slot.size for slot in model._optimizer_state)
         print(
-            f"| `{learned}` | {count:,} | {model.freeze_fraction_:.3f} | {accuracy:.4f} "
-            f"| {seconds:.0f} | {size:,} | {slots:,} |",
+            f"| `{trainable}` | {count:,} | {model.freeze_fraction_:.3f} | {accuracy:.4f} "
+            f"| {seconds:.0f} | {size:,} | {optimizer_state:,} |",
             flush=True,
         )
 

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from frozenfit import PartialNetClassifier, architectures
-from frozenfit.seeding import isolated
+from frozenfit.isolation import isolated
 
 ROWS, EPOCHS, BATCH, RATE, REPEATS = 2000, 10, 32, 1e-3, 3
 
@@ -48,10 +48,12 @@ def plain(model: keras.Model, X, y):
     return lambda: model.fit(X, y, epochs=EPOCHS, batch_size=BATCH, verbose=0)
 
 
-def ours(model: keras.Model, X, y, cache: bool):
+def ours(model: keras.Model, X, y, cache_features: bool):
     """Return our fit of the head."""
     settings = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": RATE, "random_state": 0}
-    estimator = PartialNetClassifier(model, learned="head()", cache=cache, **settings)
+    estimator = PartialNetClassifier(
+        model, trainable="head()", cache_features=cache_features, **settings
+    )
     return lambda: estimator.fit(X, y)
 
 
@@ -61,10 +63,12 @@ def main():
     reference = cpu_seconds(plain(network(), X, y))
     backend = keras.config.backend()
     print(f"{backend:12} {'Keras, trainable=False':24} {reference:7.2f} CPU s")
-    for cache in (False, True):
-        seconds = cpu_seconds(ours(network(), X, y, cache))
+    for cache_features in (False, True):
+        seconds = cpu_seconds(ours(network(), X, y, cache_features))
         ratio = seconds / reference
-        print(f"{backend:12} {f'cache={cache}':24} {seconds:7.2f} CPU s  {ratio:5.2f} x")
+        print(
+            f"{backend:12} {f'cache_features={cache_features}':24} {seconds:7.2f} CPU s  {ratio:5.2f} x"
+        )
 
 
 if __name__ == "__main__":

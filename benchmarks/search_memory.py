@@ -36,7 +36,7 @@ def study(space: str, trials: int) -> None:
 
     X, y = load_iris(return_X_y=True)
     net = PartialNetClassifier(model_params={"hidden_layer_sizes": (20,)}, epochs=2)
-    fixed = {"learned": 0.5, "fill": "random", "learning_rate": FloatDistribution(0.001, 0.1)}
+    fixed = {"trainable": 0.5, "frozen": "random", "learning_rate": FloatDistribution(0.001, 0.1)}
     seen: list[float] = []
     start = time.perf_counter()
     search.FreezeSearchCV(

@@ -68,14 +68,14 @@ def each(args: argparse.Namespace, cases: Iterable, title: str) -> Iterator[tupl
             bar.advance(task)
 
 
-def learned(estimator: Any) -> int:
+def trainable(estimator: Any) -> int:
     """Count what an estimator learned."""
-    return sum(row[3] for row in estimator.learned_table())
+    return sum(row[3] for row in estimator.parameter_table())
 
 
 def total(estimator: Any) -> int:
     """Count what there was to learn."""
-    return sum(row[4] for row in estimator.learned_table())
+    return sum(row[4] for row in estimator.parameter_table())
 
 
 def file_size(estimators: Any) -> int:

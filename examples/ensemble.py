@@ -33,7 +33,7 @@ SETTINGS = {
             "params": {"hidden_layer_sizes": (16,)},
             "data": ("digits", 200, 100),
             "epochs": (1, 1),
-            "learned": [0.1],
+            "trainable": [0.1],
         }
     },
     "cpu": {
@@ -42,34 +42,34 @@ SETTINGS = {
             "params": {},
             "data": ("digits", 1257, 540),
             "epochs": (2, 8),
-            "learned": ["head()", 0.1, 0.4, 1.0],
+            "trainable": ["head()", 0.1, 0.4, 1.0],
         },
         "fashion_mnist, lenet5": {
             "model": "lenet5",
             "params": {},
             "data": ("fashion_mnist", 5000, 4000),
             "epochs": (1, 3),
-            "learned": ["head()", "filters(0.1) | head()", "filters(0.4) | head()", 1.0],
+            "trainable": ["head()", "filters(0.1) | head()", "filters(0.4) | head()", 1.0],
         },
         "digits, densenet(16)": {
             "model": "densenet",
             "params": {"depth": 16, "growth": 8},
             "data": ("digits", 1257, 540),
             "epochs": (2, 3),
-            "learned": [HEAD, 0.1, 0.4, 1.0],
+            "trainable": [HEAD, 0.1, 0.4, 1.0],
         },
         "cifar10, densenet(10)": {
             "model": "densenet",
             "params": DENSENET,
             "data": ("cifar10", 2000, 2000, 2),
             "epochs": (2, 2),
-            "learned": [HEAD, 0.1, 0.4, 0.7, 1.0],
+            "trainable": [HEAD, 0.1, 0.4, 0.7, 1.0],
         },
     },
 }
 
 
-def cheap(setting: dict, learned, data: tuple, seed: int) -> dict:
+def cheap(setting: dict, trainable, data: tuple, seed: int) -> dict:
     """Measure one cheap ensemble."""
     X, y, X_test, y_test = data
     start = time.process_time()
@@ -77,13 +77,13 @@ def cheap(setting: dict, learned, data: tuple, seed: int) -> dict:
         setting["model"],
         model_params=setting["params"],
         n_estimators=MEMBERS,
-        learned=learned,
+        trainable=trainable,
         base_epochs=setting["epochs"][0],
         epochs=setting["epochs"][1],
         random_state=seed,
     ).fit(X, y)
     seconds = time.process_time() - start
-    sizes = {"learned": ensemble.n_learned_, "bytes": common.file_size(ensemble)}
+    sizes = {"trainable": ensemble.n_trainable_, "bytes": common.file_size(ensemble)}
     return {**figures(ensemble.ensemble_report(X_test, y_test)), **sizes, "cpu_s": seconds}
 
 
@@ -95,7 +95,7 @@ def independent(setting: dict, data: tuple, seed: int) -> dict:
         frozenfit.PartialNetClassifier(
             setting["model"],
             model_params=setting["params"],
-            learned=1.0,
+            trainable=1.0,
             epochs=sum(setting["epochs"]),
             random_state=1000 * seed + i,
         ).fit(X, y)
@@ -104,7 +104,7 @@ def independent(setting: dict, data: tuple, seed: int) -> dict:
     seconds = time.process_time() - start
     probabilities = np.stack([network.predict_proba(X_test) for network in networks])
     sizes = {
-        "learned": sum(map(common.learned, networks)),
+        "trainable": sum(map(common.trainable, networks)),
         "bytes": sum(map(common.file_size, networks)),
     }
     return {**figures(classifier_report(probabilities, y_test)), **sizes, "cpu_s": seconds}
@@ -125,7 +125,7 @@ def main(given=None) -> list[common.Row]:
         if setting["model"] == "mlp":
             X, X_test = X.reshape(len(X), -1), X_test.reshape(len(X_test), -1)
         loaded[name] = X, y, X_test, y_test
-    cases = [(name, part) for name in settings for part in [*settings[name]["learned"], OWN]]
+    cases = [(name, part) for name in settings for part in [*settings[name]["trainable"], OWN]]
     rows = []
     for (name, part), seed in common.each(args, cases, f"{MEMBERS} members"):
         if part == OWN:
@@ -135,7 +135,7 @@ def main(given=None) -> list[common.Row]:
         gain = found["ensemble accuracy"] - found["mean accuracy"]
         rows.append({"data": name, "learned by each": str(part), "seed": seed, **found})
         rows[-1]["gain"] = gain
-    table = common.over_seeds(rows, ("data", "learned by each", "learned"), SUMMED)
+    table = common.over_seeds(rows, ("data", "learned by each", "trainable"), SUMMED)
     common.write(args, "ensemble", settings, table, rows, draw(table))
     return table
 

@@ -5,7 +5,7 @@
 
 Rosenfeld and Tsotsos (2018), Figures 1 and 3: a fraction or a count of every convolution's filters
 is learned, with the head and batch norm; accuracy falls slowly, along a line in the logarithm of
-what is learned; random values in the rest are better than zeros where little is learned; networks
+what is trained; random values in the rest are better than zeros where little is learned; networks
 with batch norm bear it better than those without. `cpu` takes CIFAR-10 at 16 x 16, and small
 networks of the three kinds; `tiny` takes digits.
 """
@@ -19,7 +19,7 @@ from frozenfit import PartialNetClassifier, plots
 
 ALL = "all"
 PARTS = (1, 5, 0.1, 0.4, 0.7, ALL)
-FILLS = ("random", "zero")
+FROZEN_VALUES = ("random", "zero")
 NETWORKS = {
     "densenet": ("densenet", {"depth": 10, "growth": 12}),
     "wide_resnet": ("wide_resnet", {"depth": 10, "width": 1}),
@@ -40,39 +40,41 @@ def main(given=None) -> list[common.Row]:
     tiny = args.budget == "tiny"
     networks = SMALL if tiny else NETWORKS
     cases = [
-        (name, part, fill)
+        (name, part, frozen)
         for name in networks
         for part in ((1, 0.4) if tiny else PARTS)
-        for fill in (("random",) if part == ALL else FILLS)
+        for frozen in (("random",) if part == ALL else FROZEN_VALUES)
     ]
     rows = []
-    for (name, part, fill), seed in common.each(args, cases, "part of the filters"):
+    for (name, part, frozen), seed in common.each(args, cases, "part of the filters"):
         network, params = networks[name]
         clf = PartialNetClassifier(
             network,
             model_params=params,
-            learned=subset(part),
-            fill=fill,
+            trainable=selector(part),
+            frozen=frozen,
             epochs=setting["epochs"],
             random_state=seed,
         ).fit(X, y)
-        learned = common.learned(clf)
-        rows.append({"network": name, "filters": str(part), "fill": fill, "learned": learned})
-        rows[-1] |= {"fraction": learned / common.total(clf), "seed": seed}
+        trainable = common.trainable(clf)
+        rows.append(
+            {"network": name, "filters": str(part), "frozen": frozen, "trainable": trainable}
+        )
+        rows[-1] |= {"fraction": trainable / common.total(clf), "seed": seed}
         rows[-1]["accuracy"] = float(clf.score(X_test, y_test))
-    by = ("network", "filters", "fill", "learned", "fraction")
+    by = ("network", "filters", "frozen", "trainable", "fraction")
     table = common.over_seeds(rows, by, ("accuracy",))
     lines = {}
     for name in dict.fromkeys(row["network"] for row in rows):
-        fit = plots.fit_log_fraction(common.pick(rows, network=name, fill="random"), "accuracy")
+        fit = plots.fit_log_fraction(common.pick(rows, network=name, frozen="random"), "accuracy")
         lines[name] = fit._asdict()
-        print(f"{name}: {fit.slope:.3f} per decade of learned entries, R² {fit.r2:.2f}")
+        print(f"{name}: {fit.slope:.3f} per decade of trainable parameters, R² {fit.r2:.2f}")
     about = {**setting, "networks": networks, "lines": lines}
     common.write(args, "filter_fractions", about, table, rows, draw(table, lines))
     return table
 
 
-def subset(part: float | str) -> str:
+def selector(part: float | str) -> str:
     return f"filters({part}) | head() | batch_norm()" if part != ALL else "everything()"
 
 
@@ -80,19 +82,19 @@ def draw(table: list[common.Row], lines: dict):
     """Draw accuracy against the fraction learned, one picture for each network."""
     figure, pictures = common.figure(len(lines), width=3.6)
     for axes, (name, line) in zip(pictures, lines.items(), strict=True):
-        for fill, color, marker in (("random", "#1f6fb2", "o"), ("zero", "#d95f02", "s")):
-            some = common.pick(table, network=name, fill=fill)
+        for frozen, color, marker in (("random", "#1f6fb2", "o"), ("zero", "#d95f02", "s")):
+            some = common.pick(table, network=name, frozen=frozen)
             x, y = [row["fraction"] for row in some], [row["accuracy"] for row in some]
             sd = [row["accuracy sd"] for row in some]
-            style = {"fmt": marker, "color": color, "capsize": 3, "label": f"rest {fill}"}
+            style = {"fmt": marker, "color": color, "capsize": 3, "label": f"rest {frozen}"}
             axes.errorbar(x, y, yerr=sd, **style)
-            for row in some if fill == "random" else ():
+            for row in some if frozen == "random" else ():
                 at = row["fraction"], row["accuracy"]
                 axes.annotate(row["filters"], at, (-3, 9), textcoords="offset points", size=8)
         ends = np.array([min(row["fraction"] for row in some), 1])
         fitted = line["intercept"] + line["slope"] * np.log10(ends)
         axes.plot(ends, fitted, color="#9a9a9a", zorder=0, label="line fitted to random")
-        axes.set(xscale="log", xlabel="fraction of all entries learned", ylabel="test accuracy")
+        axes.set(xscale="log", xlabel="fraction of all parameters trained", ylabel="test accuracy")
         axes.set_title(f"{name}: {100 * line['slope']:.1f} points per decade", fontsize=10)
         axes.set_xticks((0.03, 0.1, 0.3, 1), ("3 %", "10 %", "30 %", "100 %"))
         axes.minorticks_off()

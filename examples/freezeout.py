@@ -37,9 +37,9 @@ def fitted(network: str, t0: float | None, setting: dict, seed: int, X, y) -> tu
     clf = PartialNetClassifier(
         name,
         model_params=params,
-        learned=1.0,
+        trainable=1.0,
         epochs=setting["epochs"],
-        freezing=None if t0 is None else FreezeOut(t0, how=setting["how"], scale_lr=True),
+        freeze_schedule=None if t0 is None else FreezeOut(t0, how=setting["how"], scale_lr=True),
         random_state=seed,
     )
     start = time.process_time()
@@ -63,7 +63,7 @@ def main(given=None) -> list[common.Row]:
         row["accuracy"] = float(clf.score(X_test, y_test))
         row["predicted saving"] = float(np.mean(clf.history_.get("predicted_saving", [0])))
         rows.append(row)
-    for row in rows:  # against everything learned to the end, by the same seed
+    for row in rows:  # against everything trained to the end, by the same seed
         (whole,) = common.pick(rows, network=row["network"], t0=None, seed=row["seed"])
         row["saving"] = 1 - row["cpu_s"] / whole["cpu_s"]
     of = ("accuracy", "cpu_s", "saving", "predicted saving")

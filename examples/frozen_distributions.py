@@ -93,13 +93,13 @@ def main(given=None) -> list[common.Row]:
         clf = PartialNetClassifier(
             lenet,
             model_params={"stack": stack, "law": law},
-            learned=" - ".join(["everything()", *(f"layers({name!r})" for name in names)]),
+            trainable=" - ".join(["everything()", *(f"layers({name!r})" for name in names)]),
             epochs=setting["epochs"],
             random_state=seed,
         ).fit(X, y)
-        found = {"frozen": stack, "law": law, "learned": common.learned(clf), "seed": seed}
+        found = {"frozen": stack, "law": law, "trainable": common.trainable(clf), "seed": seed}
         rows.append({**found, "accuracy": float(clf.score(X_test, y_test))})
-    table = common.over_seeds(rows, ("frozen", "law", "learned"), ("accuracy",))
+    table = common.over_seeds(rows, ("frozen", "law", "trainable"), ("accuracy",))
     common.write(args, "frozen_distributions", setting, table, rows, draw(table, stacks, laws))
     return table
 

@@ -41,10 +41,10 @@ SETTINGS = {
 
 
 def cases(tiny: bool) -> list[tuple[str, str, str]]:
-    """List network, name and subset of all that is trained."""
+    """List network, name and selector of all that is trained."""
     if tiny:
         return [("wide_resnet", name, GROUPS[name]) for name in ("batch norm",)]
-    found = [(net, name, subset) for net in NETWORKS for name, subset in GROUPS.items()]
+    found = [(net, name, selector) for net in NETWORKS for name, selector in GROUPS.items()]
     for part in PARTS:
         filters = f"conv_filters({part}) | head()"
         found.append(("wide_resnet", f"{part}", f"{filters} | batch_norm()"))
@@ -58,17 +58,17 @@ def main(given=None) -> list[common.Row]:
     sizes = setting["train"], setting["test"], setting["shrink"]
     X, y, X_test, y_test = common.images(setting["data"], args, *sizes)
     rows = []
-    for (net, name, subset), seed in common.each(args, cases(args.budget == "tiny"), "groups"):
+    for (net, name, selector), seed in common.each(args, cases(args.budget == "tiny"), "groups"):
         clf = PartialNetClassifier(
             net,
             model_params=NETWORKS[net],
-            learned=subset,
+            trainable=selector,
             epochs=setting["epochs"],
             random_state=seed,
         ).fit(X, y)
-        found = {"network": net, "group": name, "learned": common.learned(clf), "seed": seed}
+        found = {"network": net, "group": name, "trainable": common.trainable(clf), "seed": seed}
         rows.append({**found, "accuracy": float(clf.score(X_test, y_test))})
-    table = common.over_seeds(rows, ("network", "group", "learned"), ("accuracy",))
+    table = common.over_seeds(rows, ("network", "group", "trainable"), ("accuracy",))
     about = {**setting, "networks": NETWORKS, "groups": GROUPS, "published": PUBLISHED}
     common.write(args, "groups", about, table, rows, draw(table))
     return table

@@ -1,4 +1,4 @@
-"""LeNet-5 on MNIST: everything learned, and each layer in turn frozen at random values.
+"""LeNet-5 on MNIST: everything trained, and each layer in turn frozen at random values.
 
     python examples/lenet_layers.py
     python examples/lenet_layers.py --budget cpu --data-dir FOLDER --out docs/results
@@ -29,16 +29,16 @@ def main(given=None) -> list[common.Row]:
     for frozen, seed in common.each(args, cases, "LeNet-5, one layer frozen"):
         clf = PartialNetClassifier(
             "lenet5",
-            learned=1.0 if frozen == "none" else f"~layers({frozen!r})",
+            trainable=1.0 if frozen == "none" else f"~layers({frozen!r})",
             epochs=setting["epochs"],
             batch_size=setting["batch_size"],
             random_state=seed,
         )
         # The test part is watched epoch by epoch, and decides nothing.
         clf.fit(X, y, X_val=X_test, y_val=y_test)
-        told = {"frozen": frozen, "seed": seed, "learned": common.learned(clf)}
+        told = {"frozen": frozen, "seed": seed, "trainable": common.trainable(clf)}
         rows.append({**told, "accuracy": clf.history_["val_accuracy"]})
-    table = common.over_seeds(rows, ("frozen", "learned"), ("accuracy",))
+    table = common.over_seeds(rows, ("frozen", "trainable"), ("accuracy",))
     common.write(args, "lenet_layers", setting, table, rows, draw(table))
     return table
 

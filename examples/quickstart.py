@@ -17,7 +17,7 @@ def main() -> None:
     """Train, print what was learned, save, load and compare."""
     digits = frozenfit.datasets.load("digits")
     clf = frozenfit.PartialNetClassifier(
-        "resnet", model_params={"depth": 8}, learned=0.1, epochs=20, random_state=0, verbose=1
+        "resnet", model_params={"depth": 8}, trainable=0.1, epochs=20, random_state=0, verbose=1
     )
     clf.fit(digits.X_train, digits.y_train)
 
@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.frozenfit"
         frozenfit.save(clf, path)
-        full = 4 * sum(row.total for row in clf.learned_table())
+        full = 4 * sum(row.total for row in clf.parameter_table())
         print(f"saved size       {path.stat().st_size:,} bytes ({full:,} for all weights)")
         same = (frozenfit.load(path).predict(digits.X_test) == clf.predict(digits.X_test)).all()
         print(f"loaded again     {'the same predictions' if same else 'other predictions!'}")

@@ -1,4 +1,4 @@
-"""What a search finds: a tenth of the learned weights, and a fraction for each block.
+"""What a search finds: a tenth of the trainable weights, and a fraction for each block.
 
     python examples/search.py
     python examples/search.py --budget cpu --tabular FOLDER --out docs/results
@@ -27,7 +27,7 @@ from frozenfit import PartialNetClassifier, plots, search
 
 SPACE = {
     "kind": "random",
-    "fill": "random",
+    "frozen": "random",
     "fraction": OneOf((0.01, 0.02, 0.03, 0.05, 0.07, 0.1)),
     "learning_rate": OneOf(("auto", 0.003, 0.02, 0.04)),
     "epochs": OneOf((20, 40, 60)),
@@ -35,7 +35,7 @@ SPACE = {
 TABLES = ("satimage", "pendigits", "spambase", "bank_additional")
 BLOCKS = ("block1_*", "block2_*", "block3_*")
 DIRECTIONS = {
-    "front": {"score": "maximize", "learned": "minimize"},
+    "pareto": {"score": "maximize", "trainable": "minimize"},
     "score": {"score": "maximize"},
 }
 SETTINGS = {
@@ -77,7 +77,7 @@ def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict
     """Search once, with at most a tenth learned; return a row of figures."""
     X, X_test, y, y_test = parts
     cv = StratifiedKFold(setting["folds"], shuffle=True, random_state=seed)
-    whole = network(width, seed, learned=1.0)
+    whole = network(width, seed, trainable=1.0)
     reference = float(cross_val_score(whole, X, y, cv=cv).mean())
     total = common.total(whole.fit(X, y)[-1])
     start = time.process_time()
@@ -87,23 +87,23 @@ def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict
         space=SPACE,
         cv=cv,
         directions=directions,
-        constraints=[f"learned <= {-(-total // 10)}"],
+        constraints=[f"trainable <= {-(-total // 10)}"],
         random_state=seed,
     ).fit(X, y)
     row = {
         "all learned": total,
         "all cv": reference,
         "all test": float(whole.score(X_test, y_test)),
-        "found learned": int(found.cv_results_["mean_learned"][found.best_index_]),
+        "found learned": int(found.cv_results_["mean_trainable"][found.best_index_]),
         "found cv": float(found.best_score_),
         "found test": float(found.score(X_test, y_test)),
         "params": {name.split("__")[1]: value for name, value in found.best_params_.items()},
         "cpu_s": round(time.process_time() - start, 1),
     }
     # The fewest weights whose cross-validated accuracy is that of the reference, if any has it.
-    enough = [r["learned"] for r in search.table(found) if r["score"] >= reference]
+    enough = [r["trainable"] for r in search.table(found) if r["score"] >= reference]
     row["fewest learned"] = int(min(enough)) if enough else None
-    return row | {"trials": trials(found, "learned", "score", "front")}
+    return row | {"trials": trials(found, "trainable", "score", "pareto")}
 
 
 def trials(found, *keep: str) -> list[common.Row]:
@@ -123,18 +123,18 @@ def search_blocks(parts: tuple, seed: int, setting: dict) -> common.Row:
         n_trials=blocks["trials"],
         space={
             "groups": BLOCKS,
-            "leave": ("learning_rate", "fill"),
+            "leave": ("learning_rate", "frozen"),
             "kind": "filters",
             **fractions,
         },
         cv=StratifiedKFold(2, shuffle=True, random_state=seed),
-        directions=DIRECTIONS["front"],
+        directions=DIRECTIONS["pareto"],
         random_state=seed,
     ).fit(X, y)
-    row: common.Row = {"found learned": common.learned(found.best_estimator_)}
+    row: common.Row = {"found learned": common.trainable(found.best_estimator_)}
     row |= {"found cv": float(found.best_score_), "found test": float(found.score(X_test, y_test))}
     row["importances"] = search.importances(found)
-    return row | {"trials": trials(found, "learned", "score", "front", "params")}
+    return row | {"trials": trials(found, "trainable", "score", "pareto", "params")}
 
 
 def main(given=None) -> list[common.Row]:
@@ -144,7 +144,7 @@ def main(given=None) -> list[common.Row]:
         (("--tabular", "--data"), {"type": Path, "help": "folder of satimage.npz and others"}),
         (("--sets",), {"nargs": "+", "default": ["digits", *TABLES, "blocks"], "help": "some"}),
         (("--width",), {"type": int, "nargs": "+", "help": "hidden units (default: 1000)"}),
-        (("--objective",), {"choices": DIRECTIONS, "default": "front"}),
+        (("--objective",), {"choices": DIRECTIONS, "default": "pareto"}),
     )
     setting = SETTINGS[args.budget] | {"objective": args.objective}
     sets = load(args.tabular, setting["train"])

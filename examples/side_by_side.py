@@ -56,8 +56,8 @@ def make(model: str, image: bool, epochs: int, seed: int):
         return make_pipeline(rows if image else StandardScaler(), LogisticRegression())
     if model == "ELM":
         return make_pipeline(ELMClassifier(random_state=seed))
-    learned = 1.0 if model == "everything" else "filters(0.1) | head() | batch_norm()"
-    settings = {"learned": learned, "epochs": epochs, "random_state": seed}
+    trainable = 1.0 if model == "everything" else "filters(0.1) | head() | batch_norm()"
+    settings = {"trainable": trainable, "epochs": epochs, "random_state": seed}
     net = PartialNetClassifier("lenet5" if image else "mlp", **settings)
     return make_pipeline(net) if image else make_pipeline(StandardScaler(), net)
 

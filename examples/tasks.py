@@ -3,9 +3,9 @@
     python examples/tasks.py
     python examples/tasks.py --budget cpu --data-dir FOLDER --out docs/results
 
-The base is drawn from a seed and never trained. Each task owns its learned entries, statistics and
+The base is drawn from a seed and never trained. Each task owns its trainable parameters, statistics and
 head; learning one leaves the others bit by bit as they were (Rosenfeld and Tsotsos 2018, arXiv
-1802.00844, name this use). `cpu` takes parts of MNIST, Fashion-MNIST and CIFAR-10 (in grey, cut to
+1802.00844, name this use). `cpu` takes parts of MNIST, Fashion-MNIST and CIFAR-10 (in gray, cut to
 28 x 28; for the wide_resnet all are averaged to 14 x 14); `tiny` takes digits, the even ones only,
 and digits inverted.
 """
@@ -46,14 +46,14 @@ def tiny_tasks(args) -> dict[str, tuple]:
 
 
 def real_tasks(args, setting: dict, shrink: int) -> dict[str, tuple]:
-    """Load parts of three data sets as grey images of one size."""
-    grey = np.array([0.299, 0.587, 0.114], np.float32)
+    """Load parts of three data sets as gray images of one size."""
+    gray = np.array([0.299, 0.587, 0.114], np.float32)
     found = {}
     for name in ("mnist", "fashion_mnist", "cifar10"):
         parts = list(common.images(name, args, setting["train"], setting["test"]))
         for i in (0, 2):
             if name == "cifar10":
-                parts[i] = (parts[i][:, 2:30, 2:30] @ grey)[..., None]
+                parts[i] = (parts[i][:, 2:30, 2:30] @ gray)[..., None]
             parts[i] = common.shrunk(parts[i], shrink)
         found[name] = tuple(parts)
     return found
@@ -88,7 +88,7 @@ def on_their_own(network: tuple, tasks: dict[str, tuple], settings: dict) -> dic
 def scores(models: dict, tasks: dict[str, tuple]) -> dict:
     """Return the test accuracy of each task, and what was learned for all."""
     found = {name: float(models[name].score(*tasks[name][2:])) for name in tasks}
-    return {**found, "learned": sum(map(common.learned, models.values()))}
+    return {**found, "trainable": sum(map(common.trainable, models.values()))}
 
 
 def main(given=None) -> list[common.Row]:
@@ -104,13 +104,13 @@ def main(given=None) -> list[common.Row]:
     rows = []
     for (net, part), seed in common.each(args, cases, "three tasks"):
         run = on_their_own if part == OWN else on_one_base
-        learned = PARTS.get(part, "everything()")
-        settings = {"learned": learned, "epochs": setting["epochs"], "random_state": seed}
+        trainable = PARTS.get(part, "everything()")
+        settings = {"trainable": trainable, "epochs": setting["epochs"], "random_state": seed}
         found = run(NETWORKS[net], tasks[net], settings)
         rows.append({"network": net, "learned by each": part, "seed": seed, **found})
     names = list(tasks[networks[0]])
     of = (*names, "bytes")
-    table = common.over_seeds(rows, ("network", "learned by each", "learned"), of)
+    table = common.over_seeds(rows, ("network", "learned by each", "trainable"), of)
     about = {**setting, "networks": NETWORKS, "parts": PARTS}
     common.write(args, "tasks", about, table, rows, draw(table, networks, names))
     return table

@@ -67,17 +67,17 @@ def pairs(args, setting: dict) -> dict[str, tuple]:
 def adapted(source, arm: str, X, y, setting: dict, seed: int) -> PartialNetClassifier:
     """Learn the target by one arm; `source` is the trained Keras model."""
     epochs = max(2, round(setting["steps"] / -(-len(X) // 32)))
-    settings = {"learned": ARMS[arm], "epochs": epochs, "random_state": seed}
+    settings = {"trainable": ARMS[arm], "epochs": epochs, "random_state": seed}
     if arm == "from scratch":
         clf = PartialNetClassifier(setting["network"], model_params=PARAMS, **settings)
     else:
-        clf = PartialNetClassifier(model=source, fill="keep", **settings)
+        clf = PartialNetClassifier(model=source, frozen="keep", **settings)
     if arm != "head, then everything":
         return clf.fit(X, y)
     # Half the epochs each; all of the network at a tenth of the usual rate.
     clf.set_params(epochs=epochs // 2).fit(X, y)
-    clf.set_params(learned="everything()", warm_start=True)
-    return clf.set_params(learning_rate=0.0006, schedule="cosine").fit(X, y)
+    clf.set_params(trainable="everything()", warm_start=True)
+    return clf.set_params(learning_rate=0.0006, lr_schedule="cosine").fit(X, y)
 
 
 def main(given=None) -> list[common.Row]:
@@ -89,7 +89,7 @@ def main(given=None) -> list[common.Row]:
         source = PartialNetClassifier(
             setting["network"],
             model_params=PARAMS,
-            learned=1.0,
+            trainable=1.0,
             epochs=setting["source"][2],
             random_state=100 + seed,
         )
@@ -100,9 +100,11 @@ def main(given=None) -> list[common.Row]:
     for (task, size, arm), seed in common.each(args, cases, "targets"):
         (X, y), test = (part[:size] for part in tasks[task][1]), tasks[task][2]
         clf = adapted(trained[task, seed], arm, X, y, setting, seed)
-        found = {"task": task, "samples": size, "learned": arm, "seed": seed}
-        rows.append({**found, "entries": common.learned(clf), "accuracy": float(clf.score(*test))})
-    table = common.over_seeds(rows, ("task", "samples", "learned", "entries"), ("accuracy",))
+        found = {"task": task, "samples": size, "trainable": arm, "seed": seed}
+        rows.append(
+            {**found, "entries": common.trainable(clf), "accuracy": float(clf.score(*test))}
+        )
+    table = common.over_seeds(rows, ("task", "samples", "trainable", "entries"), ("accuracy",))
     common.write(args, "transfer", {**setting, "arms": ARMS}, table, rows, draw(table))
     return table
 
@@ -112,8 +114,8 @@ def draw(table: list[common.Row]):
     tasks = list(dict.fromkeys(row["task"] for row in table))
     figure, pictures = common.figure(len(tasks), width=5)
     for axes, task in zip(pictures, tasks, strict=True):
-        for arm in dict.fromkeys(row["learned"] for row in table):
-            some = common.pick(table, task=task, learned=arm)
+        for arm in dict.fromkeys(row["trainable"] for row in table):
+            some = common.pick(table, task=task, trainable=arm)
             x, y = [row["samples"] for row in some], [row["accuracy"] for row in some]
             dashes = "--" if arm == "from scratch" else "-"
             sd = [row["accuracy sd"] for row in some]

@@ -26,7 +26,7 @@ _HOMES = {
     "save": "frozenfit.storage",
 }
 _BACKENDS = ("tensorflow", "jax", "torch")
-_MODULES = ("architectures", "datasets", "plots", "search", "subset")
+_MODULES = ("architectures", "datasets", "plots", "search", "selector")
 
 __all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
 

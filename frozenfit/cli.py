@@ -24,8 +24,8 @@ _BACKENDS = ("tensorflow", "jax", "torch")
 # Objects, one training in one process, and what has an option of its own.
 _NOT_OPTIONS = ("self", "callbacks", "warm_start", "model_params", "verbose")
 _EXAMPLES = """examples:
-  frozenfit train --dataset digits --learned 0.1 --epochs 20 --out digits.frozenfit
-  frozenfit train --dataset mnist --model lenet5 --learned "batch_norm() | head()" \\
+  frozenfit train --dataset digits --trainable 0.1 --epochs 20 --out digits.frozenfit
+  frozenfit train --dataset mnist --model lenet5 --trainable "batch_norm() | head()" \\
       --model-params batch_norm=True --epochs 3 --out mnist.frozenfit
   frozenfit evaluate mnist.frozenfit --dataset mnist
   frozenfit info mnist.frozenfit
@@ -115,7 +115,7 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     train.add_argument(
         "--save-frozen",
         action="store_true",
-        help="store the frozen entries too, instead of drawing them again from the seed",
+        help="store the frozen parameters too, instead of drawing them again from the seed",
     )
     train.add_argument("--verbose", type=int, default=1, help="0: no progress bar (default: 1)")
     train.set_defaults(run=_train)
@@ -192,7 +192,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of score, learned, bytes, fit_time, predict_time (default: score)",
     )
-    add("--constraints", nargs="+", metavar="TEXT", help='such as "learned <= 750"')
+    add("--constraints", nargs="+", metavar="TEXT", help='such as "trainable <= 750"')
     add("--groups", nargs="+", metavar="GLOB", help="weight paths that get a fraction each")
     add("--pruner", choices=["median"], help="end trials that fall behind; one objective only")
     add("--storage", metavar="WHERE", help="journal file, SQLite file or URL that keeps the study")
@@ -262,7 +262,7 @@ def _parameter_helps(docstring: str) -> dict[str, str]:
 
 
 def _value(text: str) -> Any:
-    """Read a Python literal; whatever is none is text, such as a subset or a name."""
+    """Read a Python literal; whatever is none is text, such as a selector or a name."""
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -389,7 +389,7 @@ def _limited(X: Any, y: Any, limit: int | None) -> tuple[Any, Any]:
 
 def _print_size(estimator: Any, path: str) -> None:
     size = os.path.getsize(path)
-    full = 4 * sum(row[-1] for row in estimator.learned_table())
+    full = 4 * sum(row[-1] for row in estimator.parameter_table())
     print(f"saved            {size:,} bytes in {path}")
     print(f"full network     {full:,} bytes as float32, {size / full:.1%} of it saved")
 

@@ -15,12 +15,12 @@ from typing import Any
 import keras
 from keras import layers as kl
 
-__all__ = ["Axes", "axes", "initializer", "is_normalisation", "type_name"]
+__all__ = ["Axes", "axes", "initializer", "is_normalization", "type_name"]
 
 
 @dataclass(frozen=True)
 class Axes:
-    """The role of a weight and its axes, as `frozenfit.subset.forms.WeightInfo` has them."""
+    """The role of a weight and its axes, as `frozenfit.selectors.forms.WeightInfo` has them."""
 
     role: str
     output: tuple[int, ...]
@@ -58,7 +58,7 @@ def axes(layer: Any, parent: Any, name: str, rank: int) -> Axes:
         # (dim, heads, size) and (heads, size): an output of a projection is a whole head.
         return Axes(name, (rank - 2,), (rank - 3,) if name == "kernel" else ())
     rules = (_TABLE[kind] for kind in _keras_kinds(layer) if kind in _TABLE)
-    rule = next(rules, _norm if is_normalisation(layer) else _by_name)
+    rule = next(rules, _norm if is_normalization(layer) else _by_name)
     return rule(layer, name, rank) or _by_name(layer, name, rank)
 
 
@@ -85,8 +85,8 @@ def type_name(layer: Any) -> str:
     return kinds[0] if kinds else type(layer).__name__
 
 
-def is_normalisation(layer: Any) -> bool:
-    """Tell whether a layer normalises, by the name of its class or one it derives from.
+def is_normalization(layer: Any) -> bool:
+    """Tell whether a layer normalizes, by the name of its class or one it derives from.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def is_normalisation(layer: Any) -> bool:
 
     Examples
     --------
-    >>> is_normalisation(kl.RMSNormalization()), is_normalisation(kl.Dense(2))
+    >>> is_normalization(kl.RMSNormalization()), is_normalization(kl.Dense(2))
     (True, False)
     """
     return any("Norm" in kind.__name__ for kind in type(layer).__mro__)

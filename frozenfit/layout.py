@@ -1,6 +1,6 @@
 """Where a Keras model keeps its weights and states, in which order, and what they are called.
 
-`describe` turns a built model into a `Layout`, plain data that subsets are resolved against; what
+`describe` turns a built model into a `Layout`, plain data that selectors are resolved against; what
 the axes of a weight mean is said by `frozenfit.layer_kinds`. Keras does not say in public which
 variables a layer owns or which layers it holds, so a few of its private attributes are read here.
 """
@@ -15,7 +15,7 @@ import keras
 from keras import layers as kl
 
 from frozenfit import layer_kinds
-from frozenfit.subset.forms import Layout, WeightInfo
+from frozenfit.selectors.forms import Layout, WeightInfo
 
 __all__ = [
     "StateInfo",
@@ -38,7 +38,7 @@ class StateInfo:
     path : str
         Unique in the model, such as ``"norm/moving_mean"``.
     kind : str
-        ``"statistic"`` for a floating-point state of a normalisation, ``"seed"`` for the state of
+        ``"statistic"`` for a floating-point state of a normalization, ``"seed"`` for the state of
         a random generator, ``"other"`` for anything else.
     layer : str
         Path of the layer that owns it.
@@ -439,21 +439,21 @@ def _find_owners(leaves: list[_Leaf]) -> dict[int, _Leaf]:
     Several may hold it: a wrapper keeps its layer's kernel as an attribute, tied layers share one.
     The variable's path then names the layer that made it.
     """
-    makers: dict[int, _Leaf] = {}
+    slices: dict[int, _Leaf] = {}
     holders: dict[int, _Leaf] = {}
     for leaf in leaves:
         for variable in _own_variables(leaf.layer):
             holders.setdefault(id(variable), leaf)
             if f"/{variable.path}".endswith(f"/{leaf.layer.name}/{variable.name}"):
-                makers.setdefault(id(variable), leaf)
-    return holders | makers
+                slices.setdefault(id(variable), leaf)
+    return holders | slices
 
 
 def _state_kind(variable: Any, layer: Any, is_seed: bool) -> str:
     if is_seed:
         return "seed"
     # The preprocessing layer Normalization keeps constants of the data, which no training moves.
-    is_norm = layer_kinds.is_normalisation(layer) and not isinstance(layer, kl.Normalization)
+    is_norm = layer_kinds.is_normalization(layer) and not isinstance(layer, kl.Normalization)
     return "statistic" if is_norm and "float" in str(variable.dtype) else "other"
 
 

@@ -10,15 +10,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit import _delta
+from frozenfit import delta as _delta
 from frozenfit import layout as _layout
-from frozenfit._delta import FILLS, Delta, Route, computed_forms, format_table, positions
+from frozenfit.delta import Delta, Route, computed_forms, format_table, positions
 from frozenfit.draws import draw
-from frozenfit.seeding import inference_mode, isolated
-from frozenfit.subset import Resolved, Subset, forms
+from frozenfit.isolation import inference_mode, isolated
+from frozenfit.selectors import Selection, Selector, forms
 
 __all__ = [
-    "FILLS",
     "Delta",
     "PartialModel",
     "Route",
@@ -35,8 +34,8 @@ class PartialModel(keras.Model):
 
     The base is held as it is: its weights, flags and losses stay untouched. The model owns one
     compact trainable variable per weight with a learned part, and one variable per state of the
-    base (batch statistics, seed states); nothing else is trainable, so an optimiser keeps slots
-    for learned entries alone and no weight decay, momentum, clipping or constraint can move a
+    base (batch statistics, seed states); nothing else is trainable, so an optimizer keeps slots
+    for trainable parameters alone and no weight decay, momentum, clipping or constraint can move a
     frozen one.
 
     Parameters
@@ -44,19 +43,19 @@ class PartialModel(keras.Model):
     base : keras.Model
         A built network with one tensor input; any Functional, Sequential, nested or subclassed
         model.
-    learned : Subset, str, float, int or Resolved
-        What is learned: see `frozenfit.subset`. A number means that fraction (or count) of the
+    trainable : Selector, str, float, int or Selection
+        What is trained: see `frozenfit.selectors`. A number means that fraction (or count) of the
         filters with the head and batch norm.
-    fill : {"keep", "random", "zero"}, default="keep"
-        What the frozen entries hold: the base's values; values drawn from (`seed`, weight path)
-        with each layer's own initialiser; or zero, which leaves the scale and offset of a
-        normalisation at the base's values, since a zero scale would cut the network.
+    frozen : {"keep", "random", "zero"}, default="keep"
+        What the frozen parameters hold: the base's values; values drawn from (`seed`, weight path)
+        with each layer's own initializer; or zero, which leaves the scale and offset of a
+        normalization at the base's values, since a zero scale would cut the network.
     seed : int or None, default=None
-        Seed of the random fill and of random subsets without a seed of their own; None is 0.
+        Seed of the random frozen values and of random selectors without a seed of their own; None is 0.
     freeze_statistics : bool or "auto", default="auto"
-        Whether frozen normalisations use their stored statistics in training. "auto" does so
-        for a normalisation that is frozen with everything before it, where `fill="keep"`: the
-        features of a pretrained prefix stay what they were. With False every normalisation
+        Whether frozen normalizations use their stored statistics in training. "auto" does so
+        for a normalization that is frozen with everything before it, where `frozen="keep"`: the
+        features of a pretrained prefix stay what they were. With False every normalization
         uses and updates batch statistics, as in the published experiments.
     rebuild : callable or None, default=None
         Makes an empty network equal to `base`; needed by `to_keras` where a subclassed base
@@ -65,7 +64,7 @@ class PartialModel(keras.Model):
     Raises
     ------
     ValueError
-        Where the base is not built, the subset is empty or matches nothing, or `fill` is unknown.
+        Where the base is not built, the selector is empty or matches nothing, or `frozen` is unknown.
 
     Notes
     -----
@@ -80,31 +79,31 @@ class PartialModel(keras.Model):
     >>> model = PartialModel(base, "filters(0.25) | head()")
     >>> model.compile("adam", "mse")
     >>> history = model.fit(np.ones((6, 4)), np.ones((6, 2)), verbose=0)
-    >>> model.resolved.learned, model.resolved.total
+    >>> model.selection.n_trainable, model.selection.total
     (28, 58)
     """
 
     def __init__(
         self,
         base: keras.Model,
-        learned: Subset | Resolved | str | float | int,
+        trainable: Selector | Selection | str | float | int,
         *,
-        fill: str = "keep",
+        frozen: str = "keep",
         seed: int | None = None,
         freeze_statistics: bool | str = "auto",
         rebuild: Callable[[], keras.Model] | None = None,
         name: str | None = None,
     ):
-        _delta.check_arguments(base, fill, freeze_statistics)
+        _delta.check_arguments(base, frozen, freeze_statistics)
         super().__init__(dtype=base.dtype_policy, autocast=False, name=name)
-        self.fill = fill
+        self.frozen = frozen
         self.seed = 0 if seed is None else int(seed)
         self.freeze_statistics = freeze_statistics
         self._rebuild = rebuild
         weights = _layout.trainable(base)
         self._parts = _delta.Parts(base, weights, _delta.state_variables(base))
-        self.resolved = _delta.resolve(learned, base, weights, self.seed)
-        self._parts.computed = computed_forms(self.resolved)
+        self.selection = _delta.resolve(trainable, base, weights, self.seed)
+        self._parts.computed = computed_forms(self.selection)
         self._parts.inference_layers = self.layers_with_stored_statistics()
         self._make_variables()
         self.built = True
@@ -125,10 +124,10 @@ class PartialModel(keras.Model):
             if not isinstance(form, forms.Nothing):
                 value = forms.take(form, _delta.array(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
-                parts.compact[path] = self._own(f"learned/{path}", value, True, constraint)
+                parts.compact[path] = self._own(f"trained/{path}", value, True, constraint)
             if isinstance(form, forms.Mask | forms.Indices):
                 parts.index[path] = self._own(f"index/{path}", positions(form))
-            if self.fill == "random" and not isinstance(form, forms.Everything):
+            if self.frozen == "random" and not isinstance(form, forms.Everything):
                 parts.filled[path] = self._own(f"frozen/{path}", self._draw(path))
         for path, variable in parts.base_states.items():
             parts.states[path] = self._own(f"state/{path}", _delta.array(variable))
@@ -136,7 +135,7 @@ class PartialModel(keras.Model):
     def _own(self, name: str, value: np.ndarray, trainable: bool = False, constraint=None):
         """Make a variable of the delta; the copy is a true one, for JAX donates buffers.
 
-        Autocasting is off: under mixed precision statistics and learned entries keep full
+        Autocasting is off: under mixed precision statistics and trainable parameters keep full
         precision.
         """
         variable = self.add_weight(
@@ -152,23 +151,23 @@ class PartialModel(keras.Model):
         return variable
 
     def _draw(self, path: str) -> np.ndarray:
-        info = self.resolved.layout[path]
+        info = self.selection.layout[path]
         if info.initializer is None:
             raise ValueError(
-                f"{path!r} cannot be filled at random, for its initialiser is not known; "
-                "use fill='keep', or learn it whole"
+                f"{path!r} cannot be filled at random, for its initializer is not known; "
+                "use frozen='keep', or learn it whole"
             )
         return draw(info.initializer, info.shape, self.seed, path)
 
     def _constraint(self, path: str) -> Callable:
-        """Apply the base's constraint to the whole weight and keep the learned entries of it."""
+        """Apply the base's constraint to the whole weight and keep the trainable parameters of it."""
         constraint = self._parts.base_weights[path].constraint
 
         def constrain(compact):
-            learned = ops.convert_to_tensor(compact)
+            trainable = ops.convert_to_tensor(compact)
             traced = self._parts.traced
             with nullcontext() if traced is None else keras.StatelessScope(traced):
-                return self._entries(path, constraint(self._assemble(path, learned)))
+                return self._entries(path, constraint(self._assemble(path, trainable)))
 
         return constrain
 
@@ -176,7 +175,7 @@ class PartialModel(keras.Model):
     def reading(self, fixed: Iterable[Any]) -> Iterator[None]:
         """Let constraints read what no step changes from these values.
 
-        JAX passes all values as arguments; an optimiser hands only its own to a constraint.
+        JAX passes all values as arguments; an optimizer hands only its own to a constraint.
 
         Parameters
         ----------
@@ -209,7 +208,7 @@ class PartialModel(keras.Model):
 
     @property
     def trainable_variables(self) -> list:
-        """The learned entries, one compact variable per weight with a learned part."""
+        """The trainable parameters, one compact variable per weight with a learned part."""
         return list(self._parts.compact.values()) if self.trainable else []
 
     @property
@@ -238,7 +237,7 @@ class PartialModel(keras.Model):
         return [*self._parts.index.values(), *self._parts.filled.values(), *self.base.variables]
 
     def call(self, inputs, training=None):
-        """Compute the base's outputs with the learned entries written into its weights."""
+        """Compute the base's outputs with the trainable parameters written into its weights."""
         outputs, states, losses = self.apply_base(inputs, training)
         for variable, value in states:
             variable.assign(value)
@@ -249,7 +248,7 @@ class PartialModel(keras.Model):
         return outputs
 
     def moving(self, route: Route) -> list:
-        """Return the learned entries that move on a route.
+        """Return the trainable parameters that move on a route.
 
         Parameters
         ----------
@@ -284,16 +283,16 @@ class PartialModel(keras.Model):
         states : list of (Variable, tensor)
             The delta's states that the call changed, with their new values.
         losses : list of tensors
-            Losses of the base: regularisers and what its layers added.
+            Losses of the base: regularizers and what its layers added.
         """
         parts, route = self._parts, route or Route()
         network = self.base if route.network is None else route.network
-        learned = {
+        trainable = {
             p: ops.stop_gradient(v.value) if p in route.still else v
             for p, v in parts.compact.items()
         }
         mapping = [(v, _delta.fixed(v)) for v in self.base.variables]
-        mapping += [(v, self._assemble(p, learned.get(p))) for p, v in parts.base_weights.items()]
+        mapping += [(v, self._assemble(p, trainable.get(p))) for p, v in parts.base_weights.items()]
         mapping += [(v, parts.states[p].value) for p, v in parts.base_states.items()]
         kwargs = {"training": training} if network._call_has_training_arg else {}
         inference = parts.inference_layers if route.inference is None else route.inference
@@ -311,7 +310,7 @@ class PartialModel(keras.Model):
         return outputs, states, losses
 
     def _zeroed(self, path: str) -> bool:
-        return self.fill == "zero" and self.resolved.layout[path].role not in _NORM_ROLES
+        return self.frozen == "zero" and self.selection.layout[path].role not in _NORM_ROLES
 
     def _frozen(self, path: str):
         variable = self._parts.filled.get(path, self._parts.base_weights[path])
@@ -320,7 +319,7 @@ class PartialModel(keras.Model):
         return _delta.fixed(variable)
 
     def _assemble(self, path: str, compact):
-        """Write the learned entries of a weight into its frozen values."""
+        """Write the trainable parameters of a weight into its frozen values."""
         form = self._parts.computed[path]
         if isinstance(form, forms.Everything):
             return ops.convert_to_tensor(compact)
@@ -331,18 +330,18 @@ class PartialModel(keras.Model):
         return _delta.written(form, frozen, ops.convert_to_tensor(compact), index)
 
     def _entries(self, path: str, whole):
-        """Take the learned entries of an assembled weight: the inverse of `_assemble`."""
+        """Take the trainable parameters of an assembled weight: the inverse of `_assemble`."""
         return _delta.entries(self._parts.computed[path], whole, self._parts.index.get(path))
 
     def layers_with_stored_statistics(
         self, still: frozenset[str] = frozenset(), finished: bool = False
     ) -> list:
-        """Return the normalisations that use their stored statistics in training.
+        """Return the normalizations that use their stored statistics in training.
 
         Parameters
         ----------
         still : frozenset of str, default=frozenset()
-            Paths of learned weights that do not move and so count as frozen.
+            Paths of trainable weights that do not move and so count as frozen.
         finished : bool, default=False
             Whether these moved before: then all frozen from the input on use stored statistics.
 
@@ -353,13 +352,13 @@ class PartialModel(keras.Model):
         """
         choice = self.freeze_statistics
         if choice is not True:
-            auto = finished or (choice == "auto" and self.fill == "keep")
+            auto = finished or (choice == "auto" and self.frozen == "keep")
             choice = "auto" if auto else False
-        return _delta.layers_with_stored_statistics(self.base, self.resolved, choice, still)
+        return _delta.layers_with_stored_statistics(self.base, self.selection, choice, still)
 
     @property
     def stored_statistics(self) -> tuple[str, ...]:
-        """Paths of the normalisations that use their stored statistics in training."""
+        """Paths of the normalizations that use their stored statistics in training."""
         chosen = {id(layer) for layer in self._parts.inference_layers}
         return tuple(p for p, x in _layout.statistic_layers(self.base) if id(x) in chosen)
 
@@ -369,7 +368,7 @@ class PartialModel(keras.Model):
         Returns
         -------
         Delta
-            Learned entries and states as NumPy arrays.
+            Trainable parameters and states as NumPy arrays.
         """
         return Delta(
             {path: _delta.array(v) for path, v in self._parts.compact.items()},
@@ -377,40 +376,40 @@ class PartialModel(keras.Model):
         )
 
     def load_delta(self, delta: Delta) -> None:
-        """Put a delta in: the same learned entries and states as when it was taken.
+        """Put a delta in: the same trainable parameters and states as when it was taken.
 
         Parameters
         ----------
         delta : Delta
-            What `delta()` of a model with the same base and subset gave.
+            What `delta()` of a model with the same base and selector gave.
 
         Raises
         ------
         ValueError
             Where names or shapes do not fit; then nothing was assigned.
         """
-        _delta.check_fit("learned entries", self._parts.compact, delta.learned)
+        _delta.check_fit("trainable parameters", self._parts.compact, delta.trained)
         _delta.check_fit("states", self._parts.states, delta.states)
         parts = self._parts
-        for own, given in ((parts.compact, delta.learned), (parts.states, delta.states)):
+        for own, given in ((parts.compact, delta.trained), (parts.states, delta.states)):
             for path, value in given.items():
                 own[path].assign(np.array(value).astype(own[path].dtype))
 
-    def set_subset(self, resolved: Resolved, seed: int) -> None:
+    def set_selection(self, selection: Selection, seed: int) -> None:
         """Learn other entries of the same number and kind, without a new model.
 
         Parameters
         ----------
-        resolved : Resolved
-            A subset whose forms differ from the present ones in positions only.
+        selection : Selection
+            A selector whose forms differ from the present ones in positions only.
         seed : int
-            Seed of a random fill.
+            Seed of random frozen values.
         """
-        if resolved is self.resolved and seed == self.seed:
+        if selection is self.selection and seed == self.seed:
             return
         refill = seed != self.seed
-        self.resolved, self.seed = resolved, seed
-        self._parts.computed = computed_forms(resolved)
+        self.selection, self.seed = selection, seed
+        self._parts.computed = computed_forms(selection)
         for path, variable in self._parts.index.items():
             variable.assign(positions(self._parts.computed[path]))  # pyright: ignore
         for path, variable in self._parts.filled.items():
@@ -432,8 +431,8 @@ class PartialModel(keras.Model):
         Delta
             The learned part of `values`, and `states`.
         """
-        learned = {p: forms.take(self.resolved.forms[p], values[p]) for p in self._parts.compact}
-        return Delta(learned, dict(states))
+        trainable = {p: forms.take(self.selection.forms[p], values[p]) for p in self._parts.compact}
+        return Delta(trainable, dict(states))
 
     def assembled(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield every weight and state of the network as it computes.
@@ -443,7 +442,7 @@ class PartialModel(keras.Model):
         path : str
             Path of the weight or state.
         value : ndarray
-            Its whole value, learned entries written in.
+            Its whole value, trainable parameters written in.
         """
         for path in self._parts.base_weights:
             yield path, _delta.array(self._assemble(path, self._parts.compact.get(path)))
@@ -470,15 +469,15 @@ class PartialModel(keras.Model):
         _delta.assign_in_order(model, sources, self.base)
         return model
 
-    def learned_table(self) -> list[forms.TableRow]:
-        """List what is learned of every weight.
+    def parameter_table(self) -> list[forms.TableRow]:
+        """List what is trained of every weight.
 
         Returns
         -------
         list of (path, shape, form, learned, total)
             One row per weight of the base, in the base's order.
         """
-        return self.resolved.table()
+        return self.selection.table()
 
     def get_config(self) -> dict:
         """Refuse: a base + delta has no Keras configuration."""
@@ -497,4 +496,4 @@ class PartialModel(keras.Model):
         """
         say = print if print_fn is None else print_fn
         self.base.summary(line_length=line_length, positions=positions, print_fn=say, **kwargs)
-        say(format_table(self.learned_table(), self.stored_statistics))
+        say(format_table(self.parameter_table(), self.stored_statistics))

@@ -21,17 +21,17 @@ __all__ = [
     "search_pictures",
 ]
 
-# Dark enough on white, and told apart by those who see few colours.
+# Dark enough on white, and told apart by those who see few colors.
 _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d95f02", "#9a9a9a"
 _NAMES = {
     "score": "score (mean over folds)",
-    "learned": "learned entries",
+    "trainable": "trainable parameters",
     "bytes": "stored bytes",
     "fit_time": "seconds to fit a fold",
     "predict_time": "seconds to predict a fold",
     "fraction": "fraction learned",
 }
-_LOGARITHMIC = ("learned", "bytes", "fit_time", "predict_time", "fraction")
+_LOGARITHMIC = ("trainable", "bytes", "fit_time", "predict_time", "fraction")
 
 
 class LogFit(NamedTuple):
@@ -42,7 +42,7 @@ class LogFit(NamedTuple):
     slope : float
         Score per decade.
     intercept : float
-        Score with everything learned.
+        Score with everything trained.
     r2 : float
         Share of the variance explained.
     """
@@ -92,14 +92,14 @@ def fit_log_fraction(rows: Sequence[Mapping[str, Any]], y: str = "score") -> Log
 
 
 def pareto_front(
-    rows: Sequence[Mapping[str, Any]], x: str = "learned", y: str = "score", *, ax: Any = None
+    rows: Sequence[Mapping[str, Any]], x: str = "trainable", y: str = "score", *, ax: Any = None
 ) -> Any:
     """Draw trials in two objectives, and the front among them.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Each with `x`, `y` and ``front`` (bool); ``feasible`` (bool) where there were constraints.
+        Each with `x`, `y` and ``pareto`` (bool); ``feasible`` (bool) where there were constraints.
     x, y : str
         The objectives. Counts, bytes and seconds are on a logarithmic scale.
     ax : matplotlib Axes, default=None
@@ -112,20 +112,20 @@ def pareto_front(
 
     Examples
     --------
-    >>> rows = [{"learned": 10, "score": 0.8, "front": True}]
+    >>> rows = [{"trainable": 10, "score": 0.8, "pareto": True}]
     >>> pareto_front(rows).get_xlabel()
-    'learned entries'
+    'trainable parameters'
     """
     ax = _axes(ax)
     kinds = {
         "misses a constraint": [r for r in rows if not r.get("feasible", True)],
-        "trial": [r for r in rows if r.get("feasible", True) and not r["front"]],
-        "front": sorted((r for r in rows if r["front"]), key=lambda r: (r[x], r[y])),
+        "trial": [r for r in rows if r.get("feasible", True) and not r["pareto"]],
+        "pareto": sorted((r for r in rows if r["pareto"]), key=lambda r: (r[x], r[y])),
     }
     styles = {
         "misses a constraint": {"marker": "x", "color": _GREY, "linestyle": "none"},
         "trial": {"marker": "o", "color": _BLUE, "alpha": 0.6, "linestyle": "none"},
-        "front": {"marker": "o", "color": _ORANGE, "linewidth": 1.2, "markersize": 7},
+        "pareto": {"marker": "o", "color": _ORANGE, "linewidth": 1.2, "markersize": 7},
     }
     for kind, some in kinds.items():
         if some:
@@ -146,7 +146,7 @@ def score_against_fraction(
     y : str, default="score"
         What is drawn.
     by : str, default=None
-        A key of ``params`` whose values get colours of their own.
+        A key of ``params`` whose values get colors of their own.
     ax : matplotlib Axes, default=None
         Where to draw; None makes a figure.
 
@@ -196,7 +196,7 @@ def importances(shares: Mapping[str, float], *, title: str = "", ax: Any = None)
 
     Examples
     --------
-    >>> importances({"fraction": 0.8, "fill": 0.2}).get_xlabel()
+    >>> importances({"fraction": 0.8, "frozen": 0.2}).get_xlabel()
     'share of the variance'
     """
     ax = _axes(ax, height=0.9 + 0.4 * max(len(shares), 2))
@@ -229,14 +229,14 @@ def search_pictures(
 
     Examples
     --------
-    >>> rows = [{"learned": 9, "fraction": 0.1, "score": 0.8, "front": True, "params": {}}]
+    >>> rows = [{"trainable": 9, "fraction": 0.1, "score": 0.8, "pareto": True, "params": {}}]
     >>> list(search_pictures(rows))
-    ['Score against learned entries', 'Score against the fraction learned']
+    ['Score against trainable parameters', 'Score against the fraction learned']
     """
     pictures = {}
     if rows and "fraction" in rows[0]:
         by = "kind" if all("kind" in row["params"] for row in rows) else None
-        pictures["Score against learned entries"] = pareto_front(rows)
+        pictures["Score against trainable parameters"] = pareto_front(rows)
         pictures["Score against the fraction learned"] = score_against_fraction(rows, by=by)
     if shares:
         pictures["What the score depends on"] = importances(shares)

@@ -30,7 +30,7 @@ def fails(capsys, *words):
 def saved(tmp_path_factory):
     """A file that train saved, with what was printed."""
     path = tmp_path_factory.mktemp("cli") / "digits.frozenfit"
-    words = ["train", "--dataset", "digits", "--learned", "filters(0.1) | head()", "--out"]
+    words = ["train", "--dataset", "digits", "--trainable", "filters(0.1) | head()", "--out"]
     run = subprocess.run(
         [sys.executable, "-m", "frozenfit.cli", *words, str(path), *QUICK],
         capture_output=True,
@@ -171,7 +171,7 @@ def test_info_prints_class_settings_and_table(saved, capsys):
     assert main(["info", str(saved[0])]) == 0
     said = capsys.readouterr().out
     assert said.startswith("PartialNetClassifier\n")
-    assert "learned = 'filters(0.1) | head()'" in said
+    assert "trainable = 'filters(0.1) | head()'" in said
     assert "epochs trained   2" in said
     assert re.search(r"dense1/kernel +\(64, 100\)", said)
 
@@ -189,13 +189,13 @@ def test_settings_reach_the_estimator(monkeypatch):
         raise Stop
 
     monkeypatch.setattr(PartialNetClassifier, "fit", fit)
-    words = "--learned 5 --fill zero --early-stopping --weight-decay 1e-3 --optimizer sgd"
+    words = "--trainable 5 --frozen zero --early-stopping --weight-decay 1e-3 --optimizer sgd"
     words += " --model-params hidden_layer_sizes=(7,) activation=tanh --limit 100"
     with pytest.raises(Stop):
         main(["train", *words.split()])
     expected = {
-        "learned": 5,
-        "fill": "zero",
+        "trainable": 5,
+        "frozen": "zero",
         "early_stopping": True,
         "weight_decay": 1e-3,
         "optimizer": "sgd",
@@ -252,9 +252,9 @@ def test_an_interruption_before_training_saves_nothing(monkeypatch, capsys):
         (["train", "--epoch", "3"], "unrecognized arguments: --epoch"),
         (["train", "--epochs", "many"], "--epochs: invalid int value: 'many'"),
         (["train", "--epochs", "0"], "'epochs' parameter"),
-        (["train", "--fill", "ones"], "'fill' parameter"),
+        (["train", "--frozen", "ones"], "'frozen' parameter"),
         (["train", "--model-params", "width"], "write NAME=VALUE"),
-        (["train", "--learned", "filter(0.1)"], "filters"),
+        (["train", "--trainable", "filter(0.1)"], "filters"),
         (["train", "--model", "lenet"], "lenet5"),
         (["train", "--dataset", "./no-such-folder"], "There is no folder no-such-folder"),
         (["train", "--limit", "3"], "--limit must be at least 10"),

@@ -15,11 +15,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "frozenfit"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
-BACKEND_FILES = {"slices.py", "training/epochs/", "seeding.py", "estimators/elm.py"}
+BACKEND_FILES = {"slices.py", "training/backends/", "isolation.py", "estimators/elm.py"}
 
 # Each unit and the units it may import; a unit is a module or a folder, with its helpers.
 CHAIN = [
-    ("subset", "draws", "seeding"),
+    ("selectors", "draws", "isolation"),
     ("layout",),
     ("partial",),
     ("slices", "thin"),
@@ -30,7 +30,7 @@ CHAIN = [
     ("cli",),
 ]
 HELPERS = {
-    "_delta": "partial",
+    "delta": "partial",
     "layer_kinds": "layout",
 }
 
@@ -43,9 +43,21 @@ def allowed_imports() -> dict[str, set[str]]:
         for unit in units:
             allowed[unit] = set(below)
         below |= set(units)
-    for unit in ("subset", "draws", "seeding", "layout", "partial"):
+    for unit in ("selectors", "draws", "isolation", "layout", "partial"):
         allowed[unit] -= {"architectures"}
-    allowed["storage"] = {"subset", "seeding", "architectures", "partial", "training", "estimators"}
+    for unit in list(allowed):
+        allowed[unit] |= {"utils", "types"}
+    allowed["utils"], allowed["types"] = set(), {"selectors", "training"}
+    allowed["storage"] = {
+        "utils",
+        "types",
+        "selectors",
+        "isolation",
+        "architectures",
+        "partial",
+        "training",
+        "estimators",
+    }
     allowed["cli"] |= {"storage", "datasets", "plots"}
     return allowed
 
@@ -84,7 +96,7 @@ def is_unit(name: str) -> bool:
 
 
 def test_there_are_modules_to_check():
-    assert "storage/files.py" in MODULES and "subset/makers.py" in MODULES
+    assert "storage/files.py" in MODULES and "selectors/slices.py" in MODULES
 
 
 @pytest.mark.parametrize("path", MODULES)
@@ -105,7 +117,7 @@ def test_a_backend_is_imported_in_the_files_for_it_only(path):
     assert not BACKENDS & {name[0] for name in imported(path)}
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if unit_of_file(p) in ("subset", "draws")])
+@pytest.mark.parametrize("path", [p for p in MODULES if unit_of_file(p) in ("selectors", "draws")])
 def test_subsets_and_draws_need_no_keras(path):
     assert "keras" not in {name[0] for name in imported(path)}
 

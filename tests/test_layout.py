@@ -408,7 +408,7 @@ def test_a_wrapper_does_not_make_a_state_of_a_frozen_weight():
     assert list(states(model)) == ["wrapper/vector_u"]
 
 
-def test_a_frozen_normalisation_keeps_its_statistics_as_states():
+def test_a_frozen_normalization_keeps_its_statistics_as_states():
     norm = kl.BatchNormalization(name="n")
     model = functional((4,), norm)
     norm.trainable = False
@@ -427,7 +427,7 @@ def test_states_are_told_apart():
     }
 
 
-def test_the_constants_of_a_preprocessing_normalisation_are_no_statistics():
+def test_the_constants_of_a_preprocessing_normalization_are_no_statistics():
     model = functional((4,), kl.Normalization(name="data"))
     assert {info.kind for info, _ in states(model).values()} == {"other"}
     assert statistic_layers(model) == []

@@ -14,16 +14,16 @@ pytest.importorskip("matplotlib")
 
 ROWS = [
     {
-        "learned": n,
+        "trainable": n,
         "fraction": n / 1000,
         "score": 0.9 + 0.1 * np.log10(n / 1000),
-        "front": n != 30,
+        "pareto": n != 30,
         "feasible": n < 900,
         "params": {"kind": "random" if n > 50 else "filters"},
     }
     for n in (10, 30, 100, 1000)
 ]
-ROWS[-1] = {**ROWS[-1], "front": False}
+ROWS[-1] = {**ROWS[-1], "pareto": False}
 
 
 def lines(ax):
@@ -47,7 +47,7 @@ def test_a_line_needs_two_fractions(rows):
 
 def test_the_front_is_drawn_in_order():
     drawn = lines(plots.pareto_front(ROWS[::-1]))
-    assert drawn["front"][:, 0].tolist() == [10, 100]
+    assert drawn["pareto"][:, 0].tolist() == [10, 100]
     assert drawn["trial"][:, 0].tolist() == [30]
     assert drawn["misses a constraint"][:, 0].tolist() == [1000]
 
@@ -74,8 +74,8 @@ def test_one_fraction_gets_no_line():
 
 
 def test_the_largest_share_is_on_top():
-    ax = plots.importances({"fill": 0.2, "fraction": 0.8})
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["fill", "fraction"]
+    ax = plots.importances({"frozen": 0.2, "fraction": 0.8})
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["frozen", "fraction"]
     assert [bar.get_width() for bar in ax.patches] == [0.2, 0.8]
 
 
@@ -92,7 +92,7 @@ def test_a_picture_is_written(tmp_path):
 
 
 def test_rows_without_counts_give_no_pictures_of_them():
-    assert plots.search_pictures([{"score": 1.0, "front": True, "params": {}}]) == {}
+    assert plots.search_pictures([{"score": 1.0, "pareto": True, "params": {}}]) == {}
 
 
 def test_drawing_leaves_pyplot_alone():

@@ -18,7 +18,7 @@ def alexnet(input_shape: tuple[int, ...], n_outputs: int, *, width: float = 1.0)
 
     Layers: ``conv1`` (64 filters of 11 x 11, stride 4, padding 5), ``conv2`` (192 of 5 x 5),
     ``conv3`` (384 of 3 x 3), ``conv4``, ``conv5`` (256), each with ``_activation`` and 1, 2 and 5
-    with ``_pool``, then ``head``. All with biases, none normalised: on CIFAR it wants a learning
+    with ``_pool``, then ``head``. All with biases, none normalized: on CIFAR it wants a learning
     rate of .01 in SGD, not .1.
 
     Parameters

@@ -43,7 +43,7 @@ def application(
         A function of `keras.applications`; the default is small and widely used.
     weights : {"imagenet", None} or path, default=None
         The pretrained weights, as of that function; "imagenet" is downloaded once. The estimators
-        keep them with ``fill="keep"``.
+        keep them with ``frozen="keep"``.
     size : int or None, default=None
         Height and width to which images are resized; None resizes those that are smaller than the
         network takes.

@@ -40,8 +40,8 @@ def lenet5(
     activation : str or callable, default="relu"
         A Keras activation. The network of 1998 had a scaled tanh, which learns more slowly.
     batch_norm : bool, default=False
-        Whether to normalise by the batch before each activation; the layer's bias then gives way
-        to the offset of the normalisation.
+        Whether to normalize by the batch before each activation; the layer's bias then gives way
+        to the offset of the normalization.
 
     Returns
     -------

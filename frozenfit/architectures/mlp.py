@@ -41,8 +41,8 @@ def mlp(
     activation : str or callable, default="relu"
         A Keras activation.
     batch_norm : bool, default=False
-        Whether to normalise by the batch before each activation; the layer's bias then gives way
-        to the offset of the normalisation.
+        Whether to normalize by the batch before each activation; the layer's bias then gives way
+        to the offset of the normalization.
     dropout : float, default=0
         Fraction of the hidden units dropped in training, in [0, 1).
 

@@ -58,7 +58,7 @@ def conv(x: Any, filters: int, size: int, name: str, *, stride: int = 1, bias: b
 
 
 def norm(x: Any, name: str) -> Any:
-    """Normalise by the batch with the reference networks' constants.
+    """Normalize by the batch with the reference networks' constants.
 
     Momentum .9 is what other libraries call .1.
     """

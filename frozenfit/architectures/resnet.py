@@ -17,11 +17,11 @@ __all__ = ["resnet"]
 def resnet(
     input_shape: tuple[int, ...], n_outputs: int, *, depth: int = 20, width: float = 1
 ) -> keras.Model:
-    """Build a residual network of three blocks of basic units, the normalisation after each sum.
+    """Build a residual network of three blocks of basic units, the normalization after each sum.
 
     Layers: ``conv1``, ``norm1``; in a unit ``block1_unit1_conv1``, ``block1_unit1_norm1``,
     ``block1_unit1_conv2``, ``block1_unit1_norm2`` and, where the width changes, a convolution of
-    1 x 1 with its normalisation, ``block2_unit1_shortcut`` and ``block2_unit1_shortcut_norm``; then
+    1 x 1 with its normalization, ``block2_unit1_shortcut`` and ``block2_unit1_shortcut_norm``; then
     ``head``. Units are basic at any depth. 272,474 parameters to learn at depth 20 on CIFAR-10.
 
     Parameters

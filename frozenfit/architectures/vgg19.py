@@ -23,7 +23,7 @@ def vgg19(
     """Build VGG19 with one dense layer: five blocks of 2, 2, 4, 4 and 4 convolutions of 3 x 3.
 
     Layers: ``block1_conv1``, ``block1_norm1``, ``block1_activation1``, ..., ``block1_pool``, ...,
-    ``head``. Convolutions keep their biases beside a normalisation, as the reference network of
+    ``head``. Convolutions keep their biases beside a normalization, as the reference network of
     bearpaw/pytorch-classification does: 20,040,522 parameters to learn on CIFAR-10.
 
     Parameters
@@ -36,7 +36,7 @@ def vgg19(
     width : float, default=1.0
         Factor on every number of filters.
     batch_norm : bool, default=True
-        Whether to normalise by the batch after each convolution. Without it the network of
+        Whether to normalize by the batch after each convolution. Without it the network of
         Rosenfeld and Tsotsos 2018 (arXiv 1802.00844) never learned more than chance.
 
     Returns

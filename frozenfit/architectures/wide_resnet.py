@@ -22,11 +22,11 @@ def wide_resnet(
     width: float = 10,
     dropout: float = 0,
 ) -> keras.Model:
-    """Build a wide residual network: three blocks of units that normalise first.
+    """Build a wide residual network: three blocks of units that normalize first.
 
     Layers: ``conv1``; in a unit ``block1_unit1_norm1``, ``block1_unit1_conv1``,
     ``block1_unit1_norm2``, ``block1_unit1_conv2`` and, where the width changes, a convolution of
-    1 x 1, ``block1_unit1_shortcut``, which the normalised input feeds as well; then ``norm`` and
+    1 x 1, ``block1_unit1_shortcut``, which the normalized input feeds as well; then ``norm`` and
     ``head``. No convolution has a bias. 36,479,194 parameters to learn on CIFAR-10 by default,
     5,849,050 at width 4.
 

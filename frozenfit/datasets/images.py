@@ -77,7 +77,7 @@ def list_images(
 
 
 def common_mode(paths: Sequence[Path]) -> str:
-    """Return "L" where every image is grey, else "RGB"; reads the files' headers alone."""
+    """Return "L" where every image is gray, else "RGB"; reads the files' headers alone."""
     pillow = optional("PIL.Image", "Reading images")
     modes = set()
     for path in paths:

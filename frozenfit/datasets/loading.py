@@ -103,12 +103,12 @@ def load(
           ``random_state=0``.
         - The name of an image classification set of TensorFlow Datasets that is prepared on disk:
           ``"mnist"``, ``"emnist/letters"``, ``"cifar10:3.0.2"``. The published train and test
-          splits are taken; validation where no labelled test is published; and a stratified 70/30
+          splits are taken; validation where no labeled test is published; and a stratified 70/30
           cut of train where there is neither. `Dataset.split` says which.
         - A folder of images, as a ``Path``, or a string that starts with ``.``, ``/`` or ``~`` or
           is a folder's path with a separator: ``FOLDER/train/CLASS/*.png`` with
           ``FOLDER/test/CLASS/*.png`` (or ``validation``), or ``FOLDER/CLASS/*.png``, then cut as
-          digits are. Grey images stay grey if all are; otherwise all become RGB.
+          digits are. Gray images stay gray if all are; otherwise all become RGB.
     data_dir : str or path, default=None
         Where TensorFlow Datasets are. None: the environment variable ``TFDS_DATA_DIR``, or
         ``~/tensorflow_datasets``.
@@ -147,7 +147,7 @@ def load(
         )
     if str(name) == "digits":
         if image_size is not None:
-            raise ValueError("digits are 8x8 images of 17 greys; leave image_size out for them.")
+            raise ValueError("digits are 8x8 images of 17 grays; leave image_size out for them.")
         return _digits(dtype)
     if _is_folder(name):
         train, test, class_names, split = _read_folder(Path(name).expanduser(), image_size)
@@ -253,7 +253,7 @@ def _read_tfds(
             test = _read_split(prepared, candidate, image_size)
             if test[1].min() >= 0:  # unlabelled tests carry -1
                 train = _read_split(prepared, "train", image_size)
-                how = "" if candidate == "test" else " (no labelled test is published)"
+                how = "" if candidate == "test" else " (no labeled test is published)"
                 return train, test, class_names, f"published train and {candidate}{how}"
     train, test = _cut(*_read_split(prepared, "train", image_size), f"The data set {name!r}")
     return train, test, class_names, _SPLIT_BY_US

@@ -2,5 +2,5 @@
 
 The estimators in ``frozenfit.estimators`` stand on this package: `config` says what is to be made,
 `images`, `scaling`, `weights` and `hidden` make the frozen part, `sample` and `ridge` hold what was
-seen of the data, `memory` puts them together and `head` is what is learned.
+seen of the data, `memory` puts them together and `head` is what is trained.
 """

@@ -10,7 +10,7 @@ import numpy as np
 from frozenfit.elm import calibration, images
 from frozenfit.elm.head import Head
 from frozenfit.elm.hidden import Frozen
-from frozenfit.seeding import isolated
+from frozenfit.isolation import isolated
 
 __all__ = ["build", "features"]
 

@@ -32,7 +32,7 @@ class Config:
     seed : int
         Decides everything random.
     hidden_layer_sizes, activation, features, feature_params, weight_init, weight_scale, \
-direct_links, readout, scale, clip, ridge_alpha, loo_rows, batch_size, dtype, class_weight, flip
+direct_links, readout, scale, clip, alpha, loo_rows, batch_size, dtype, class_weight, flip
         The estimator's parameters of these names; `class_weight` is None, "balanced" or an array
         with one weight per class.
     """
@@ -51,7 +51,7 @@ direct_links, readout, scale, clip, ridge_alpha, loo_rows, batch_size, dtype, cl
     readout: str = "last"
     scale: Any = "auto"
     clip: Any = "auto"
-    ridge_alpha: Any = "loo"
+    alpha: Any = "loo"
     loo_rows: int | None = 16384
     batch_size: int = 4096
     dtype: str = "auto"

@@ -40,7 +40,7 @@ class Head:
     intercepts : tuple of ndarray, shape (k,)
         The same.
     alphas : tuple of float
-        Ridge strengths, relative to the mean eigenvalue of the centred Gram.
+        Ridge strengths, relative to the mean eigenvalue of the centered Gram.
     beta, gamma : float
         Calibration of a classifier.
     low, high : ndarray, shape (k,)
@@ -57,7 +57,7 @@ class Head:
     gamma: float = 0.0
     low: Any = None
     high: Any = None
-    loo_score: float | None = None
+    best_score: float | None = None
 
     def outputs(self, frozen: Frozen, X: Any, classifies: bool) -> np.ndarray:
         """Compute logits or predictions.
@@ -165,17 +165,17 @@ def fit_head(
     made = (coefs, intercepts, alphas)
     if not all(np.isfinite(coef).all() for coef in coefs):
         raise ValueError(
-            "the ridge has no finite solution; give a larger ridge_alpha, or an activation that "
+            "the ridge has no finite solution; give a larger alpha, or an activation that "
             "grows more slowly"
         )
     if not config.classifies:
         score = None if left[0] is None else _r2(np.mean(left, axis=0), T, relative)
-        return Head(*made, low=span[0], high=span[1], loo_score=score)
+        return Head(*made, low=span[0], high=span[1], best_score=score)
     scores = np.mean(left, axis=0).astype(np.float64)
     beta, gamma = calibration.calibrate(scores, y, relative)
     losses = calibration.row_losses(calibration.logits(scores, beta, gamma), y)
     loss = float(np.mean(relative * losses))
-    return Head(*made, beta=beta, gamma=gamma, loo_score=loss)
+    return Head(*made, beta=beta, gamma=gamma, best_score=loss)
 
 
 def _r2(scores: np.ndarray, T: np.ndarray, w: np.ndarray) -> float | None:
@@ -198,7 +198,7 @@ def _solve(
 ) -> tuple[np.ndarray, np.ndarray, float, Any]:
     """Return coefficients, intercept, strength and leave-one-out scores of one ridge."""
     if sums is not None and _is_fixed(config):
-        alpha = float(config.ridge_alpha)
+        alpha = float(config.alpha)
         coef, intercept, whitened = ridge.solve_at(sums, alpha)
         if not config.classifies:
             return coef, intercept, alpha, None
@@ -227,7 +227,7 @@ def _solve(
 
 
 def _is_fixed(config: Config) -> bool:
-    return not isinstance(config.ridge_alpha, str) and np.ndim(config.ridge_alpha) == 0
+    return not isinstance(config.alpha, str) and np.ndim(config.alpha) == 0
 
 
 def _decomposed(sums: ridge.Sums) -> ridge.Solution:
@@ -244,9 +244,9 @@ def in_float32(frozen: Frozen, rows: int) -> bool:
 
 
 def _grid(config: Config) -> np.ndarray:
-    if isinstance(config.ridge_alpha, str):
+    if isinstance(config.alpha, str):
         return ALPHAS
-    return np.sort(np.atleast_1d(np.asarray(config.ridge_alpha, np.float64)))
+    return np.sort(np.atleast_1d(np.asarray(config.alpha, np.float64)))
 
 
 def _best(config: Config, left: np.ndarray, T, relative, y) -> int:

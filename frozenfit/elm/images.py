@@ -85,7 +85,7 @@ class PatchParams:
     filters : {"patches", "random"}
         Random patches of the training images, or noise.
     whiten : bool
-        Whiten patches, each brought to one contrast before. Right for colour images.
+        Whiten patches, each brought to one contrast before. Right for color images.
     rectifier : {"abs", "relu", "two-sided"}
         "two-sided" keeps both signs apart and gives two features for each filter.
     threshold : float

@@ -2,7 +2,7 @@
 
 Leaving out row i with its weight, its share in the means included, changes its score from s to
 ``t - (t - s) / (1 - h)`` with the leverage ``h = w (q' diag(1 / (d + alpha)) q + 1 / sum(w))``,
-``q = V' (a - mean)``, where ``G = V diag(d) V'`` is the centred Gram. A row that was summed as two
+``q = V' (a - mean)``, where ``G = V diag(d) V'`` is the centered Gram. A row that was summed as two
 views of one sample, each with half of its weight, is left out with both: with the two views'
 residuals r and their leverages H, 2 x 2, the score is ``t - ((I - H)^-1 r)_1``.
 """

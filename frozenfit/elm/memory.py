@@ -113,7 +113,7 @@ class Memory:
     def added(self, blocks: Iterable[Block], tick: Tick = _no_tick) -> Memory:
         """Return the memory with rows added to the sums alone."""
         assert self.frozen is not None and self.sums is not None
-        fresh = tuple(ridge.Sums(s.centre, s.n_targets) for s in self.sums)
+        fresh = tuple(ridge.Sums(s.center, s.n_targets) for s in self.sums)
         rows = self.config.rows(max(self.frozen.widths))
         for block in blocks:
             for X, y, w in cut(block, rows):
@@ -156,7 +156,7 @@ class Memory:
         if self.frozen is None:
             return memory
         assert self.sums is not None
-        empty = replace(self, sums=tuple(ridge.Sums(s.centre, s.n_targets) for s in self.sums))
+        empty = replace(self, sums=tuple(ridge.Sums(s.center, s.n_targets) for s in self.sums))
         parts = empty.added([block]).sums
         assert parts is not None
         left = tuple(a.plus(b, -1.0) for a, b in zip(self.sums, parts, strict=True))

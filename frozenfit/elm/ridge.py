@@ -1,7 +1,7 @@
 """The ridge output: sums over rows, and one decomposition that gives every strength.
 
-Features A (n, m) with weights w and targets T (n, k). The intercept is not penalised: both sides
-are centred on their weighted means. With the centred Gram ``G = V diag(d) V'`` every strength
+Features A (n, m) with weights w and targets T (n, k). The intercept is not penalized: both sides
+are centered on their weighted means. With the centered Gram ``G = V diag(d) V'`` every strength
 alpha costs one product.
 """
 
@@ -34,14 +34,14 @@ _JITTER = 1e-10
 Features = np.ndarray | list[np.ndarray]
 
 
-def filled(A: Features, centre: np.ndarray, out: np.ndarray) -> np.ndarray:
+def filled(A: Features, center: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Write features less a point into an array of the type wanted.
 
     Parameters
     ----------
     A : ndarray, shape (n, m), or list of ndarray
         Features, or parts of them that lie side by side.
-    centre : ndarray, shape (m,)
+    center : ndarray, shape (m,)
         The point.
     out : ndarray, shape (n, m)
         Where to.
@@ -56,7 +56,7 @@ def filled(A: Features, centre: np.ndarray, out: np.ndarray) -> np.ndarray:
         stop = start + part.shape[1]
         out[:, start:stop] = part
         start = stop
-    out -= centre.astype(out.dtype, copy=False)
+    out -= center.astype(out.dtype, copy=False)
     return out
 
 
@@ -66,7 +66,7 @@ class Sums:
 
     Parameters
     ----------
-    centre : ndarray of float64, shape (m,)
+    center : ndarray of float64, shape (m,)
         A point near the mean of the features, subtracted before anything is summed.
     n_targets : int
         Number of columns k of the targets.
@@ -74,11 +74,11 @@ class Sums:
     Attributes
     ----------
     gram : ndarray of float64, shape (m, m)
-        Lower triangle of ``(A - centre)' diag(w) (A - centre)``, Fortran order.
+        Lower triangle of ``(A - center)' diag(w) (A - center)``, Fortran order.
     total : ndarray, shape (m,)
-        Sum of w (a - centre).
+        Sum of w (a - center).
     cross : ndarray, shape (m, k)
-        Sum of w (a - centre) t'.
+        Sum of w (a - center) t'.
     targets : ndarray, shape (k,)
         Sum of w t.
     weight : float
@@ -93,7 +93,7 @@ class Sums:
            [6.]])
     """
 
-    centre: np.ndarray
+    center: np.ndarray
     n_targets: int
     gram: np.ndarray = field(init=False, repr=False)
     total: np.ndarray = field(init=False, repr=False)
@@ -103,7 +103,7 @@ class Sums:
 
     def __post_init__(self) -> None:
         """Start from nothing."""
-        m = len(self.centre)
+        m = len(self.center)
         self.gram = np.zeros((m, m), order="F")
         self.total = np.zeros(m)
         self.cross = np.zeros((m, self.n_targets))
@@ -121,7 +121,7 @@ class Sums:
         w : ndarray, shape (n,)
             Weights.
         """
-        A = filled(A, self.centre, np.empty((len(T), len(self.centre))))
+        A = filled(A, self.center, np.empty((len(T), len(self.center))))
         self.total += w @ A
         self.cross += A.T @ (w[:, None] * T)
         self.targets += w @ T
@@ -137,7 +137,7 @@ class Sums:
         Parameters
         ----------
         other : Sums
-            With the same centre.
+            With the same center.
         sign : float, default=1.0
             -1 takes the other's rows out.
 
@@ -147,12 +147,12 @@ class Sums:
             New sums; neither of the two is changed.
         """
         joined = Sums.__new__(Sums)
-        joined.centre, joined.n_targets = self.centre, self.n_targets
+        joined.center, joined.n_targets = self.center, self.n_targets
         for name in ("gram", "total", "cross", "targets", "weight"):
             setattr(joined, name, getattr(self, name) + sign * getattr(other, name))
         return joined
 
-    def centred(self) -> tuple[np.ndarray, np.ndarray]:
+    def centered(self) -> tuple[np.ndarray, np.ndarray]:
         """Return Gram (lower triangle) and cross products about the weighted means.
 
         Returns
@@ -169,13 +169,13 @@ class Sums:
     @property
     def mean(self) -> np.ndarray:
         """Weighted mean of the features."""
-        return self.centre + self.total / self.weight
+        return self.center + self.total / self.weight
 
     def is_positive(self) -> bool:
         """Tell whether these can be sums over rows: weight and Gram are not negative."""
         if not self.weight > 0:
             return False
-        gram, _ = self.centred()
+        gram, _ = self.centered()
         diagonal = np.einsum("ii->i", gram)
         scale = max(float(np.max(np.abs(np.diag(self.gram)))), 1e-300)
         diagonal += 1e-9 * scale
@@ -190,11 +190,11 @@ class Solution:
     Attributes
     ----------
     values : ndarray, shape (r,)
-        Eigenvalues d of the centred Gram.
+        Eigenvalues d of the centered Gram.
     vectors : ndarray, shape (m, r)
         Eigenvectors V.
     projected : ndarray, shape (r, k)
-        V' times the centred cross products.
+        V' times the centered cross products.
     mean, target_mean : ndarray, shapes (m,) and (k,)
         Weighted means.
     weight : float
@@ -222,7 +222,7 @@ class Solution:
 
 
 def decompose(sums: Sums) -> Solution:
-    """Decompose the centred Gram.
+    """Decompose the centered Gram.
 
     Parameters
     ----------
@@ -234,12 +234,12 @@ def decompose(sums: Sums) -> Solution:
     Solution
         With r = m.
     """
-    gram, cross = sums.centred()
+    gram, cross = sums.centered()
     trace = float(np.trace(gram))
     try:
         values, vectors = _eigh(gram, "evd", overwrite=True)
     except linalg.LinAlgError:
-        gram, _ = sums.centred()
+        gram, _ = sums.centered()
         np.einsum("ii->i", gram)[...] += _JITTER * max(trace / len(gram), 1e-300)
         values, vectors = _eigh(gram, "ev", overwrite=True)
     return Solution(
@@ -317,7 +317,7 @@ def solve_at(sums: Sums, alpha: float) -> tuple[np.ndarray, np.ndarray, Solution
     whitened : Solution or None
         Gives leave-one-out scores at ``alphas=[0]``: its basis is the inverse Cholesky factor.
     """
-    gram, cross = sums.centred()
+    gram, cross = sums.centered()
     unit = _unit(float(np.trace(gram)), len(gram))
     np.einsum("ii->i", gram)[...] += alpha * unit
     factor, info = _cholesky(gram, lower=1, clean=1, overwrite_a=1)

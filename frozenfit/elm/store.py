@@ -15,12 +15,12 @@ from frozenfit.elm.config import Config
 from frozenfit.elm.head import Head
 from frozenfit.elm.hidden import Frozen, Layer
 from frozenfit.elm.scaling import Scaler
-from frozenfit.subset.forms import TableRow
+from frozenfit.selectors.forms import TableRow
 
-__all__ = ["learned_rows", "read", "write"]
+__all__ = ["trainable_rows", "read", "write"]
 
 
-def learned_rows(frozen: Frozen, head: Head) -> list[TableRow]:
+def trainable_rows(frozen: Frozen, head: Head) -> list[TableRow]:
     """List every weight: path, shape, form in words, learned and all entries."""
     rows = []
     if isinstance(frozen.stage, images.Patches):
@@ -37,10 +37,10 @@ def learned_rows(frozen: Frozen, head: Head) -> list[TableRow]:
     return rows
 
 
-def _row(path: str, array: Any, learned: bool) -> TableRow:
+def _row(path: str, array: Any, trainable: bool) -> TableRow:
     total = int(np.prod(array.shape))
     return TableRow(
-        path, tuple(array.shape), *(("all", total) if learned else ("nothing", 0)), total
+        path, tuple(array.shape), *(("all", total) if trainable else ("nothing", 0)), total
     )
 
 
@@ -94,7 +94,7 @@ def write(
         ],
         "alphas": list(head.alphas),
         "calibration": [head.beta, head.gamma],
-        "loo_score": head.loo_score,
+        "best_score": head.best_score,
         "patches": None,
     }
     if isinstance(frozen.stage, images.Patches):
@@ -226,4 +226,4 @@ def _read_head(config: Config, frozen: Frozen, meta: Mapping[str, Any], arrays: 
     if not config.classifies:
         span = (_take(arrays, "range/low", 1), _take(arrays, "range/high", 1))
     alphas = tuple(float(alpha) for alpha in meta["alphas"])
-    return Head(coefs, intercepts, alphas, beta, gamma, *span, meta["loo_score"])
+    return Head(coefs, intercepts, alphas, beta, gamma, *span, meta["best_score"])

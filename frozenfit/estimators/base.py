@@ -33,7 +33,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 @dataclass
-class Problem:
+class FitData:
     """What `fit` hands to the hook that learns.
 
     Attributes
@@ -74,7 +74,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     _takes_sparse = False
 
     @abstractmethod
-    def _train(self, problem: Problem) -> None:
+    def _train(self, problem: FitData) -> None:
         """Learn, and set the fitted attributes."""
 
     @abstractmethod
@@ -201,7 +201,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _problem(
         self, X, y, sample_weight, X_val, y_val, resume, one_pass=False, classes_known=False
-    ) -> Problem:
+    ) -> FitData:
         """Turn what the user gave into what is to be learned."""
         X, y = self._check_data(X, y, reset=not resume)
         X, y, weight = self._weighted(X, y, sample_weight)
@@ -210,7 +210,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         y = self._encode(y, reset=not (resume or classes_known))
         samples = self._as_samples(X, reset=not resume)
         data = self._collected(samples, y, self._balanced(y, weight))
-        return Problem(
+        return FitData(
             data=self._scaled(data, reset=not resume),
             validation=self._held_out(X_val, y_val),
             n_outputs=self._n_outputs(y, one_pass),

@@ -57,8 +57,8 @@ class ELMClassifier(ELM, NetworkClassifier):
         standard deviation, or all by one. "auto": "common" for images, else "columns".
     clip : "auto", float or None, default="auto"
         Largest absolute value of a scaled column. "auto": 3 with "columns", else none.
-    ridge_alpha : "loo", float or list of float, default="loo"
-        Ridge strength relative to the mean eigenvalue of the centred Gram. "loo" takes the best
+    alpha : "loo", float or list of float, default="loo"
+        Ridge strength relative to the mean eigenvalue of the centered Gram. "loo" takes the best
         of 23 between 1e-9 and 1e2 by exact leave-one-out (log loss); a list
         is another grid.
     loo_rows : int or None, default=16384
@@ -84,9 +84,9 @@ class ELMClassifier(ELM, NetworkClassifier):
     ----------
     classes_ : ndarray
         Class labels.
-    ridge_alpha_ : float or ndarray
+    alpha_ : float or ndarray
         The strength, one for each ridge.
-    loo_score_ : float or None
+    best_score_ : float or None
         Leave-one-out log loss at the chosen strength; less is better.
     freeze_fraction_ : float
         Frozen entries over all entries.
@@ -144,7 +144,7 @@ class ELMClassifier(ELM, NetworkClassifier):
         readout: str = "last",
         scale: str | None = "auto",
         clip: float | str | None = "auto",
-        ridge_alpha: Any = "loo",
+        alpha: Any = "loo",
         loo_rows: int | None = 16384,
         batch_size: int = 4096,
         dtype: str = "auto",
@@ -164,7 +164,7 @@ class ELMClassifier(ELM, NetworkClassifier):
         self.readout = readout
         self.scale = scale
         self.clip = clip
-        self.ridge_alpha = ridge_alpha
+        self.alpha = alpha
         self.loo_rows = loo_rows
         self.batch_size = batch_size
         self.dtype = dtype
@@ -212,8 +212,8 @@ class ELMRegressor(ELM, NetworkRegressor):
         standard deviation, or all by one. "auto": "common" for images, else "columns".
     clip : "auto", float or None, default="auto"
         Largest absolute value of a scaled column. "auto": 3 with "columns", else none.
-    ridge_alpha : "loo", float or list of float, default="loo"
-        Ridge strength relative to the mean eigenvalue of the centred Gram. "loo" takes the best
+    alpha : "loo", float or list of float, default="loo"
+        Ridge strength relative to the mean eigenvalue of the centered Gram. "loo" takes the best
         of 23 between 1e-9 and 1e2 by exact leave-one-out (squared error); a list
         is another grid.
     loo_rows : int or None, default=16384
@@ -235,9 +235,9 @@ class ELMRegressor(ELM, NetworkRegressor):
 
     Attributes
     ----------
-    ridge_alpha_ : float or ndarray
+    alpha_ : float or ndarray
         The strength, one for each ridge.
-    loo_score_ : float or None
+    best_score_ : float or None
         Leave-one-out R2 at the chosen strength; None for a fixed strength.
     freeze_fraction_ : float
         Frozen entries over all entries.
@@ -290,7 +290,7 @@ class ELMRegressor(ELM, NetworkRegressor):
         readout: str = "last",
         scale: str | None = "auto",
         clip: float | str | None = "auto",
-        ridge_alpha: Any = "loo",
+        alpha: Any = "loo",
         loo_rows: int | None = 16384,
         batch_size: int = 4096,
         dtype: str = "auto",
@@ -309,7 +309,7 @@ class ELMRegressor(ELM, NetworkRegressor):
         self.readout = readout
         self.scale = scale
         self.clip = clip
-        self.ridge_alpha = ridge_alpha
+        self.alpha = alpha
         self.loo_rows = loo_rows
         self.batch_size = batch_size
         self.dtype = dtype

@@ -18,8 +18,8 @@ from frozenfit.elm.head import Head
 from frozenfit.elm.hidden import Frozen
 from frozenfit.elm.memory import Block, Memory, cut
 from frozenfit.elm.progress import RowBar
-from frozenfit.elm.store import learned_rows, read, write
-from frozenfit.estimators.base import NetworkEstimator, Problem
+from frozenfit.elm.store import read, trainable_rows, write
+from frozenfit.estimators.base import FitData, NetworkEstimator
 from frozenfit.estimators.report import html_table
 from frozenfit.estimators.stored import data_state, restore_data
 from frozenfit.estimators.tasks import EpochTasks
@@ -79,10 +79,10 @@ class Hidden(NetworkEstimator):
         activations.check(self.activation)
         weights.check(self.weight_init)
         self._check_features()
-        alpha: Any = getattr(self, "ridge_alpha", 1.0)
+        alpha: Any = getattr(self, "alpha", 1.0)
         if np.ndim(alpha) and (not len(alpha) or not np.all(np.asarray(alpha, float) > 0)):
             raise ValueError(
-                f"ridge_alpha must be 'loo', a number above 0, or a list of them, found {alpha!r}"
+                f"alpha must be 'loo', a number above 0, or a list of them, found {alpha!r}"
             )
         class_weight = getattr(self, "class_weight", None)
         if isinstance(class_weight, dict):
@@ -126,7 +126,7 @@ class ELM(Hidden):
 
     _parameter_constraints: dict = {
         **Hidden._parameter_constraints,
-        "ridge_alpha": [
+        "alpha": [
             StrOptions({"loo"}),
             Interval(Real, 0, None, closed="neither"),
             list,
@@ -263,9 +263,9 @@ class ELM(Hidden):
         self._plain_targets()
         return data
 
-    # What is learned
+    # What is trained
 
-    def _train(self, problem: Problem) -> None:
+    def _train(self, problem: FitData) -> None:
         if problem.validation is not None:
             raise ValueError(
                 "X_val and y_val have no effect here: nothing is stopped early; leave them out"
@@ -311,10 +311,10 @@ class ELM(Hidden):
     def _take(self, memory: Memory, solved: bool, tick: Any = None) -> None:
         """Make a memory this estimator's; solve now, or where the head is first asked for."""
         self._n_outputs_ = memory.config.n_outputs
-        learned = _Learned(memory.config)
+        trainable = _Learned(memory.config)
         if solved:
-            learned.solve(memory, tick)
-        self._memory, self._learned, self.n_iter_ = memory, learned, 1
+            trainable.solve(memory, tick)
+        self._memory, self._learned, self.n_iter_ = memory, trainable, 1
 
     def _current(self) -> tuple[Frozen, Head]:
         check_is_fitted(self)
@@ -354,9 +354,9 @@ class ELM(Hidden):
         with self._restored_on_error():
             block = self._prepared(X, y, sample_weight, reset=False)
             memory = self._memory.minus(block)
-            learned = _Learned(memory.config)
-            learned.solve(memory)
-            self._memory, self._learned = memory, learned
+            trainable = _Learned(memory.config)
+            trainable.solve(memory)
+            self._memory, self._learned = memory, trainable
         return self
 
     # What can be asked
@@ -371,31 +371,31 @@ class ELM(Hidden):
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     @property
-    def ridge_alpha_(self) -> Any:
-        """Ridge strength, relative to the mean eigenvalue of the centred Gram; one per ridge."""
+    def alpha_(self) -> Any:
+        """Ridge strength, relative to the mean eigenvalue of the centered Gram; one per ridge."""
         alphas = self._current()[1].alphas
         return alphas[0] if len(alphas) == 1 else np.array(alphas)
 
     @property
-    def loo_score_(self) -> float | None:
+    def best_score_(self) -> float | None:
         """Leave-one-out log loss of a classifier (less is better), or R2 of a regressor."""
-        return self._current()[1].loo_score
+        return self._current()[1].best_score
 
     @property
     def freeze_fraction_(self) -> float:
         """Frozen entries over all entries."""
-        rows = self.learned_table()
-        return 1 - sum(row.learned for row in rows) / sum(row.total for row in rows)
+        rows = self.parameter_table()
+        return 1 - sum(row.trainable for row in rows) / sum(row.total for row in rows)
 
-    def learned_table(self) -> list:
-        """List what is learned of every weight.
+    def parameter_table(self) -> list:
+        """List what is trained of every weight.
 
         Returns
         -------
         list of (path, shape, form, learned, total)
             The frozen layers first, then the heads.
         """
-        return learned_rows(*self._current())
+        return trainable_rows(*self._current())
 
     def to_keras(self) -> keras.Model:
         """Make a plain Keras model that computes the same.
@@ -426,9 +426,9 @@ class ELM(Hidden):
         restore_data(self, meta["data"])
         y = self._all_targets()
         config = self._config(self._n_outputs_, y.ndim == 1, int(meta["seed"]), y)
-        learned = _Learned(config)
-        learned.pair = read(config, meta, arrays)
-        self._memory, self._learned, self.n_iter_ = None, learned, 1
+        trainable = _Learned(config)
+        trainable.pair = read(config, meta, arrays)
+        self._memory, self._learned, self.n_iter_ = None, trainable, 1
 
 
 _SAME = (
@@ -441,7 +441,7 @@ _SAME = (
     "readout",
     "scale",
     "clip",
-    "ridge_alpha",
+    "alpha",
     "loo_rows",
     "batch_size",
     "dtype",

@@ -15,10 +15,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import stored, stored_base
-from frozenfit.estimators.base import NetworkEstimator, Problem, TrainingInterrupted
-from frozenfit.estimators.ensemble_members import check_members, member_subsets
+from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
+from frozenfit.estimators.ensemble_members import check_members, member_selectors
 from frozenfit.estimators.partial_base import PartialNet, part_seeds
-from frozenfit.seeding import spawn
+from frozenfit.isolation import spawn
 from frozenfit.training.data import Data
 from frozenfit.training.network import Base
 from frozenfit.training.workspace import workspace
@@ -35,11 +35,19 @@ _OF_THE_DATA = (
     "_n_targets",
 )
 # What cannot change between fits that go on.
-_FIXED = ("model", "model_params", "weight_init", "learned", "members", "fill", "freeze_statistics")
+_FIXED = (
+    "model",
+    "model_params",
+    "weight_init",
+    "trainable",
+    "members",
+    "frozen",
+    "freeze_statistics",
+)
 
 
 def train_members(
-    members: Sequence[PartialNet], problems: Sequence[Problem], seeds: Sequence[dict[str, int]]
+    members: Sequence[PartialNet], problems: Sequence[FitData], seeds: Sequence[dict[str, int]]
 ) -> Iterator[PartialNet]:
     """Train members on one base. All training of members is here, one after the other.
 
@@ -89,23 +97,23 @@ class CheapEnsemble(NetworkEstimator):
         base_epochs: int = 1,
         members: Any = "same",
         model_params: dict[str, Any] | None = None,
-        learned: Any = 0.1,
-        fill: str = "auto",
+        trainable: Any = 0.1,
+        frozen: str = "auto",
         weight_init: Any = None,
         epochs: int = 20,
         batch_size: int = 32,
         optimizer: Any = "adam",
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
-        schedule: Any = "auto",
-        freezing: Any = None,
+        lr_schedule: Any = "auto",
+        freeze_schedule: Any = None,
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
         augment: Any = None,
         image_shape: tuple[int, ...] | None = None,
-        cache: bool | str = "auto",
+        cache_features: bool | str = "auto",
         callbacks: Any = None,
         warm_start: bool = False,
         random_state: Any = None,
@@ -116,55 +124,57 @@ class CheapEnsemble(NetworkEstimator):
         self.base_epochs = base_epochs
         self.members = members
         self.model_params = model_params
-        self.learned = learned
-        self.fill = fill
+        self.trainable = trainable
+        self.frozen = frozen
         self.weight_init = weight_init
         self.epochs = epochs
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.freezing = freezing
+        self.lr_schedule = lr_schedule
+        self.freeze_schedule = freeze_schedule
         self.freeze_statistics = freeze_statistics
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.augment = augment
         self.image_shape = image_shape
-        self.cache = cache
+        self.cache_features = cache_features
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
-    def _train(self, problem: Problem) -> None:
+    def _train(self, problem: FitData) -> None:
         self._n_outputs_ = problem.n_outputs
         if problem.resume:
             self._go_on(problem)
             return
-        seeds = spawn(problem.seed, "base", "subset", "held_out", "members")
+        seeds = spawn(problem.seed, "base", "selector", "held_out", "members")
         training, held_out = self._hold_out(problem, seeds)
         trainer = self._part(self.model, self.model_params, self.weight_init, 1.0)
         base = trainer._base(problem, part_seeds(seeds["base"])["base"])
-        subsets = member_subsets(self.learned, self.members, self.n_estimators, seeds["subset"])
-        with workspace.borrow(base) as network:
+        selectors = member_selectors(
+            self.trainable, self.members, self.n_estimators, seeds["selector"]
+        )
+        with workspace.check_out(base) as network:
             network.check(self.input_shape_, problem.n_outputs, problem.classifies)
             if self.base_epochs and not network.own:
                 raise ValueError(
                     f"the model {network.model.name!r} cannot be copied, so it cannot be trained "
                     "as a base; use base_epochs=0, or give it as a callable"
                 )
-            check_members(subsets, self.members, network, base, seeds["subset"])
+            check_members(selectors, self.members, network, base, seeds["selector"])
         self._seeds, self._made = seeds, 0
         self._fitted_as = {name: getattr(self, name) for name in _FIXED}
-        with self._tasks(problem, len(subsets) + bool(self.base_epochs)) as task:
+        with self._tasks(problem, len(selectors) + bool(self.base_epochs)) as task:
             base = self._trained_base(base, training, task)
-            members = [self._member(base, learned, i) for i, learned in enumerate(subsets)]
+            members = [self._member(base, trainable, i) for i, trainable in enumerate(selectors)]
             numbers = list(range(len(members)))
             self._finish(base, [], members, numbers, training, held_out, task)
 
-    def _go_on(self, problem: Problem) -> None:
+    def _go_on(self, problem: FitData) -> None:
         """Train the members further, and make those that are missing."""
         for name, then in self._fitted_as.items():
             now = getattr(self, name)
@@ -185,7 +195,7 @@ class CheapEnsemble(NetworkEstimator):
         # Copies: where a fit fails the old members must be as they were.
         members = [copy.copy(member) for member in self.estimators_]
         for member in members:
-            settings = self._part(member.model, None, None, member.learned).get_params(deep=False)
+            settings = self._part(member.model, None, None, member.trainable).get_params(deep=False)
             member.set_params(**settings | {"random_state": member.random_state})
         numbers = [*self._numbers, *range(self._made, self._made + more)]
         with self._tasks(problem, len(numbers)) as task:
@@ -197,7 +207,7 @@ class CheapEnsemble(NetworkEstimator):
         kept: list[PartialNet],
         members: list[PartialNet],
         numbers: list[int],
-        training: Problem,
+        training: FitData,
         held_out: Data | None,
         task: Any,
     ) -> None:
@@ -215,14 +225,14 @@ class CheapEnsemble(NetworkEstimator):
             ) from stopped
 
     def _run(
-        self, members: list[PartialNet], problem: Problem, task: Any
+        self, members: list[PartialNet], problem: FitData, task: Any
     ) -> tuple[list[PartialNet], KeyboardInterrupt | None]:
         problems, seeds = [], []
         for member in members:
             seed = member._fit_seed()
             problems.append(replace(problem, seed=seed, resume=hasattr(member, "n_iter_")))
-            # A random subset is the same one for all members, the batch orders are their own.
-            seeds.append(part_seeds(seed) | {"subset": self._seeds["subset"]})
+            # A random selector is the same one for all members, the batch orders are their own.
+            seeds.append(part_seeds(seed) | {"selector": self._seeds["selector"]})
         done: list[PartialNet] = []
         training = train_members(members, problems, seeds)
         try:
@@ -240,45 +250,45 @@ class CheapEnsemble(NetworkEstimator):
 
     def _take_in(self, base: Base, members: list[PartialNet], numbers: list[int]) -> None:
         """Set the fitted attributes that tell of base and members."""
-        first = members[0]._setting.resolved
+        first = members[0]._setting.selection
         for member in members[1:]:
-            if member._setting.resolved == first:  # one description for all: smaller pickles
-                member._setting.resolved = first
+            if member._setting.selection == first:  # one description for all: smaller pickles
+                member._setting.selection = first
         self.base_, self.estimators_, self._numbers = base, members, list(numbers)
         self.n_iter_ = max(member.n_iter_ for member in members)
-        self.n_learned_ = sum(member._setting.resolved.learned for member in members)
-        self.freeze_fraction_ = 1 - self.n_learned_ / (first.total * len(members))
+        self.n_trainable_ = sum(member._setting.selection.n_trainable for member in members)
+        self.freeze_fraction_ = 1 - self.n_trainable_ / (first.total * len(members))
 
     def _after_members(self, held_out: Data | None) -> None:
         """Learn what needs the members, such as a temperature."""
 
-    def _hold_out(self, problem: Problem, seeds: dict[str, int]) -> tuple[Problem, Data | None]:
+    def _hold_out(self, problem: FitData, seeds: dict[str, int]) -> tuple[FitData, Data | None]:
         """Split off samples that neither base nor members may see."""
         return problem, None
 
-    def _part(self, model: Any, model_params: Any, weight_init: Any, learned: Any) -> PartialNet:
+    def _part(self, model: Any, model_params: Any, weight_init: Any, trainable: Any) -> PartialNet:
         """Make a PartialNet that knows its data, with the settings an ensemble has too."""
         names, mine = self._member_class().get_params(deep=False), self.get_params(deep=False)
         own = {name: mine[name] for name in names if name in mine}
         own |= {"model": model, "model_params": model_params, "weight_init": weight_init}
-        part = self._member_class(**own | {"learned": learned})
+        part = self._member_class(**own | {"trainable": trainable})
         known = {name: self.__dict__[name] for name in _OF_THE_DATA if name in self.__dict__}
         part.__dict__.update(known, _n_outputs_=self._n_outputs_)
         return part
 
-    def _member(self, base: Base, learned: Any, number: int) -> PartialNet:
-        member = self._part(base, None, None, learned)
+    def _member(self, base: Base, trainable: Any, number: int) -> PartialNet:
+        member = self._part(base, None, None, trainable)
         names = [str(i) for i in range(number + 1)]
         return member.set_params(random_state=spawn(self._seeds["members"], *names)[names[-1]])
 
-    def _trained_base(self, base: Base, problem: Problem, task: Any) -> Base:
+    def _trained_base(self, base: Base, problem: FitData, task: Any) -> Base:
         """Train all of the base for `base_epochs`, as a new base."""
         if not self.base_epochs:
             self.base_history_ = {}
             return base
         trainer = self._part(base, None, None, 1.0)
         trainer.set_params(epochs=self.base_epochs, early_stopping=False, warm_start=False)
-        trainer.set_params(freezing=None, cache="auto")
+        trainer.set_params(freeze_schedule=None, cache_features="auto")
         seed = self._seeds["base"]
         try:
             with task("base", trainer):
@@ -287,10 +297,10 @@ class CheapEnsemble(NetworkEstimator):
         except TrainingInterrupted as stop:  # without members nothing is fitted
             raise KeyboardInterrupt(*stop.args) from stop
         self.base_history_ = trainer.history_
-        return base.with_values({**trainer._delta.learned, **trainer._delta.states})
+        return base.with_values({**trainer._delta.trained, **trainer._delta.states})
 
     @contextmanager
-    def _tasks(self, problem: Problem, count: int) -> Iterator[Any]:
+    def _tasks(self, problem: FitData, count: int) -> Iterator[Any]:
         """Tell scikit-learn's callbacks of the fit; yields ``task(name, part)`` for each part."""
         root = None if problem.one_pass else self._init_callback_context(max_subtasks=count)
         if root is not None:
@@ -318,20 +328,20 @@ class CheapEnsemble(NetworkEstimator):
                 estimator=self, reconstruction_attributes=fitted, **problem.told
             )
 
-    def _more_members(self, count: int, subsets: Sequence[Any] | None) -> list[PartialNet]:
-        how = self.members if subsets is None else subsets
-        if subsets is None and not isinstance(how, str):
+    def _more_members(self, count: int, selectors: Sequence[Any] | None) -> list[PartialNet]:
+        how = self.members if selectors is None else selectors
+        if selectors is None and not isinstance(how, str):
             raise ValueError(
                 f"members lists what {len(how)} members learn and nothing for {count} more; give "
-                "add_members(..., members=[...]) a subset for each"
+                "add_members(..., members=[...]) a selector for each"
             )
-        seed, taken = self._seeds["subset"], [member.learned for member in self.estimators_]
-        learned = member_subsets(
-            self.learned, how, count, seed, parts=self.n_estimators, taken=taken
+        seed, taken = self._seeds["selector"], [member.trainable for member in self.estimators_]
+        trainable = member_selectors(
+            self.trainable, how, count, seed, parts=self.n_estimators, taken=taken
         )
-        with workspace.borrow(self.base_) as network:
-            check_members(learned, how, network, self.base_, seed)
-        return [self._member(self.base_, one, self._made + i) for i, one in enumerate(learned)]
+        with workspace.check_out(self.base_) as network:
+            check_members(trainable, how, network, self.base_, seed)
+        return [self._member(self.base_, one, self._made + i) for i, one in enumerate(trainable)]
 
     def add_members(self, n, X, y, sample_weight=None, *, members=None):
         """Train more members on the same base; those there are stay as they are.
@@ -343,7 +353,7 @@ class CheapEnsemble(NetworkEstimator):
         X, y, sample_weight : array-like
             As of `fit`; on the same data the members are those a larger `n_estimators` would
             have given.
-        members : list of subsets, default=None
+        members : list of selectors, default=None
             What each of them learns; needed where the constructor was given a list.
 
         Returns
@@ -419,7 +429,7 @@ class CheapEnsemble(NetworkEstimator):
         check_is_fitted(self)
         return self._as_samples(self._check_input(X, reset=False), reset=False)
 
-    def learned_table(self, member: int = 0) -> list:
+    def parameter_table(self, member: int = 0) -> list:
         """List what a member learns of every weight.
 
         Parameters
@@ -433,7 +443,7 @@ class CheapEnsemble(NetworkEstimator):
             One row per trainable weight of the network.
         """
         check_is_fitted(self)
-        return self.estimators_[member].learned_table()
+        return self.estimators_[member].parameter_table()
 
     def to_keras(self) -> keras.Model:
         """Make a plain Keras model of all members, each with a copy of the base.
@@ -458,7 +468,7 @@ class CheapEnsemble(NetworkEstimator):
         return keras.ops.mean(outputs, axis=0)
 
     def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
-        with workspace.borrow(self.base_) as network:
+        with workspace.check_out(self.base_) as network:
             about, values = stored_base.write(self.base_, network, include_frozen, True)
             parts = [
                 stored.part_state(m, m._setting, m._delta, network, include_frozen)
@@ -474,9 +484,11 @@ class CheapEnsemble(NetworkEstimator):
         }
         arrays = {f"base/{path}": value for path, value in values.items()}
         own["members"] = []
-        for i, (member, (meta, learned)) in enumerate(zip(self.estimators_, parts, strict=True)):
-            own["members"].append({**meta, "learned": member.learned, "number": self._numbers[i]})
-            arrays |= {f"{i}/{name}": value for name, value in learned.items()}
+        for i, (member, (meta, trainable)) in enumerate(zip(self.estimators_, parts, strict=True)):
+            own["members"].append(
+                {**meta, "trainable": member.trainable, "number": self._numbers[i]}
+            )
+            arrays |= {f"{i}/{name}": value for name, value in trainable.items()}
         return stored.data_state(self) | own, arrays
 
     def _restore(self, meta: dict, arrays: dict[str, np.ndarray], base: Any = None) -> None:
@@ -486,9 +498,9 @@ class CheapEnsemble(NetworkEstimator):
         self._fitted_as = {name: getattr(self, name) for name in _FIXED}
         self.base_history_ = meta["base_history"]
         members = []
-        with workspace.borrow(found) as network:
+        with workspace.check_out(found) as network:
             for i, about in enumerate(meta["members"]):
-                member = self._member(found, about["learned"], about["number"])
+                member = self._member(found, about["trainable"], about["number"])
                 own = stored.group(arrays, str(i))
                 member._adopt(stored.restore_part(member, about, own, network, found))
                 members.append(member)

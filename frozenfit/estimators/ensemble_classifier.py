@@ -36,18 +36,18 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     base_epochs : int, default=1
         Epochs in which all of the network is trained before the members start from it. 0 takes
         it as it is: random, and then no file holds it, or as it was given.
-    members : {"same", "disjoint"} or list of subsets, default="same"
+    members : {"same", "disjoint"} or list of selectors, default="same"
         What the members learn: all the same, with their own seeds and orders of the batches;
-        random parts that share no entry, of `learned` of every weight each, or, where `learned`
-        is a subset, equal parts of it; or what the list says for each, in the words of `learned`,
+        random parts that share no entry, of `trainable` of every weight each, or, where `trainable`
+        is a selector, equal parts of it; or what the list says for each, in the words of `trainable`,
         which is not read then.
     model_params : dict or None, default=None
         Further arguments of a named or callable network, reachable one by one as
         ``model_params__width``.
-    learned : float, int, str or Subset, default=0.1
-        What each member learns: see `frozenfit.subset`. A fraction or a count of the filters, with
+    trainable : float, int, str or Selector, default=0.1
+        What each member learns: see `frozenfit.selectors`. A fraction or a count of the filters, with
         the head and batch norm; 1.0 learns everything.
-    fill : {"auto", "random", "zero", "keep"}, default="auto"
+    frozen : {"auto", "random", "zero", "keep"}, default="auto"
         What the rest of a member holds: the base's values ("auto", "keep"), zero, or random values.
     weight_init : str, keras initializer or None, default=None
         Initial distribution of the kernels in place of the network's own.
@@ -56,20 +56,20 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     batch_size : int, default=32
         Samples of one step.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name, or an optimiser whose settings are copied for the base and each member.
+        A name, or an optimizer whose settings are copied for the base and each member.
     learning_rate : float or "auto", default="auto"
-        "auto" is the rate of an optimiser object; for a name 0.01, with convolutions 0.006, and
+        "auto" is the rate of an optimizer object; for a name 0.01, with convolutions 0.006, and
         0.003 where no schedule lets it fall (docs/defaults.md has the measurements).
     weight_decay : float, default=0.0
-        Decoupled weight decay of learned entries.
-    schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
+        Decoupled weight decay of trainable parameters.
+    lr_schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
         How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
         where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
         cannot know the end, keeps it.
-    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
+    freeze_schedule : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
         Which of a member's learned layers learn when; the base is trained without.
     freeze_statistics : bool or "auto", default="auto"
-        Whether frozen batch normalisations keep the base's statistics. "auto" does so on a trained
+        Whether frozen batch normalizations keep the base's statistics. "auto" does so on a trained
         or given base, for those frozen with everything before them.
     early_stopping : bool, default=False
         Stop a member when the validation loss has not improved for `patience` epochs, and put back
@@ -84,7 +84,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
     image_shape : tuple of int or None, default=None
         Shape (height, width, channels) of the samples that come as flat rows.
-    cache : bool or "auto", default="auto"
+    cache_features : bool or "auto", default="auto"
         As of `PartialNetClassifier`, for each member.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Copied for the base and for each member.
@@ -108,8 +108,8 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         The members; each can be used by itself.
     base_history_ : dict of str to list of float
         Loss and accuracy of the base's epochs; a member has its own `history_`.
-    n_learned_ : int
-        Learned entries of all members together; those of the base are not counted.
+    n_trainable_ : int
+        Trainable parameters of all members together; those of the base are not counted.
     freeze_fraction_ : float
         Frozen entries divided by all, over the members.
     n_iter_ : int
@@ -162,16 +162,16 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         base_epochs: int = 1,
         members: Any = "same",
         model_params: dict[str, Any] | None = None,
-        learned: Any = 0.1,
-        fill: str = "auto",
+        trainable: Any = 0.1,
+        frozen: str = "auto",
         weight_init: Any = None,
         epochs: int = 20,
         batch_size: int = 32,
         optimizer: Any = "adam",
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
-        schedule: Any = "auto",
-        freezing: Any = None,
+        lr_schedule: Any = "auto",
+        freeze_schedule: Any = None,
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -179,7 +179,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         class_weight: Any = None,
         augment: Any = None,
         image_shape: tuple[int, ...] | None = None,
-        cache: bool | str = "auto",
+        cache_features: bool | str = "auto",
         callbacks: Any = None,
         warm_start: bool = False,
         random_state: Any = None,
@@ -192,23 +192,23 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             base_epochs=base_epochs,
             members=members,
             model_params=model_params,
-            learned=learned,
-            fill=fill,
+            trainable=trainable,
+            frozen=frozen,
             weight_init=weight_init,
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
-            schedule=schedule,
-            freezing=freezing,
+            lr_schedule=lr_schedule,
+            freeze_schedule=freeze_schedule,
             freeze_statistics=freeze_statistics,
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,
             augment=augment,
             image_shape=image_shape,
-            cache=cache,
+            cache_features=cache_features,
             callbacks=callbacks,
             warm_start=warm_start,
             random_state=random_state,

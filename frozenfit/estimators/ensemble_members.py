@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from frozenfit.subset import Context, Subset, as_subset, disjoint, parse
+from frozenfit.selectors import Context, Selector, as_selector, disjoint, parse
 from frozenfit.training.network import Base
 from frozenfit.training.workspace import Network
 
-__all__ = ["check_members", "member_subsets"]
+__all__ = ["check_members", "member_selectors"]
 
 
-def member_subsets(
-    learned: Any,
+def member_selectors(
+    trainable: Any,
     members: str | Sequence[Any],
     count: int,
     seed: int,
@@ -29,8 +29,8 @@ def member_subsets(
 
     Parameters
     ----------
-    learned : float, int, str or Subset
-        What is learned, as of an estimator.
+    trainable : float, int, str or Selector
+        What is trained, as of an estimator.
     members : {"same", "disjoint"} or sequence
         How the members share it, or what each of them learns.
     count : int
@@ -38,14 +38,14 @@ def member_subsets(
     seed : int
         Seed of the disjoint parts.
     parts : int or None, default=None
-        Into how many parts a subset is shared out; None means `count`.
-    taken : collection of Subset, default=()
+        Into how many parts a selector is shared out; None means `count`.
+    taken : collection of Selector, default=()
         What other members learn already.
 
     Returns
     -------
     list
-        For each member what its estimator gets as `learned`.
+        For each member what its estimator gets as `trainable`.
 
     Raises
     ------
@@ -61,34 +61,36 @@ def member_subsets(
     if not isinstance(members, str):
         if len(members) != count:
             raise ValueError(
-                f"members lists {len(members)} subsets for {count} members; write one for each"
+                f"members lists {len(members)} selectors for {count} members; write one for each"
             )
         return list(members)
     if members == "same":
-        return [learned] * count
-    return _disjoint(learned, count, seed, parts or count, taken)
+        return [trainable] * count
+    return _disjoint(trainable, count, seed, parts or count, taken)
 
 
-def _disjoint(learned: Any, count: int, seed: int, parts: int, taken: Collection) -> list[Subset]:
-    if isinstance(learned, Integral) and not isinstance(learned, bool):
+def _disjoint(
+    trainable: Any, count: int, seed: int, parts: int, taken: Collection
+) -> list[Selector]:
+    if isinstance(trainable, Integral) and not isinstance(trainable, bool):
         raise ValueError(
-            f"members='disjoint' shares out a fraction of every weight or a subset, found the "
-            f"count learned={learned!r}; write a fraction such as 0.1"
+            f"members='disjoint' shares out a fraction of every weight or a selector, found the "
+            f"count trainable={trainable!r}; write a fraction such as 0.1"
         )
     within = None
-    if isinstance(learned, Real):
-        share = float(learned)
+    if isinstance(trainable, Real):
+        share = float(trainable)
         room = math.floor(1 / share + 1e-9) if 0 < share <= 1 else count
-        most = f"learned of at most {math.floor(1e4 / (count + len(taken))) / 1e4:g}"
+        most = f"trainable of at most {math.floor(1e4 / (count + len(taken))) / 1e4:g}"
     else:
-        within = learned if isinstance(learned, Subset) else parse(learned)
+        within = trainable if isinstance(trainable, Selector) else parse(trainable)
         share, room, most = 1 / parts, parts, "a larger n_estimators in a new fit"
     each = (disjoint(share, part, room, seed) for part in range(room))
     every = (one if within is None else within & one for one in each)
     free = list(itertools.islice((one for one in every if one not in taken), count))
     if len(free) < count:
         raise ValueError(
-            f"members='disjoint' with learned={learned!r} has room for {room} members that share "
+            f"members='disjoint' with trainable={trainable!r} has room for {room} members that share "
             f"no entry, found {count + len(taken)}; they would overlap: write {most}, or "
             "members='same'"
         )
@@ -96,13 +98,13 @@ def _disjoint(learned: Any, count: int, seed: int, parts: int, taken: Collection
 
 
 def check_members(
-    subsets: Sequence[Any], members: Any, network: Network, base: Base, seed: int
+    selectors: Sequence[Any], members: Any, network: Network, base: Base, seed: int
 ) -> None:
     """Refuse members that learn nothing, or what the network lacks, before anything is trained.
 
     Parameters
     ----------
-    subsets : sequence
+    selectors : sequence
         What `member_subsets` gave.
     members : {"same", "disjoint"} or sequence
         As of `member_subsets`.
@@ -111,7 +113,7 @@ def check_members(
     base : Base
         The base.
     seed : int
-        Seed of random subsets.
+        Seed of random selectors.
 
     Raises
     ------
@@ -126,14 +128,16 @@ def check_members(
         return {info.path: np.abs(values[info.path]) for info in layout.weights}
 
     context = Context(seed=seed, values=values, fisher=scores)
-    resolved: list[Any] = []
-    for number, subset in enumerate(subsets):
-        if number and subset is subsets[number - 1]:
+    selection: list[Any] = []
+    for number, selector in enumerate(selectors):
+        if number and selector is selectors[number - 1]:
             continue
-        one = as_subset(subset, layout).resolve(layout, context, allow_empty=members == "disjoint")
-        if not one.learned:
+        one = as_selector(selector, layout).resolve(
+            layout, context, allow_empty=members == "disjoint"
+        )
+        if not one.n_trainable:
             raise ValueError(
-                f"members='disjoint' leaves no entry for member {number} of {len(subsets)}: there "
+                f"members='disjoint' leaves no entry for member {number} of {len(selectors)}: there "
                 "are more members than entries to share out; write fewer members or learn more"
             )
-        resolved.append(one)
+        selection.append(one)

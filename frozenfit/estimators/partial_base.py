@@ -13,32 +13,32 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import stored
-from frozenfit.estimators.base import NetworkEstimator, Problem, TrainingInterrupted
+from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.report import html_table, print_summary
 from frozenfit.estimators.tasks import EpochTasks
+from frozenfit.isolation import isolated, spawn
 from frozenfit.partial import Delta, PartialModel
-from frozenfit.seeding import isolated, spawn
-from frozenfit.subset import Context, Resolved, Subset, as_subset
+from frozenfit.selectors import Context, Selection, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.data import Data, split
 from frozenfit.training.filling import can_be_drawn, filled
 from frozenfit.training.fisher import diagonal_fisher
-from frozenfit.training.loop import Outcome, Plan, train
+from frozenfit.training.loop import Plan, TrainResult, train
 from frozenfit.training.network import Base, drawn_base, given_base
 from frozenfit.training.progress import EpochBar
-from frozenfit.training.schedules import FREEZINGS, LayerwiseRates, as_freezing
+from frozenfit.training.schedules import FREEZINGS, LayerwiseRates, as_freeze_schedule
 from frozenfit.training.schedules import NAMES as SCHEDULES
-from frozenfit.training.workspace import Compiled, Network, workspace
+from frozenfit.training.workspace import CompiledModel, Network, workspace
 
 
 @dataclass
-class _Setting:
-    """Where a delta lives: the base, what is learned of it, and what the rest holds."""
+class FittedPart:
+    """Where a delta lives: the base, what is trained of it, and what the rest holds."""
 
     base: Base
-    resolved: Resolved
-    fill: str
+    selection: Selection
+    frozen: str
     statistics: bool | str
     seeds: dict[str, int]
 
@@ -48,7 +48,7 @@ class _Setting:
             "base_": self.base,
             "history_": history,
             "n_iter_": len(history.get("loss", [])),  # none where the first was interrupted
-            "freeze_fraction_": 1 - self.resolved.learned / self.resolved.total,
+            "freeze_fraction_": 1 - self.selection.n_trainable / self.selection.total,
             "_setting": self,
             "_delta": delta,
         }
@@ -56,7 +56,7 @@ class _Setting:
 
 def part_seeds(seed: int) -> dict[str, int]:
     """Return the seeds of all that is random in one fit."""
-    return spawn(seed, "base", "subset", "states", "split", "batches")
+    return spawn(seed, "base", "selector", "states", "split", "batches")
 
 
 class PartialNet(NetworkEstimator):
@@ -65,27 +65,27 @@ class PartialNet(NetworkEstimator):
     _parameter_constraints: dict = {
         "model": [str, callable, keras.Model, Base],
         "model_params": [dict, None],
-        "learned": [Real, str, Subset],
-        "fill": [StrOptions({"auto", "random", "zero", "keep"})],
+        "trainable": [Real, str, Selector],
+        "frozen": [StrOptions({"auto", "random", "zero", "keep"})],
         "weight_init": [str, keras.initializers.Initializer, None],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "optimizer": [str, keras.optimizers.Optimizer],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "schedule": [
+        "lr_schedule": [
             StrOptions({"auto", *SCHEDULES}),
             keras.optimizers.schedules.LearningRateSchedule,
             None,
         ],
-        "freezing": [*FREEZINGS, str, None],
+        "freeze_schedule": [*FREEZINGS, str, None],
         "freeze_statistics": [StrOptions({"auto"}), "boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "augment": [str, list, tuple, keras.Layer, None],
         "image_shape": [list, tuple, None],
-        "cache": [StrOptions({"auto"}), "boolean"],
+        "cache_features": [StrOptions({"auto"}), "boolean"],
         "callbacks": [list, tuple, keras.callbacks.Callback, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -97,23 +97,23 @@ class PartialNet(NetworkEstimator):
         model: Any = "mlp",
         *,
         model_params: dict[str, Any] | None = None,
-        learned: Any = 0.1,
-        fill: str = "auto",
+        trainable: Any = 0.1,
+        frozen: str = "auto",
         weight_init: Any = None,
         epochs: int = 20,
         batch_size: int = 32,
         optimizer: Any = "adam",
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
-        schedule: Any = "auto",
-        freezing: Any = None,
+        lr_schedule: Any = "auto",
+        freeze_schedule: Any = None,
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
         augment: Any = None,
         image_shape: tuple[int, ...] | None = None,
-        cache: bool | str = "auto",
+        cache_features: bool | str = "auto",
         callbacks: Any = None,
         warm_start: bool = False,
         random_state: Any = None,
@@ -121,56 +121,56 @@ class PartialNet(NetworkEstimator):
     ):
         self.model = model
         self.model_params = model_params
-        self.learned = learned
-        self.fill = fill
+        self.trainable = trainable
+        self.frozen = frozen
         self.weight_init = weight_init
         self.epochs = epochs
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.freezing = freezing
+        self.lr_schedule = lr_schedule
+        self.freeze_schedule = freeze_schedule
         self.freeze_statistics = freeze_statistics
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.augment = augment
         self.image_shape = image_shape
-        self.cache = cache
+        self.cache_features = cache_features
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
-    def _train(self, problem: Problem) -> None:
+    def _train(self, problem: FitData) -> None:
         self._train_from(problem, part_seeds(problem.seed))
 
-    def _train_from(self, problem: Problem, seeds: dict[str, int]) -> None:
+    def _train_from(self, problem: FitData, seeds: dict[str, int]) -> None:
         base = self._base(problem, seeds["base"])
-        with workspace.borrow(base) as network:
+        with workspace.check_out(base) as network:
             network.check(self.input_shape_, problem.n_outputs, problem.classifies)
             setting, delta = self._start(problem, network, base, seeds)
             base = setting.base
-            compiled = network.compiled(base, setting.resolved, setting.fill, setting.statistics)
+            compiled = network.compiled(base, setting.selection, setting.frozen, setting.statistics)
             if delta is None:
                 states = network.initial_states(base, seeds["states"])
                 delta = compiled.model.initial_delta(network.values(base), states)
-            compiled.load(base, setting.resolved, delta)
-            outcome = self._run(problem, compiled, setting, seeds)
-        _check_finite(outcome.delta)
-        history = self._joined_history(problem, outcome.history)
+            compiled.load(base, setting.selection, delta)
+            result = self._run(problem, compiled, setting, seeds)
+        _check_finite(result.delta)
+        history = self._joined_history(problem, result.history)
         self._n_outputs_ = problem.n_outputs
-        self.__dict__.update(setting.attributes(outcome.delta, history))
+        self.__dict__.update(setting.attributes(result.delta, history))
         self._fitted_as = self._asked()
-        self._keep_slots(problem, outcome)
-        if outcome.interrupted:
+        self._keep_optimizer_state(problem, result)
+        if result.interrupted:
             raise TrainingInterrupted(
                 f"training was interrupted after {self.n_iter_} epochs; the estimator is fitted "
                 "with what it had learned until then"
             )
 
-    def _base(self, problem: Problem, seed: int) -> Base:
+    def _base(self, problem: FitData, seed: int) -> Base:
         if problem.resume:
             self._check_same_network()
             return self.base_
@@ -192,7 +192,7 @@ class PartialNet(NetworkEstimator):
             params,
             seed,
             self.weight_init,
-            kept=self.fill == "keep",
+            kept=self.frozen == "keep",
         )
 
     def _asked(self) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class PartialNet(NetworkEstimator):
         return {
             "model": self.model,
             "model_params": params,
-            "learned": self.learned,
+            "trainable": self.trainable,
             "freeze_statistics": self.freeze_statistics,
         }
 
@@ -216,72 +216,78 @@ class PartialNet(NetworkEstimator):
                 )
 
     def _start(
-        self, problem: Problem, network: Network, base: Base, seeds: dict[str, int]
-    ) -> tuple[_Setting, Delta | None]:
+        self, problem: FitData, network: Network, base: Base, seeds: dict[str, int]
+    ) -> tuple[FittedPart, Delta | None]:
         """Return where the delta lives, and the delta to go on from; None starts from the base."""
         if problem.resume:
             if self._asked() == self._fitted_as:
                 return self._setting, self._delta
             seeds = self._setting.seeds
         context = Context(
-            seed=seeds["subset"],
+            seed=seeds["selector"],
             values=network.values(base),
             fisher=lambda: diagonal_fisher(network, base, problem.data, problem.classifies),
         )
-        resolved = as_subset(self.learned, network.layout).resolve(network.layout, context)
-        fill, statistics = self._mode(base)
+        selection = as_selector(self.trainable, network.layout).resolve(network.layout, context)
+        frozen, statistics = self._mode(base)
         if not problem.resume:
-            if fill == "random" and network.own and not can_be_drawn(resolved):
-                base, fill = filled(base, network, resolved), "keep"
-            return _Setting(base, resolved, fill, statistics, seeds), None
+            if frozen == "random" and network.own and not can_be_drawn(selection):
+                base, frozen = filled(base, network, selection), "keep"
+            return FittedPart(base, selection, frozen, statistics, seeds), None
         if not network.own:
             raise ValueError(
-                f"what is learned of the model {network.model.name!r} cannot change between fits, "
+                f"what is trained of the model {network.model.name!r} cannot change between fits, "
                 "for the model cannot be copied; give it as a callable"
             )
         if self.freeze_statistics == self._fitted_as["freeze_statistics"]:
             statistics = self._setting.statistics
         # What was learned and is frozen now must stay as it is, so it becomes part of the base.
         base = base.with_values(dict(self.model_.assembled()))
-        return _Setting(base, resolved, "keep", statistics, seeds), None
+        return FittedPart(base, selection, "keep", statistics, seeds), None
 
     def _mode(self, base: Base) -> tuple[str, bool | str]:
-        """Return `fill` and `freeze_statistics` in the words of PartialModel.
+        """Return `frozen` and `freeze_statistics` in the words of PartialModel.
 
         The values of a base drawn from a seed are random as they are, so there "random" is
         "keep".
         """
-        fill = self.fill
-        if fill == "auto" or (fill == "random" and not base.kept):
-            fill = "keep"
+        frozen = self.frozen
+        if frozen == "auto" or (frozen == "random" and not base.kept):
+            frozen = "keep"
         statistics = self.freeze_statistics
-        if statistics == "auto" and not (base.kept and fill == "keep"):
+        if statistics == "auto" and not (base.kept and frozen == "keep"):
             statistics = False
-        return fill, statistics
+        return frozen, statistics
 
     def _run(
-        self, problem: Problem, compiled: Compiled, setting: _Setting, seeds: Mapping[str, int]
-    ) -> Outcome:
+        self,
+        problem: FitData,
+        compiled: CompiledModel,
+        setting: FittedPart,
+        seeds: Mapping[str, int],
+    ) -> TrainResult:
         data, validation = self._split(problem, np.random.default_rng(seeds["split"]))
         epochs = 1 if problem.one_pass else self.epochs
-        schedule = self._named_schedule(problem)
+        lr_schedule = self._named_schedule(problem)
         convolutional = compiled.network.layout.convolutional
-        freezing = as_freezing(self.freezing)
-        falls = schedule is not None or getattr(freezing, "falls", False)
+        freeze_schedule = as_freeze_schedule(self.freeze_schedule)
+        falls = lr_schedule is not None or getattr(freeze_schedule, "falls", False)
         automatic = optimizers.automatic_rate(falls, convolutional)
 
         def make() -> tuple[keras.optimizers.Optimizer, float, Any]:
             return optimizers.make(self.optimizer, self.learning_rate, self.weight_decay, automatic)
 
         optimizer, rate, own_schedule = make()
-        if freezing is not None:
-            _check_freezing(freezing, problem, epochs, own_schedule or schedule, optimizer)
+        if freeze_schedule is not None:
+            _check_freeze_schedule(
+                freeze_schedule, problem, epochs, own_schedule or lr_schedule, optimizer
+            )
 
         def attributes(history: dict[str, list[float]], delta: Delta | None) -> dict[str, Any]:
             joined = self._joined_history(problem, history)
             return setting.attributes(delta or compiled.model.delta(), joined)
 
-        title = f"{type(self).__name__}, {setting.resolved.learned:,} learned"
+        title = f"{type(self).__name__}, {setting.selection.n_trainable:,} learned"
         with (
             EpochBar(epochs, int(self.verbose), title) as bar,
             EpochTasks(self, problem, epochs, attributes) as tasks,
@@ -292,9 +298,9 @@ class PartialNet(NetworkEstimator):
                 epochs=epochs,
                 batch_size=self.batch_size,
                 learning_rate=rate,
-                schedule=own_schedule or schedule,
-                freezing=freezing,
-                cache=self.cache,
+                lr_schedule=own_schedule or lr_schedule,
+                freeze_schedule=freeze_schedule,
+                cache_features=self.cache_features,
                 augment=augmentation.make(self.augment, self.input_shape_),
                 validation=validation,
                 patience=self.patience if self._stops_early(problem) else None,
@@ -302,32 +308,32 @@ class PartialNet(NetworkEstimator):
                 watchers=(bar, tasks),
             )
             rng = np.random.default_rng(seeds["batches"])
-            outcome = train(compiled, data, plan, rng, self._slots_to_load(setting))
-            tasks.delta = outcome.delta
-            return outcome
+            result = train(compiled, data, plan, rng, self._optimizer_state_to_load(setting))
+            tasks.delta = result.delta
+            return result
 
-    def _named_schedule(self, problem: Problem) -> Any:
+    def _named_schedule(self, problem: FitData) -> Any:
         """Return the schedule, "auto" decided: it falls where the rate is ours, in a whole fit."""
-        if self.schedule == "auto":
+        if self.lr_schedule == "auto":
             ours = self.learning_rate == "auto" and isinstance(self.optimizer, str)
-            ours = ours and not getattr(as_freezing(self.freezing), "falls", False)
+            ours = ours and not getattr(as_freeze_schedule(self.freeze_schedule), "falls", False)
             return "cosine" if ours and not problem.one_pass else None
-        if problem.one_pass and isinstance(self.schedule, str):
+        if problem.one_pass and isinstance(self.lr_schedule, str):
             raise ValueError(
-                f"schedule={self.schedule!r} needs to know when training ends, which partial_fit "
-                "cannot; use schedule='auto', None or a Keras schedule"
+                f"lr_schedule={self.lr_schedule!r} needs to know when training ends, which partial_fit "
+                "cannot; use lr_schedule='auto', None or a Keras schedule"
             )
-        return self.schedule
+        return self.lr_schedule
 
-    def _stops_early(self, problem: Problem) -> bool:
+    def _stops_early(self, problem: FitData) -> bool:
         return self.early_stopping and not problem.one_pass
 
-    def _split(self, problem: Problem, rng: np.random.Generator) -> tuple[Data, Data | None]:
+    def _split(self, problem: FitData, rng: np.random.Generator) -> tuple[Data, Data | None]:
         if problem.validation is not None or not self._stops_early(problem):
             return problem.data, problem.validation
         return split(problem.data, self.validation_fraction, rng, problem.classifies)
 
-    def _joined_history(self, problem: Problem, new: dict[str, list[float]]) -> dict:
+    def _joined_history(self, problem: FitData, new: dict[str, list[float]]) -> dict:
         old = self.history_ if problem.resume else {}
         epochs, more = len(old.get("loss", [])), len(new.get("loss", []))
         return {
@@ -335,26 +341,30 @@ class PartialNet(NetworkEstimator):
             for name in {**old, **new}
         }
 
-    def _keep_slots(self, problem: Problem, outcome: Outcome) -> None:
-        """Keep the optimiser's slots only where training may go on: they triple the estimator."""
+    def _keep_optimizer_state(self, problem: FitData, result: TrainResult) -> None:
+        """Keep the optimizer's slots only where training may go on: they triple the estimator."""
         if self.warm_start or problem.one_pass:
-            self._slots, self._steps = outcome.slots, outcome.steps
-            self._slots_of = self.optimizer
+            self._optimizer_state, self._steps = result.optimizer_state, result.steps
+            self._optimizer_state_of = self.optimizer
         else:
-            self.__dict__.pop("_slots", None)
+            self.__dict__.pop("_optimizer_state", None)
 
-    def _slots_to_load(self, setting: _Setting) -> tuple[list[np.ndarray], int] | None:
+    def _optimizer_state_to_load(self, setting: FittedPart) -> tuple[list[np.ndarray], int] | None:
         """Return the slots of the last call, if they belong to what is trained now."""
-        slots = getattr(self, "_slots", None)
-        if slots is None or setting is not self._setting or self._slots_of != self.optimizer:
+        optimizer_state = getattr(self, "_optimizer_state", None)
+        if (
+            optimizer_state is None
+            or setting is not self._setting
+            or self._optimizer_state_of != self.optimizer
+        ):
             return None
-        return slots, self._steps
+        return optimizer_state, self._steps
 
     def _logits(self, X: np.ndarray) -> np.ndarray:
         at = self._setting
-        with workspace.borrow(at.base) as network:
-            compiled = network.compiled(at.base, at.resolved, at.fill, at.statistics)
-            compiled.load(at.base, at.resolved, self._delta)
+        with workspace.check_out(at.base) as network:
+            compiled = network.compiled(at.base, at.selection, at.frozen, at.statistics)
+            compiled.load(at.base, at.selection, self._delta)
             return compiled.predictor(X)
 
     def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
@@ -366,7 +376,7 @@ class PartialNet(NetworkEstimator):
     def _adopt(self, found: dict[str, Any]) -> None:
         """Take over what a file held."""
         delta, history = found.pop("delta"), found.pop("history")
-        self.__dict__.update(_Setting(**found).attributes(delta, history))
+        self.__dict__.update(FittedPart(**found).attributes(delta, history))
         self._fitted_as = self._asked()
 
     @property
@@ -379,8 +389,8 @@ class PartialNet(NetworkEstimator):
         with isolated(0):
             model = PartialModel(
                 network.model,
-                at.resolved,
-                fill=at.fill,
+                at.selection,
+                frozen=at.frozen,
                 seed=at.base.seed,
                 freeze_statistics=at.statistics,
                 rebuild=at.base.rebuild,
@@ -400,8 +410,8 @@ class PartialNet(NetworkEstimator):
         """
         return self.model_.to_keras()
 
-    def learned_table(self) -> list:
-        """List what is learned of every weight.
+    def parameter_table(self) -> list:
+        """List what is trained of every weight.
 
         Returns
         -------
@@ -409,10 +419,10 @@ class PartialNet(NetworkEstimator):
             One row per trainable weight of the network.
         """
         check_is_fitted(self)
-        return self._setting.resolved.table()
+        return self._setting.selection.table()
 
     def summary(self) -> None:
-        """Print how the network splits into learned and frozen entries."""
+        """Print how the network splits into learned and frozen parameters."""
         check_is_fitted(self)
         print_summary(self)
 
@@ -422,7 +432,7 @@ class PartialNet(NetworkEstimator):
 
 
 def _check_finite(delta: Delta) -> None:
-    broken = [path for path, value in delta.learned.items() if not np.isfinite(value).all()]
+    broken = [path for path, value in delta.trained.items() if not np.isfinite(value).all()]
     if broken:
         raise ValueError(
             f"training diverged: {broken[0]!r} is no longer finite; use a smaller learning_rate, "
@@ -430,27 +440,27 @@ def _check_finite(delta: Delta) -> None:
         )
 
 
-def _check_freezing(
-    freezing: Any,
-    problem: Problem,
+def _check_freeze_schedule(
+    freeze_schedule: Any,
+    problem: FitData,
     epochs: int,
-    schedule: Any,
+    lr_schedule: Any,
     optimizer: keras.optimizers.Optimizer,
 ) -> None:
     """See that freezing over time can be done in this call."""
-    if problem.one_pass and not isinstance(freezing, LayerwiseRates):
+    if problem.one_pass and not isinstance(freeze_schedule, LayerwiseRates):
         raise ValueError(
-            f"freezing={freezing!r} needs to know when training ends, which partial_fit cannot; "
-            "use freezing=None or LayerwiseRates"
+            f"freeze_schedule={freeze_schedule!r} needs to know when training ends, which partial_fit cannot; "
+            "use freeze_schedule=None or LayerwiseRates"
         )
-    if freezing.falls and schedule is not None:
+    if freeze_schedule.falls and lr_schedule is not None:
         raise ValueError(
-            f"freezing={freezing!r} brings a fall of the learning rate for each layer; use "
-            f"schedule=None or 'auto' with it, found {schedule!r}"
+            f"freeze_schedule={freeze_schedule!r} brings a fall of the learning rate for each layer; use "
+            f"lr_schedule=None or 'auto' with it, found {lr_schedule!r}"
         )
     if optimizer.use_ema:
         raise ValueError(
             "freezing cannot go with an optimizer that averages weights over all steps; use "
             "use_ema=False"
         )
-    freezing.check(epochs)
+    freeze_schedule.check(epochs)

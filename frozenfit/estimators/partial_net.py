@@ -24,12 +24,12 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     model_params : dict or None, default=None
         Further arguments of a named or callable network, reachable one by one as
         ``model_params__width``.
-    learned : float, int, str or Subset, default=0.1
-        What is learned: see `frozenfit.subset`. A fraction or a count of the filters (of the
+    trainable : float, int, str or Selector, default=0.1
+        What is trained: see `frozenfit.selectors`. A fraction or a count of the filters (of the
         convolutions where there are any, else of every hidden layer), together with the head
         and batch norm; 1.0 learns everything. A tenth of the filters is the published setting
         that keeps most of the accuracy.
-    fill : {"auto", "random", "zero", "keep"}, default="auto"
+    frozen : {"auto", "random", "zero", "keep"}, default="auto"
         What the rest holds: random values drawn from the seed, zero, or the values the network
         came with. "auto" keeps those of a given model and is random for any other.
     weight_init : str, keras initializer or None, default=None
@@ -39,28 +39,28 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     batch_size : int, default=32
         Samples of one step.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name, or an optimiser whose settings are copied for each fit. It keeps slots only for
-        what is learned.
+        A name, or an optimizer whose settings are copied for each fit. It keeps slots only for
+        what is trained.
     learning_rate : float or "auto", default="auto"
-        "auto" is the rate of an optimiser object; for a name 0.01, with convolutions 0.006, and
+        "auto" is the rate of an optimizer object; for a name 0.01, with convolutions 0.006, and
         0.003 where no schedule lets it fall (docs/defaults.md has the measurements).
     weight_decay : float, default=0.0
-        Decoupled weight decay of learned entries.
-    schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
+        Decoupled weight decay of trainable parameters.
+    lr_schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
         How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
         where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
         cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
         cannot know when training ends.
-    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
+    freeze_schedule : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
         Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`), or
         the call that makes one as text, such as ``"FreezeOut(0.5)"``.
         `history_` then has the seconds of each epoch, the predicted saving and the measured one.
     freeze_statistics : bool or "auto", default="auto"
-        Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
+        Whether frozen batch normalizations keep their stored statistics. "auto" does so in a
         given model for those frozen with everything before them, and nowhere else.
     early_stopping : bool, default=False
         Stop when the validation loss has not improved for `patience` epochs, and put back the
-        best learned entries. Watches `X_val, y_val` of `fit`, or a part of the training data.
+        best trainable parameters. Watches `X_val, y_val` of `fit`, or a part of the training data.
     validation_fraction : float, default=0.1
         That part.
     patience : int, default=5
@@ -71,18 +71,18 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
     image_shape : tuple of int or None, default=None
         Shape (height, width, channels) of the samples that come as flat rows.
-    cache : bool or "auto", default="auto"
+    cache_features : bool or "auto", default="auto"
         Whether the output of a frozen beginning of the network, statistics included, is computed
         once per fit and kept in memory. "auto" does so where it takes at most a quarter of the
         machine's memory and no augmentation or random layer comes before; True refuses to go
-        without. What is learned differs in the last bits only.
+        without. What is trained differs in the last bits only.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted weights. `learned` may change in between: all
+        Whether `fit` goes on from the fitted weights. `trainable` may change in between: all
         weights are then as they were, and other entries are learned. The network may not.
     random_state : int, RandomState or None, default=None
-        Decides the frozen values, the subset, the order of batches, dropout. None takes fresh
+        Decides the frozen values, the selector, the order of batches, dropout. None takes fresh
         entropy and leaves NumPy's global stream alone.
     verbose : int, default=0
         1 shows a progress bar, 2 a line per epoch besides.
@@ -117,7 +117,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     Notes
     -----
     Rosenfeld and Tsotsos (2018), "Intriguing Properties of Randomly Weighted Networks",
-    arXiv:1802.00844: a small learned part of a random network generalises well.
+    arXiv:1802.00844: a small learned part of a random network generalizes well.
 
     Inputs are used as they are: scale them, for instance by `StandardScaler` in a pipeline.
 
@@ -126,7 +126,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     >>> from sklearn.datasets import load_digits
     >>> from frozenfit import PartialNetClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> clf = PartialNetClassifier(learned=0.1, random_state=0).fit(X / 16, y)
+    >>> clf = PartialNetClassifier(trainable=0.1, random_state=0).fit(X / 16, y)
     >>> bool(clf.score(X / 16, y) > 0.95), round(clf.freeze_fraction_, 2)
     (True, 0.78)
     """
@@ -141,16 +141,16 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         model: Any = "mlp",
         *,
         model_params: dict[str, Any] | None = None,
-        learned: Any = 0.1,
-        fill: str = "auto",
+        trainable: Any = 0.1,
+        frozen: str = "auto",
         weight_init: Any = None,
         epochs: int = 20,
         batch_size: int = 32,
         optimizer: Any = "adam",
         learning_rate: float | str = "auto",
         weight_decay: float = 0.0,
-        schedule: Any = "auto",
-        freezing: Any = None,
+        lr_schedule: Any = "auto",
+        freeze_schedule: Any = None,
         freeze_statistics: bool | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -158,7 +158,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         class_weight: Any = None,
         augment: Any = None,
         image_shape: tuple[int, ...] | None = None,
-        cache: bool | str = "auto",
+        cache_features: bool | str = "auto",
         callbacks: Any = None,
         warm_start: bool = False,
         random_state: Any = None,
@@ -167,23 +167,23 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         super().__init__(
             model,
             model_params=model_params,
-            learned=learned,
-            fill=fill,
+            trainable=trainable,
+            frozen=frozen,
             weight_init=weight_init,
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
-            schedule=schedule,
-            freezing=freezing,
+            lr_schedule=lr_schedule,
+            freeze_schedule=freeze_schedule,
             freeze_statistics=freeze_statistics,
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,
             augment=augment,
             image_shape=image_shape,
-            cache=cache,
+            cache_features=cache_features,
             callbacks=callbacks,
             warm_start=warm_start,
             random_state=random_state,
@@ -195,7 +195,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
 class PartialNetRegressor(PartialNet, NetworkRegressor):
     """A regressor that learns a chosen part of a neural network and freezes the rest.
 
-    Targets are standardised for training, and predictions are put back on their scale.
+    Targets are standardized for training, and predictions are put back on their scale.
 
     Parameters
     ----------
@@ -207,12 +207,12 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     model_params : dict or None, default=None
         Further arguments of a named or callable network, reachable one by one as
         ``model_params__width``.
-    learned : float, int, str or Subset, default=0.1
-        What is learned: see `frozenfit.subset`. A fraction or a count of the filters (of the
+    trainable : float, int, str or Selector, default=0.1
+        What is trained: see `frozenfit.selectors`. A fraction or a count of the filters (of the
         convolutions where there are any, else of every hidden layer), together with the head
         and batch norm; 1.0 learns everything. A tenth of the filters is the published setting
         that keeps most of the accuracy.
-    fill : {"auto", "random", "zero", "keep"}, default="auto"
+    frozen : {"auto", "random", "zero", "keep"}, default="auto"
         What the rest holds: random values drawn from the seed, zero, or the values the network
         came with. "auto" keeps those of a given model and is random for any other.
     weight_init : str, keras initializer or None, default=None
@@ -222,28 +222,28 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     batch_size : int, default=32
         Samples of one step.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name, or an optimiser whose settings are copied for each fit. It keeps slots only for
-        what is learned.
+        A name, or an optimizer whose settings are copied for each fit. It keeps slots only for
+        what is trained.
     learning_rate : float or "auto", default="auto"
-        "auto" is the rate of an optimiser object; for a name 0.01, with convolutions 0.006, and
+        "auto" is the rate of an optimizer object; for a name 0.01, with convolutions 0.006, and
         0.003 where no schedule lets it fall (docs/defaults.md has the measurements).
     weight_decay : float, default=0.0
-        Decoupled weight decay of learned entries.
-    schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
+        Decoupled weight decay of trainable parameters.
+    lr_schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
         How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
         where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
         cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
         cannot know when training ends.
-    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
+    freeze_schedule : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
         Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`), or
         the call that makes one as text, such as ``"FreezeOut(0.5)"``.
         `history_` then has the seconds of each epoch, the predicted saving and the measured one.
     freeze_statistics : bool or "auto", default="auto"
-        Whether frozen batch normalisations keep their stored statistics. "auto" does so in a
+        Whether frozen batch normalizations keep their stored statistics. "auto" does so in a
         given model for those frozen with everything before them, and nowhere else.
     early_stopping : bool, default=False
         Stop when the validation loss has not improved for `patience` epochs, and put back the
-        best learned entries. Watches `X_val, y_val` of `fit`, or a part of the training data.
+        best trainable parameters. Watches `X_val, y_val` of `fit`, or a part of the training data.
     validation_fraction : float, default=0.1
         That part.
     patience : int, default=5
@@ -252,18 +252,18 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
     image_shape : tuple of int or None, default=None
         Shape (height, width, channels) of the samples that come as flat rows.
-    cache : bool or "auto", default="auto"
+    cache_features : bool or "auto", default="auto"
         Whether the output of a frozen beginning of the network, statistics included, is computed
         once per fit and kept in memory. "auto" does so where it takes at most a quarter of the
         machine's memory and no augmentation or random layer comes before; True refuses to go
-        without. What is learned differs in the last bits only.
+        without. What is trained differs in the last bits only.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted weights. `learned` may change in between: all
+        Whether `fit` goes on from the fitted weights. `trainable` may change in between: all
         weights are then as they were, and other entries are learned. The network may not.
     random_state : int, RandomState or None, default=None
-        Decides the frozen values, the subset, the order of batches, dropout. None takes fresh
+        Decides the frozen values, the selector, the order of batches, dropout. None takes fresh
         entropy and leaves NumPy's global stream alone.
     verbose : int, default=0
         1 shows a progress bar, 2 a line per epoch besides.

@@ -14,7 +14,7 @@ from frozenfit.estimators.base import NetworkEstimator
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
     """The regressor's half of the contract.
 
-    Targets are standardised for training and predictions put back on their scale, so that one
+    Targets are standardized for training and predictions put back on their scale, so that one
     learning rate suits targets of any unit.
     """
 

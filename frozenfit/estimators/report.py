@@ -16,13 +16,13 @@ def print_summary(estimator: Any) -> None:
     Parameters
     ----------
     estimator : estimator
-        A fitted one with `model_` and `learned_table`.
+        A fitted one with `model_` and `parameter_table`.
     """
     model = estimator.model_
     model.summary()
-    rows = estimator.learned_table()
-    learned, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
-    print(f"{learned:,} of {total:,} entries learned, {estimator.freeze_fraction_:.2%} frozen")
+    rows = estimator.parameter_table()
+    trainable, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
+    print(f"{trainable:,} of {total:,} parameters trained, {estimator.freeze_fraction_:.2%} frozen")
 
 
 def table_text(estimator: Any) -> str:
@@ -38,7 +38,7 @@ def table_text(estimator: Any) -> str:
     str
         One line per weight and the sums.
     """
-    return format_table(estimator.learned_table())
+    return format_table(estimator.parameter_table())
 
 
 def html_table(estimator: Any) -> str:
@@ -54,23 +54,23 @@ def html_table(estimator: Any) -> str:
     str
         A ``<details>`` element; at most 60 rows, with a line on the rest.
     """
-    rows = estimator.learned_table()
-    learned, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
+    rows = estimator.parameter_table()
+    trainable, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
     body = "".join(_html_row(*row) for row in rows[:_ROWS_SHOWN])
     if len(rows) > _ROWS_SHOWN:
         body += f"<tr><td colspan=5>and {len(rows) - _ROWS_SHOWN} more weights</td></tr>"
-    title = f"{learned:,} of {total:,} entries learned ({learned / total:.1%})"
-    heads = "".join(f"<th>{h}</th>" for h in ("weight", "shape", "form", "learned", ""))
+    title = f"{trainable:,} of {total:,} parameters trained ({trainable / total:.1%})"
+    heads = "".join(f"<th>{h}</th>" for h in ("weight", "shape", "form", "trainable", ""))
     return (
         f"<details><summary>{title}</summary><table><thead><tr>{heads}</tr></thead>"
         f"<tbody>{body}</tbody></table></details>"
     )
 
 
-def _html_row(path: str, shape: tuple, form: str, learned: int, total: int) -> str:
+def _html_row(path: str, shape: tuple, form: str, trainable: int, total: int) -> str:
     bar = (
         '<div style="width:8em;background:#8884"><div style="background:#2a78b5;height:.7em;'
-        f'width:{learned / total:.1%}"></div></div>'
+        f'width:{trainable / total:.1%}"></div></div>'
     )
-    cells = (html.escape(path), "×".join(map(str, shape)), html.escape(form), f"{learned:,}", bar)
+    cells = (html.escape(path), "×".join(map(str, shape)), html.escape(form), f"{trainable:,}", bar)
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -1,6 +1,6 @@
 """What a file holds of a fitted partial net, and how it becomes one again.
 
-The file itself is storage's; here is only which values it needs: the learned entries, the
+The file itself is storage's; here is only which values it needs: the trainable parameters, the
 states, the seed. Frozen random values are drawn again on loading and checked.
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from frozenfit.estimators import stored_base
 from frozenfit.partial import Delta
-from frozenfit.subset import Context, Mask, Nothing, Resolved, as_subset, forms
-from frozenfit.subset.kinds import Everything, Form, Indices, Leading
+from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
+from frozenfit.selectors.kinds import Everything, Form, Indices, Leading
 from frozenfit.training.filling import drawn_fill, filled, with_frozen
 from frozenfit.training.network import Base
 from frozenfit.training.workspace import Network, workspace
@@ -46,7 +46,7 @@ def fitted_state(
     meta : dict
         Values that JSON can say, and small arrays.
     arrays : dict of str to ndarray
-        ``learned/...``, ``state/...``, and ``base/...`` and ``filled/...`` for what no seed gives
+        ``trained/...``, ``state/...``, and ``base/...`` and ``filled/...`` for what no seed gives
         back.
 
     Raises
@@ -55,7 +55,7 @@ def fitted_state(
         Where frozen values came with a callable, so that neither a seed nor a base gives them.
     """
     base: Base = setting.base.below
-    with workspace.borrow(base) as network:
+    with workspace.check_out(base) as network:
         about, stored = stored_base.write(base, network, include_frozen)
         meta, arrays = part_state(estimator, setting, delta, network, include_frozen)
     meta |= data_state(estimator) | {"base": about}
@@ -99,27 +99,27 @@ def part_state(
     network : Network
         A network of its base's structure.
     include_frozen : bool, default=False
-        Store a random fill too, rather than what tells of it.
+        Store random frozen values too, rather than what tells of it.
 
     Returns
     -------
     meta : dict
-        History, fill, statistics, seeds, forms, and what tells of a random fill.
+        History, fill, statistics, seeds, forms, and what tells of random frozen values.
     arrays : dict of str to ndarray
-        ``learned/...``, ``state/...``, and ``filled/...``.
+        ``trained/...``, ``state/...``, and ``filled/...``.
     """
     meta = {
         "history": estimator.history_,
-        "fill": setting.fill,
+        "frozen": setting.frozen,
         "statistics": setting.statistics,
         "seeds": dict(setting.seeds),
         "forms": _written_forms(estimator, setting, network),
         "filled": None,
     }
-    arrays = {f"learned/{path}": value for path, value in delta.learned.items()}
-    if setting.fill == "random" or setting.base.below is not setting.base:
+    arrays = {f"trained/{path}": value for path, value in delta.trained.items()}
+    if setting.frozen == "random" or setting.base.below is not setting.base:
         drawn, held = _random_values(setting, network, include_frozen)
-        meta |= {"fill": "random", "filled": stored_base.draws_facts(setting.base.seed, drawn)}
+        meta |= {"frozen": "random", "filled": stored_base.draws_facts(setting.base.seed, drawn)}
         arrays |= {f"filled/{path}": value for path, value in held.items()}
     return meta, arrays | {f"state/{path}": value for path, value in delta.states.items()}
 
@@ -141,7 +141,7 @@ def restore(
     Returns
     -------
     dict
-        ``base``, ``resolved``, ``fill``, ``statistics``, ``seeds``, ``delta``, ``history``.
+        ``base``, ``selection``, ``frozen``, ``statistics``, ``seeds``, ``delta``, ``history``.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def restore(
     """
     restore_data(estimator, meta)
     base = restore_base(estimator, meta, group(arrays, "base"), base)
-    with workspace.borrow(base) as network:
+    with workspace.check_out(base) as network:
         return restore_part(estimator, meta, arrays, network, base)
 
 
@@ -179,7 +179,7 @@ def restore_base(
         return base
     n_outputs, about = estimator._n_outputs_, meta["base"]
     found = stored_base.read(estimator, n_outputs, about, stored, base)
-    with workspace.borrow(found) as network:
+    with workspace.check_out(found) as network:
         network.check(estimator.input_shape_, n_outputs, meta["classes"] is not None)
         stored_base.check(found, network, about, stored)
     return found
@@ -232,46 +232,46 @@ def restore_part(
     dict
         As of `restore`.
     """
-    resolved = _read_forms(meta, estimator, network, base)
-    fill = meta["fill"]
-    if fill == "random":
-        base, fill = _filled_again(base, network, resolved, meta, group(arrays, "filled"))
-    delta = Delta(group(arrays, "learned"), group(arrays, "state"))
-    _check_delta(delta, resolved, network)
+    selection = _read_forms(meta, estimator, network, base)
+    frozen = meta["frozen"]
+    if frozen == "random":
+        base, frozen = _filled_again(base, network, selection, meta, group(arrays, "filled"))
+    delta = Delta(group(arrays, "trained"), group(arrays, "state"))
+    _check_delta(delta, selection, network)
     kept = {name: meta[name] for name in ("statistics", "seeds", "history")}
-    return {"base": base, "resolved": resolved, "fill": fill, "delta": delta, **kept}
+    return {"base": base, "selection": selection, "frozen": frozen, "delta": delta, **kept}
 
 
 def _random_values(
     setting: Any, network: Network, include_frozen: bool
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Tell which weights of a random fill are drawn again, and which a file must hold."""
-    base, resolved = setting.base, setting.resolved
-    drawn = drawn_fill(base, resolved)
+    """Tell which weights of random frozen values are drawn again, and which a file must hold."""
+    base, selection = setting.base, setting.selection
+    drawn = drawn_fill(base, selection)
     if base.below is base:  # drawn by the model itself
         if not (include_frozen and network.own):
             return drawn, {}
-        base = filled(base, network, resolved, drawn)
+        base = filled(base, network, selection, drawn)
     values = network.values(base)
-    again = network.values(filled(base.below, network, resolved, {**values, **drawn}))
+    again = network.values(filled(base.below, network, selection, {**values, **drawn}))
     same = {p for p in drawn if np.array_equal(again[p], values[p]) and not include_frozen}
-    held = {i.path: values[i.path] for i in with_frozen(resolved) if i.path not in same}
+    held = {i.path: values[i.path] for i in with_frozen(selection) if i.path not in same}
     return {path: drawn[path] for path in same}, held
 
 
 def _filled_again(
-    base: Base, network: Network, resolved: Resolved, meta: Mapping, held: dict[str, np.ndarray]
+    base: Base, network: Network, selection: Selection, meta: Mapping, held: dict[str, np.ndarray]
 ) -> tuple[Base, str]:
-    """Make the base of a random fill again, and see that it is the right one."""
+    """Make the base of random frozen values again, and see that it is the right one."""
     network.check_values(held)
-    drawn = drawn_fill(base, resolved, but=held)
+    drawn = drawn_fill(base, selection, but=held)
     stored_base.check_draws(base.seed, drawn, meta["filled"])
-    missing = [i.path for i in with_frozen(resolved) if i.path not in {*drawn, *held}]
+    missing = [i.path for i in with_frozen(selection) if i.path not in {*drawn, *held}]
     if missing:
         raise ValueError(f"the random values of {missing[0]!r} are neither in the file nor drawn")
     if not network.own:
         return base, "random"
-    return filled(base, network, resolved, {**drawn, **held}), "keep"
+    return filled(base, network, selection, {**drawn, **held}), "keep"
 
 
 def _targets(estimator: Any) -> dict[str, Any] | None:
@@ -280,13 +280,13 @@ def _targets(estimator: Any) -> dict[str, Any] | None:
     return {name: getattr(estimator, attribute) for attribute, name in _TARGETS.items()}
 
 
-def _check_delta(delta: Delta, resolved: Resolved, network: Network) -> None:
+def _check_delta(delta: Delta, selection: Selection, network: Network) -> None:
     wanted = {
-        info.path: forms.compact_shape(resolved[info.path], info.shape)
-        for info in resolved.layout.weights
-        if not isinstance(resolved[info.path], Nothing)
+        info.path: forms.compact_shape(selection[info.path], info.shape)
+        for info in selection.layout.weights
+        if not isinstance(selection[info.path], Nothing)
     }
-    _check_arrays("learned entries", delta.learned, wanted)
+    _check_arrays("trainable parameters", delta.trained, wanted)
     _check_arrays("states", delta.states, network.state_shapes)
 
 
@@ -309,19 +309,19 @@ def group(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
 
 
 def _written_forms(estimator: Any, setting: Any, network: Network) -> dict[str, Any] | None:
-    """Write the forms only where the subset does not give them again without the data."""
+    """Write the forms only where the selector does not give them again without the data."""
     try:
         again = _resolve_again(estimator, setting.seeds, network, setting.base.below)
     except ValueError:
         again = None
-    if again == setting.resolved:
+    if again == setting.selection:
         return None
-    return {path: _write_form(form) for path, form in setting.resolved.items()}
+    return {path: _write_form(form) for path, form in setting.selection.items()}
 
 
-def _resolve_again(estimator: Any, seeds: Mapping, network: Network, base: Base) -> Resolved:
-    context = Context(seed=seeds["subset"], values=network.values(base))
-    return as_subset(estimator.learned, network.layout).resolve(network.layout, context)
+def _resolve_again(estimator: Any, seeds: Mapping, network: Network, base: Base) -> Selection:
+    context = Context(seed=seeds["selector"], values=network.values(base))
+    return as_selector(estimator.trainable, network.layout).resolve(network.layout, context)
 
 
 def _write_form(form: Form) -> Any:
@@ -346,8 +346,8 @@ def _read_form(written: tuple) -> Form:
     return {"everything": Everything, "nothing": Nothing}[kind]()
 
 
-def _read_forms(meta: Mapping, estimator: Any, network: Network, base: Base) -> Resolved:
+def _read_forms(meta: Mapping, estimator: Any, network: Network, base: Base) -> Selection:
     if meta["forms"] is None:
         return _resolve_again(estimator, meta["seeds"], network, base)
     written = {path: _read_form(form) for path, form in meta["forms"].items()}
-    return Resolved(written, network.layout)
+    return Selection(written, network.layout)

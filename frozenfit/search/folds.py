@@ -81,7 +81,7 @@ class Folds:
         Returns
         -------
         dict of str to float
-            ``score``, ``fit_time``, ``score_time``, ``learned`` and ``total`` where the
+            ``score``, ``fit_time``, ``score_time``, ``trainable`` and ``total`` where the
             estimator tells them, and the wanted ones.
         """
         train, _ = self.splits[fold]
@@ -147,13 +147,13 @@ def counts(estimator: Any) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``learned`` and ``total``; empty where it keeps no table.
+        ``trainable`` and ``total``; empty where it keeps no table.
     """
     core = target(estimator)[1]
-    if not hasattr(core, "learned_table"):
+    if not hasattr(core, "parameter_table"):
         return {}
-    rows = core.learned_table()
-    return {"learned": float(sum(r[3] for r in rows)), "total": float(sum(r[4] for r in rows))}
+    rows = core.parameter_table()
+    return {"trainable": float(sum(r[3] for r in rows)), "total": float(sum(r[4] for r in rows))}
 
 
 def stored_bytes(estimator: Any) -> int:
@@ -167,7 +167,7 @@ def stored_bytes(estimator: Any) -> int:
     Returns
     -------
     int
-        Learned entries, states, and values that no seed gives back; the file adds its header.
+        Trainable parameters, states, and values that no seed gives back; the file adds its header.
 
     Raises
     ------

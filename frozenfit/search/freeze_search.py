@@ -55,12 +55,12 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
     scoring : str, callable or None, default=None
         What the metric ``"score"`` is; None takes the estimator's own.
     directions : dict or None, default=None
-        Metric to ``"maximize"`` or ``"minimize"``, of ``score``, ``learned`` (entries), ``bytes``
-        (of the arrays stored), ``fit_time`` and ``predict_time`` (seconds a fold). None maximises
+        Metric to ``"maximize"`` or ``"minimize"``, of ``score``, ``trainable`` (entries), ``bytes``
+        (of the arrays stored), ``fit_time`` and ``predict_time`` (seconds a fold). None maximizes
         the score.
     constraints : sequence of str or None, default=None
-        Such as ``["learned <= 750"]``; trials that miss one steer the search and never win.
-    choose : str or callable, default="score"
+        Such as ``["trainable <= 750"]``; trials that miss one steer the search and never win.
+    refit : str or callable, default="score"
         Which trial of the front is the best: a metric, or ``f(front) -> index`` of a row of
         `table`. With one objective the front is that objective's best.
     sampler : optuna sampler or None, default=None
@@ -102,8 +102,8 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
     best_index_ : int
         Its row in `cv_results_`.
     cv_results_ : dict
-        The finished trials as in scikit-learn's searches, and ``trial`` (number), ``front``,
-        ``feasible``, ``mean_learned`` and whatever else was measured.
+        The finished trials as in scikit-learn's searches, and ``trial`` (number), ``pareto``,
+        ``feasible``, ``mean_trainable`` and whatever else was measured.
     study_ : optuna.Study
         The study, with its failed and pruned trials too.
     scorer_ : callable
@@ -127,7 +127,7 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     With the whole space the first trials are known to be good: the estimator's own fraction,
-    and everything learned.
+    and everything trained.
 
     Examples
     --------
@@ -135,9 +135,9 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
     >>> from frozenfit import PartialNetClassifier, search
     >>> X, y = load_iris(return_X_y=True)
     >>> net = PartialNetClassifier(epochs=5)
-    >>> both = {"score": "maximize", "learned": "minimize"}
+    >>> both = {"score": "maximize", "trainable": "minimize"}
     >>> found = search.FreezeSearchCV(net, n_trials=4, cv=2, directions=both, random_state=0)
-    >>> found.fit(X, y).best_params_["fill"] in ("random", "zero")
+    >>> found.fit(X, y).best_params_["frozen"] in ("random", "zero")
     True
     """
 
@@ -146,10 +146,9 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         "n_trials": [Interval(Integral, 1, None, closed="left")],
         "space": [dict, callable, None],
         "cv": ["cv_object"],
-        "choose": [str, callable],
         "heartbeat": [Interval(Integral, 1, None, closed="left")],
         "timeout": [Interval(Real, 0, None, closed="neither"), None],
-        "refit": ["boolean"],
+        "refit": ["boolean", str, callable],
         "n_jobs": [Integral, None],
         "callbacks": [callable, list, tuple, None],
         "error_score": [StrOptions({"raise"}), Real],
@@ -167,14 +166,13 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         scoring: Any = None,
         directions: Any = None,
         constraints: Any = None,
-        choose: Any = "score",
         sampler: Any = None,
         pruner: Any = None,
         storage: Any = None,
         study_name: str | None = None,
         heartbeat: int = 60,
         timeout: float | None = None,
-        refit: bool = True,
+        refit: Any = True,
         n_jobs: int | None = None,
         callbacks: Any = None,
         error_score: Any = "raise",
@@ -188,7 +186,6 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.scoring = scoring
         self.directions = directions
         self.constraints = constraints
-        self.choose = choose
         self.sampler = sampler
         self.pruner = pruner
         self.storage = storage
@@ -254,7 +251,9 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         trials = results.finished(self.study_)
         params = [run.params(run.optuna.trial.FixedTrial(trial.params)) for trial in trials]
         better = {**METRICS, **run.directions}
-        self.best_index_ = results.choose(table, self.choose, run.directions, better)
+        self.best_index_ = results.choose_trial(
+            table, "score" if isinstance(self.refit, bool) else self.refit, run.directions, better
+        )
         self.best_params_ = params[self.best_index_]
         self.best_score_ = table[self.best_index_]["score"]
         sign = 1.0 if better["score"] == "maximize" else -1.0

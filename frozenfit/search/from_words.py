@@ -8,7 +8,11 @@ from typing import Any
 from frozenfit.search.freeze_search import FreezeSearchCV
 from frozenfit.search.objectives import METRICS, read_constraints, read_directions
 
-_PARTS = {"learned": ("kind", "fraction"), "fill": ("fill",), "learning_rate": ("learning_rate",)}
+_PARTS = {
+    "trainable": ("kind", "fraction"),
+    "frozen": ("frozen",),
+    "learning_rate": ("learning_rate",),
+}
 
 
 def from_words(estimator: Any, words: Mapping[str, Any]) -> FreezeSearchCV:
@@ -36,10 +40,10 @@ def from_words(estimator: Any, words: Mapping[str, Any]) -> FreezeSearchCV:
     Examples
     --------
     >>> from frozenfit import PartialNetClassifier
-    >>> words = {"objectives": ["score", "learned"], "trials": 5, "set_fill": "zero"}
-    >>> search = from_words(PartialNetClassifier(fill="zero"), words)
+    >>> words = {"objectives": ["score", "trainable"], "trials": 5, "set_frozen": "zero"}
+    >>> search = from_words(PartialNetClassifier(frozen="zero"), words)
     >>> search.directions, search.space["leave"]
-    ({'score': 'maximize', 'learned': 'minimize'}, ('fill',))
+    ({'score': 'maximize', 'trainable': 'minimize'}, ('frozen',))
     """
     names = words.get("objectives") or ["score"]
     directions = read_directions({name: METRICS.get(name, "") for name in names})

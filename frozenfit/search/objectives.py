@@ -13,7 +13,7 @@ from sklearn.metrics import check_scoring, get_scorer_names
 # Each metric and the direction that is better.
 METRICS = {
     "score": "maximize",
-    "learned": "minimize",
+    "trainable": "minimize",
     "bytes": "minimize",
     "fit_time": "minimize",
     "predict_time": "minimize",
@@ -62,7 +62,7 @@ class Constraint:
 
 
 def read_constraints(constraints: Sequence[str] | str | None) -> tuple[Constraint, ...]:
-    """Read constraints such as ``"learned <= 750"``.
+    """Read constraints such as ``"trainable <= 750"``.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def read_constraints(constraints: Sequence[str] | str | None) -> tuple[Constrain
 
     Examples
     --------
-    >>> [str(c) for c in read_constraints("learned <= 750")]
-    ['learned <= 750']
+    >>> [str(c) for c in read_constraints("trainable <= 750")]
+    ['trainable <= 750']
     """
     texts = [constraints] if isinstance(constraints, str) else list(constraints or ())
     return tuple(_read_constraint(text) for text in texts)
@@ -96,7 +96,7 @@ def _read_constraint(text: Any) -> Constraint:
         bound = None
     if match is None or bound is None:
         raise ValueError(
-            f"a constraint is a metric, <= or >=, and a number, such as 'learned <= 750', found "
+            f"a constraint is a metric, <= or >=, and a number, such as 'trainable <= 750', found "
             f"{text!r}"
         )
     _check_metric(match[1])
@@ -109,7 +109,7 @@ def read_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
     Parameters
     ----------
     directions : mapping of str to str, or None
-        Metric to ``"maximize"`` or ``"minimize"``; None maximises the score.
+        Metric to ``"maximize"`` or ``"minimize"``; None maximizes the score.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def read_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
     if not isinstance(directions, Mapping) or not directions:
         raise ValueError(
             "directions maps metrics to 'maximize' or 'minimize', such as {'score': 'maximize', "
-            f"'learned': 'minimize'}}, found {directions!r}"
+            f"'trainable': 'minimize'}}, found {directions!r}"
         )
     for name, direction in directions.items():
         _check_metric(name)

@@ -49,7 +49,9 @@ class TrialBar:
         if self._bar is None:
             return
         figures = trial.user_attrs.get(FIGURES, {})
-        means = {n: sum(figures[n]) / len(figures[n]) for n in ("score", "learned") if n in figures}
+        means = {
+            n: sum(figures[n]) / len(figures[n]) for n in ("score", "trainable") if n in figures
+        }
         told = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
         told = told or trial.state.name.lower()
         self._bar.update(self._task, completed=done(study), figures=told)

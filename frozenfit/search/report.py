@@ -15,7 +15,7 @@ import numpy as np
 from frozenfit.search._optional import load_optuna, quiet
 
 _ROWS_SHOWN = 100
-_COLUMNS = ("trial", "score", "learned", "fraction", "bytes", "fit_time", "predict_time")
+_COLUMNS = ("trial", "score", "trainable", "fraction", "bytes", "fit_time", "predict_time")
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 img{max-width:100%;height:auto;margin:.5em 0} table{border-collapse:collapse;font-size:13px}
@@ -54,7 +54,7 @@ def importances(search: Any, metric: str = "score") -> dict[str, float]:
     >>> X, y = load_iris(return_X_y=True)
     >>> net = PartialNetClassifier(epochs=2)
     >>> found = search.FreezeSearchCV(net, n_trials=6, cv=2, random_state=0).fit(X, y)
-    >>> round(sum(search.importances(found, "learned").values()), 6)
+    >>> round(sum(search.importances(found, "trainable").values()), 6)
     1.0
     """
     optuna = load_optuna()
@@ -141,7 +141,7 @@ def _summary(best: Mapping[str, Any]) -> str:
     told = f"The best is trial {best['trial']} with a score of {best['score']:.4f}"
     if "total" in best:
         told += (
-            f", learning {best['learned']:,.0f} of {best['total']:,.0f} entries "
+            f", learning {best['trainable']:,.0f} of {best['total']:,.0f} entries "
             f"({best['fraction']:.1%})"
         )
     return told + "."
@@ -178,7 +178,7 @@ def _table(search: Any) -> str:
 def _row(row: Mapping[str, Any], columns: list[str], best: bool) -> str:
     cells = [_number(row[name]) for name in columns]
     params = ", ".join(f"{name}={_number(value)}" for name, value in row["params"].items())
-    kind = " ".join(["best"] * best + ["front"] * row["front"])
+    kind = " ".join(["best"] * best + ["pareto"] * row["pareto"])
     tds = "".join(f"<td>{html.escape(cell)}</td>" for cell in [*cells, params])
     return f'<tr class="{kind}">{tds}</tr>'
 

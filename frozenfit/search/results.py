@@ -67,18 +67,18 @@ def rows(
     -------
     list of dict
         ``trial``, ``params`` (as Optuna has them), the mean figures, ``fraction`` learned,
-        ``feasible`` and ``front``.
+        ``feasible`` and ``pareto``.
     """
     table = []
     for trial in finished(study):
         figures = {n: float(np.mean(v)) for n, v in trial.user_attrs[FIGURES].items()}
         if figures.get("total"):
-            figures["fraction"] = figures["learned"] / figures["total"]
+            figures["fraction"] = figures["trainable"] / figures["total"]
         feasible = all(c.violation(figures) <= 0 for c in constraints)
         row = {"trial": trial.number, "params": dict(trial.params), **figures}
         table.append({**row, "feasible": feasible})
-    front = _front(table, directions)
-    return [{**row, "front": i in front} for i, row in enumerate(table)]
+    pareto = _front(table, directions)
+    return [{**row, "pareto": i in pareto} for i, row in enumerate(table)]
 
 
 def _front(table: list[dict], directions: Mapping[str, str]) -> set[int]:
@@ -107,8 +107,8 @@ def table(search: Any) -> list[dict]:
     -------
     list of dict
         One row per finished trial: ``trial`` (its number), ``params`` (what it suggested), the
-        mean over the folds of ``score``, ``learned``, ``total``, ``fraction``, ``fit_time`` and
-        whatever else was measured, ``feasible``, ``front``. `frozenfit.plots` draws it.
+        mean over the folds of ``score``, ``trainable``, ``total``, ``fraction``, ``fit_time`` and
+        whatever else was measured, ``feasible``, ``pareto``. `frozenfit.plots` draws it.
 
     Examples
     --------
@@ -117,13 +117,13 @@ def table(search: Any) -> list[dict]:
     >>> X, y = load_iris(return_X_y=True)
     >>> net = PartialNetClassifier(epochs=2)
     >>> fitted = search.FreezeSearchCV(net, n_trials=2, cv=2, random_state=0).fit(X, y)
-    >>> [row["learned"] for row in search.table(fitted)]
+    >>> [row["trainable"] for row in search.table(fitted)]
     [353.0, 803.0]
     """
     return [dict(row) for row in search._rows]
 
 
-def choose(
+def choose_trial(
     table: list[dict],
     rule: str | Callable[[list[dict]], int],
     directions: Mapping[str, str],
@@ -152,19 +152,19 @@ def choose(
     ValueError
         If the rule names no metric that was measured, or returns no index of a row.
     """
-    front = [i for i, row in enumerate(table) if row["front"]]
+    pareto = [i for i, row in enumerate(table) if row["pareto"]]
     if callable(rule):
-        index = rule([dict(table[i]) for i in front])
-        if not isinstance(index, int | np.integer) or not 0 <= index < len(front):
+        index = rule([dict(table[i]) for i in pareto])
+        if not isinstance(index, int | np.integer) or not 0 <= index < len(pareto):
             raise ValueError(
-                f"choose must return the index of one of the {len(front)} rows of the front, "
+                f"choose must return the index of one of the {len(pareto)} rows of the front, "
                 f"found {index!r}"
             )
-        return front[int(index)]
-    order = {rule: better[rule], **directions, "learned": "minimize"}
-    if rule not in table[front[0]]:
+        return pareto[int(index)]
+    order = {rule: better[rule], **directions, "trainable": "minimize"}
+    if rule not in table[pareto[0]]:
         raise ValueError(
-            f"choose={rule!r} was not measured; take one of the directions, "
+            f"refit={rule!r} was not measured; take one of the directions, "
             f"{', '.join(directions)}, or a function of the front"
         )
 
@@ -172,7 +172,7 @@ def choose(
         values = [(table[i].get(name, 0.0), how) for name, how in order.items()]
         return [value if how == "minimize" else -value for value, how in values]
 
-    return min(front, key=key)
+    return min(pareto, key=key)
 
 
 def check_any(study: Any, table: list[dict], constraints: Sequence[Constraint]) -> None:
@@ -223,7 +223,7 @@ def cv_results(
     -------
     dict of str to array or list
         ``params``, ``param_*``, ``split*_test_score``, means and spreads, ``rank_test_score``,
-        and besides ``trial``, ``front``, ``feasible``, ``mean_learned`` and its like.
+        and besides ``trial``, ``pareto``, ``feasible``, ``mean_trainable`` and its like.
     """
     folds = [trial.user_attrs[FIGURES] for trial in finished(study)]
     results: dict[str, Any] = {}
@@ -236,7 +236,7 @@ def cv_results(
             results |= {f"split{i}_test_score": values[:, i] for i in range(values.shape[1])}
     scores = np.round(score_sign * results["mean_test_score"], 12)
     results["rank_test_score"] = (scores[None, :] > scores[:, None]).sum(axis=1) + 1
-    for key in ("trial", "front", "feasible"):
+    for key in ("trial", "pareto", "feasible"):
         results[key] = np.array([row[key] for row in table])
     for name in sorted({name for each in params for name in each}):
         column = np.ma.MaskedArray(np.empty(len(params), dtype=object), mask=True)

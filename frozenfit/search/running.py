@@ -22,7 +22,7 @@ from frozenfit.search.storages import open_storage, open_study
 _SEED_LIMIT = 2**31 - 1
 # NSGA-II's usual population of 50 would make a short search a random one.
 _GENERATIONS, _LEAST_POPULATION, _POPULATION = 4, 8, 50
-_COSTLY = frozenset({"bytes", "predict_time", "learned"})
+_COSTLY = frozenset({"bytes", "predict_time", "trainable"})
 
 
 class Run:

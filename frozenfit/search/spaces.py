@@ -61,7 +61,7 @@ class Space:
         """
         values = {name: _drawn(trial, name, part) for name, part in self.parts.items()}
         if "fraction" in values or "kind" in values:
-            values["learned"] = self._learned(values)
+            values["trainable"] = self._learned(values)
         if "units" in values:
             values["hidden_layer_sizes"] = (int(values.pop("units")),)
         return {self.prefix + n if n in self.own else n: v for n, v in values.items()}
@@ -104,9 +104,9 @@ def suggest(
 ) -> dict[str, Any]:
     """Suggest parameters for an estimator.
 
-    A partial net is asked for the `kind` of subset (``"filters"``: the rule of
-    ``learned=0.1``; ``"random"``: entries anywhere), its `fraction` from 0.005 to 1 on a
-    logarithmic scale, as small fractions are where accuracy changes, `fill` and `learning_rate`;
+    A partial net is asked for the `kind` of selector (``"filters"``: the rule of
+    ``trainable=0.1``; ``"random"``: entries anywhere), its `fraction` from 0.005 to 1 on a
+    logarithmic scale, as small fractions are where accuracy changes, `frozen` and `learning_rate`;
     an ELM for its `units` and `weight_init`.
 
     Parameters
@@ -123,7 +123,7 @@ def suggest(
     **parts : object
         A part by name, or any parameter of the estimator besides: an Optuna distribution is
         suggested from, a callable is called with the trial, anything else is the fixed value.
-        ``learned=`` replaces kind and fraction.
+        ``trainable=`` replaces kind and fraction.
 
     Returns
     -------
@@ -147,8 +147,8 @@ def suggest(
     >>> import optuna
     >>> from frozenfit import PartialNetClassifier, search
     >>> trial = optuna.trial.FixedTrial({"kind": "random", "fraction": 0.02})
-    >>> search.suggest(trial, PartialNetClassifier(), fill="zero", learning_rate=0.01)
-    {'fill': 'zero', 'learning_rate': 0.01, 'learned': 'random(0.02) | batch_norm()'}
+    >>> search.suggest(trial, PartialNetClassifier(), frozen="zero", learning_rate=0.01)
+    {'frozen': 'zero', 'learning_rate': 0.01, 'trainable': 'random(0.02) | batch_norm()'}
     """
     return make_space(estimator, groups=groups, leave=leave, **parts).sample(trial)
 
@@ -167,7 +167,7 @@ def make_space(
     prefix, core = target(estimator)
     own = core.get_params(deep=True)
     base, defaults = _space_of(core, own, tuple(groups), optuna.distributions)
-    if "learned" in parts:
+    if "trainable" in parts:
         base = {n: p for n, p in base.items() if n != "kind" and not n.startswith("fraction")}
         groups = ()
     known = {*base, *own, *estimator.get_params(deep=True)}
@@ -181,7 +181,7 @@ def make_space(
     chosen = {n: p for n, p in {**base, **parts}.items() if n not in leave}
     if "kind" in chosen and not any(n.startswith("fraction") for n in chosen):
         raise ValueError(
-            "a kind of subset needs a fraction; leave both 'kind' and 'fraction', or neither"
+            "a kind of selector needs a fraction; leave both 'kind' and 'fraction', or neither"
         )
     extra = {n: own[n] for n in parts if n in own and n not in base}
     complete = tuple({**extra, **default} for default in defaults)
@@ -201,7 +201,7 @@ def distributions(estimator: Any, library: str = "sklearn") -> dict[str, Any]:
     Returns
     -------
     dict of str to distribution
-        One for each parameter. What is learned is a fraction here, as these searches cannot
+        One for each parameter. What is trained is a fraction here, as these searches cannot
         join a kind and a fraction.
 
     Raises
@@ -213,7 +213,7 @@ def distributions(estimator: Any, library: str = "sklearn") -> dict[str, Any]:
     --------
     >>> from frozenfit import PartialNetClassifier, search
     >>> sorted(search.distributions(PartialNetClassifier()))
-    ['fill', 'learned', 'learning_rate']
+    ['frozen', 'trainable', 'learning_rate']
     """
     if library not in ("sklearn", "optuna"):
         raise ValueError(f"library is 'sklearn' or 'optuna', found {library!r}")
@@ -225,13 +225,13 @@ def distributions(estimator: Any, library: str = "sklearn") -> dict[str, Any]:
         fraction = None
     else:
         _check_partial(core, params)
-        choices = {"fill": list(_fills(params)), "learning_rate": list(_RATES)}
+        choices = {"frozen": list(_frozen_values(params)), "learning_rate": list(_RATES)}
         fraction = (_LEAST_FRACTION, 1.0)
     if library == "sklearn":
-        found = {**({"learned": loguniform(*fraction)} if fraction else {}), **choices}
+        found = {**({"trainable": loguniform(*fraction)} if fraction else {}), **choices}
     else:
         kinds = load_optuna().distributions
-        found = {"learned": kinds.FloatDistribution(*fraction, log=True)} if fraction else {}
+        found = {"trainable": kinds.FloatDistribution(*fraction, log=True)} if fraction else {}
         found |= {name: kinds.CategoricalDistribution(values) for name, values in choices.items()}
     return {prefix + name: value for name, value in found.items()}
 
@@ -274,30 +274,30 @@ def _space_of(
     parts = {
         "kind": kinds.CategoricalDistribution(_KINDS),
         **dict.fromkeys(names, fraction),
-        "fill": kinds.CategoricalDistribution(_fills(own)),
+        "frozen": kinds.CategoricalDistribution(_frozen_values(own)),
         "learning_rate": kinds.CategoricalDistribution(_RATES),
     }
-    learned = own["learned"]
-    first = learned if isinstance(learned, float) and learned < 1 else 0.1
-    fill = _fills(own)[0] if own["fill"] == "auto" else own["fill"]
-    same = {"kind": "filters", "fill": fill, "learning_rate": "auto"}
+    trainable = own["trainable"]
+    first = trainable if isinstance(trainable, float) and trainable < 1 else 0.1
+    frozen = _frozen_values(own)[0] if own["frozen"] == "auto" else own["frozen"]
+    same = {"kind": "filters", "frozen": frozen, "learning_rate": "auto"}
     defaults = [{**same, **dict.fromkeys(names, p)} for p in (first, 1.0)]
     return parts, defaults
 
 
 def _is_elm(params: dict[str, Any]) -> bool:
-    return {"hidden_layer_sizes", "ridge_alpha"} <= params.keys()
+    return {"hidden_layer_sizes", "alpha"} <= params.keys()
 
 
 def _check_partial(core: Any, params: dict[str, Any]) -> None:
-    if not {"learned", "fill", "learning_rate"} <= params.keys():
+    if not {"trainable", "frozen", "learning_rate"} <= params.keys():
         raise ValueError(
             f"there is no space for {type(core).__name__}, only for partial nets and ELMs; give "
             "space=f, a function f(trial, estimator) that returns parameters"
         )
 
 
-def _fills(params: dict[str, Any]) -> tuple[str, ...]:
+def _frozen_values(params: dict[str, Any]) -> tuple[str, ...]:
     given = isinstance(params.get("model"), keras.Model)
     return ("keep", "random", "zero") if given else ("random", "zero")
 

@@ -19,9 +19,9 @@ import keras
 import numpy as np
 
 from frozenfit.architectures import registry
+from frozenfit.selectors import Selector
 from frozenfit.storage import keras_config
 from frozenfit.storage.keras_config import first_line
-from frozenfit.subset import Subset
 from frozenfit.training.schedules import FREEZINGS
 
 __all__ = ["decode", "encode", "encode_network"]
@@ -143,11 +143,11 @@ def _encode(value: Any, where: str, depth: int) -> Any:
         return {_KIND: "bytes", "value": _text_of(value)}
     if kind is np.ndarray or isinstance(value, np.generic):
         return _encode_array(value, where, inner)
-    if isinstance(value, Subset):
-        return {_KIND: "subset", "value": _encode_subset(value, where)}
+    if isinstance(value, Selector):
+        return {_KIND: "selector", "value": _encode_selector(value, where)}
     if kind in FREEZINGS:
         fields = {key: inner(item) for key, item in dataclasses.asdict(value).items()}
-        return {_KIND: "freezing", "name": kind.__name__, "fields": fields}
+        return {_KIND: "freeze_schedule", "name": kind.__name__, "fields": fields}
     if isinstance(value, keras_config.OBJECTS):
         return {_KIND: "keras", "config": _encode_object(value, where)}
     return _encode_named(value, where)
@@ -190,7 +190,7 @@ def _encode_array(value: Any, where: str, inner: Callable[..., Any]) -> dict[str
     return {**said, "dtype": array.dtype.str, "value": _text_of(array.tobytes())}
 
 
-def _encode_subset(value: Subset, where: str) -> Any:
+def _encode_selector(value: Selector, where: str) -> Any:
     try:
         return value.to_json()
     except ValueError as error:
@@ -222,7 +222,7 @@ def _encode_named(value: Any, where: str) -> dict[str, Any]:
         )
     raise ValueError(
         f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which a file cannot "
-        "hold: use None, bools, numbers, strings, lists, tuples, dicts, small arrays, subsets or "
+        "hold: use None, bools, numbers, strings, lists, tuples, dicts, small arrays, selectors or "
         "Keras objects"
     )
 
@@ -322,8 +322,8 @@ def _read_array(node: dict, inner: Callable[[Any], Any], base: Any) -> np.ndarra
     return np.array(items, np.dtype(f"<U{width}")).reshape(shape)
 
 
-def _read_subset(node: dict, inner: Callable[[Any], Any], base: Any) -> Subset:
-    return Subset.from_json(node["value"])
+def _read_selector(node: dict, inner: Callable[[Any], Any], base: Any) -> Selector:
+    return Selector.from_json(node["value"])
 
 
 def _read_architecture(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
@@ -336,7 +336,7 @@ def _read_architecture(node: dict, inner: Callable[[Any], Any], base: Any) -> An
     return found
 
 
-def _read_freezing(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
+def _read_freeze_schedule(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
     kinds = {kind.__name__: kind for kind in FREEZINGS}
     if node["name"] not in kinds:
         raise ValueError(f"there is no way of freezing over time called {node['name']!r}")
@@ -371,10 +371,10 @@ _READERS: dict[str, Callable[[dict, Callable[[Any], Any], Any], Any]] = {
     "bytes": lambda node, inner, base: base64.b64decode(node["value"], validate=True),
     "dict": _read_dict,
     "float": _read_float,
-    "freezing": _read_freezing,
+    "freeze_schedule": _read_freeze_schedule,
     "keras": _read_keras,
     "network": _read_network,
     "scalar": lambda node, inner, base: _read_array(node, inner, base)[()],
-    "subset": _read_subset,
+    "selector": _read_selector,
     "tuple": lambda node, inner, base: tuple(map(inner, node["items"])),
 }

@@ -56,7 +56,7 @@ def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool =
     path : str or path-like
         The file, by custom with the ending ``.frozenfit``; it is replaced where it exists.
     include_frozen : bool, default=False
-        Whether frozen entries are stored too. Without them a file is about as large as what was
+        Whether frozen parameters are stored too. Without them a file is about as large as what was
         learned: random values are drawn again on loading, and a network that was given as
         ``model=`` must be given again.
 

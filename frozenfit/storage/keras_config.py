@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from frozenfit.seeding import isolated
+from frozenfit.isolation import isolated
 
 __all__ = ["OBJECTS", "build", "check_registered", "describe", "first_line"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit.seeding import isolated
+from frozenfit.isolation import isolated
 
 _PAD = 4
 
@@ -100,11 +100,11 @@ def make(augment: Any, input_shape: tuple[int, ...]) -> Augmentation | None:
     layers = list(augment) if isinstance(augment, Sequence) else [augment]
     if not all(isinstance(layer, keras.Layer) for layer in layers):
         raise TypeError(f"augment must be None, a string or Keras layers, found {augment!r}")
-    learned = [layer.name for layer in layers if layer.weights]
-    if learned:
+    trainable = [layer.name for layer in layers if layer.weights]
+    if trainable:
         raise ValueError(
             f"augment must be made of layers without weights, for they are built anew for each "
-            f"batch, found weights in {learned[0]!r}"
+            f"batch, found weights in {trainable[0]!r}"
         )
     return lambda x, rng: _chain([_from_layer(layer) for layer in layers], x, rng)
 

@@ -14,7 +14,7 @@ _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", 
 class KerasCallbacks:
     """Copies of the user's Keras callbacks, driven by our loop.
 
-    A callback sees the live `PartialModel` as ``self.model``, its optimiser with the learning
+    A callback sees the live `PartialModel` as ``self.model``, its optimizer with the learning
     rate (which it may change where no schedule is set) and ``stop_training``.
 
     Parameters
@@ -41,7 +41,7 @@ class KerasCallbacks:
     def begin(self, model: keras.Model, trainer: Any, plan: Any, steps: int) -> None:
         """Start training in so many steps an epoch."""
         self._model, self._trainer = model, trainer
-        self._scheduled = plan.schedule is not None
+        self._scheduled = plan.lr_schedule is not None
         if not self.copies:
             return
         trainer.optimizer.learning_rate = plan.learning_rate
@@ -82,7 +82,7 @@ class KerasCallbacks:
         self._rate = float(keras.ops.convert_to_numpy(self._trainer.optimizer.learning_rate))
 
     def _read_rate_of_step(self) -> None:
-        # With a schedule the optimiser holds the rate of the step, not the one it starts from.
+        # With a schedule the optimizer holds the rate of the step, not the one it starts from.
         if not self._scheduled:
             self._read_rate()
 

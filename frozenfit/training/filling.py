@@ -1,4 +1,4 @@
-"""A random fill on a base that has values of its own: a base whose frozen entries are drawn."""
+"""random frozen values on a base that has values of its own: a base whose frozen parameters are drawn."""
 
 from __future__ import annotations
 
@@ -8,40 +8,45 @@ import keras
 import numpy as np
 
 from frozenfit import draws
-from frozenfit.subset import Resolved, WeightInfo, forms
+from frozenfit.selectors import Selection, WeightInfo, forms
 from frozenfit.training.network import Base
 from frozenfit.training.structure import all_weights
 from frozenfit.training.workspace import Network
 
 
-def drawn_fill(base: Base, resolved: Resolved, but: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """Draw what a random fill puts into weights with a frozen entry.
+def drawn_fill(
+    base: Base, selection: Selection, but: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """Draw what random frozen values puts into weights with a frozen entry.
 
     Parameters
     ----------
     base : Base
         Whose seed decides.
-    resolved : Resolved
-        What is learned.
+    selection : Selection
+        What is trained.
     but : collection of str, default=()
         Paths to leave out.
 
     Returns
     -------
     dict of str to ndarray
-        Whole weights by path; those whose initialiser no draw knows are left out.
+        Whole weights by path; those whose initializer no draw knows are left out.
     """
     return {
         info.path: draws.draw(str(info.initializer), info.shape, base.seed, info.path)
-        for info in with_frozen(resolved)
+        for info in with_frozen(selection)
         if info.path not in but and draws.knows(info.initializer)
     }
 
 
 def filled(
-    base: Base, network: Network, resolved: Resolved, drawn: Mapping[str, np.ndarray] | None = None
+    base: Base,
+    network: Network,
+    selection: Selection,
+    drawn: Mapping[str, np.ndarray] | None = None,
 ) -> Base:
-    """Make a base whose frozen entries are random and whose learned ones are those of a base.
+    """Make a base whose frozen parameters are random and whose learned ones are those of a base.
 
     Parameters
     ----------
@@ -49,37 +54,37 @@ def filled(
         The base below, which stays as it is.
     network : Network
         A network of its structure that can be copied.
-    resolved : Resolved
-        What is learned.
+    selection : Selection
+        What is trained.
     drawn : mapping of str to ndarray or None, default=None
         All the random weights where they are known already, as from a file.
 
     Returns
     -------
     Base
-        Its `below` is the base. Where no draw knows an initialiser Keras draws the weight, from
+        Its `below` is the base. Where no draw knows an initializer Keras draws the weight, from
         the seed of the base; other backends draw other values, so a file holds such a weight.
     """
-    infos = with_frozen(resolved)
+    infos = with_frozen(selection)
     if drawn is None:
-        drawn = drawn_fill(base, resolved)
+        drawn = drawn_fill(base, selection)
         unknown = [info.path for info in infos if info.path not in drawn]
         fresh = all_weights(base.empty(base.seed)[0]) if unknown else {}
         drawn |= {p: np.array(keras.ops.convert_to_numpy(fresh[p])) for p in unknown}
     values = dict(network.values(base))
     for info in infos:
-        learned = forms.to_mask(resolved[info.path], info.shape)
-        values[info.path] = np.where(learned, values[info.path], drawn[info.path])
+        trainable = forms.to_mask(selection[info.path], info.shape)
+        values[info.path] = np.where(trainable, values[info.path], drawn[info.path])
     return base.filled(values)
 
 
-def with_frozen(resolved: Resolved) -> list[WeightInfo]:
+def with_frozen(selection: Selection) -> list[WeightInfo]:
     """List the weights that are not learned whole.
 
     Parameters
     ----------
-    resolved : Resolved
-        What is learned.
+    selection : Selection
+        What is trained.
 
     Returns
     -------
@@ -88,22 +93,22 @@ def with_frozen(resolved: Resolved) -> list[WeightInfo]:
     """
     return [
         info
-        for info in resolved.layout.weights
-        if not isinstance(resolved[info.path], forms.Everything)
+        for info in selection.layout.weights
+        if not isinstance(selection[info.path], forms.Everything)
     ]
 
 
-def can_be_drawn(resolved: Resolved) -> bool:
-    """Say whether all that a random fill puts in comes from the seed alone.
+def can_be_drawn(selection: Selection) -> bool:
+    """Say whether all that random frozen values puts in comes from the seed alone.
 
     Parameters
     ----------
-    resolved : Resolved
-        What is learned.
+    selection : Selection
+        What is trained.
 
     Returns
     -------
     bool
-        False where no draw knows the initialiser of a weight, such as the bias of an LSTM.
+        False where no draw knows the initializer of a weight, such as the bias of an LSTM.
     """
-    return all(draws.knows(info.initializer) for info in with_frozen(resolved))
+    return all(draws.knows(info.initializer) for info in with_frozen(selection))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from frozenfit.subset import everything
+from frozenfit.selectors import everything
 from frozenfit.training.data import Data
 from frozenfit.training.network import Base
 from frozenfit.training.workspace import Network
@@ -39,11 +39,11 @@ def diagonal_fisher(
     -----
     Sung, Nair and Raffel (2021), "Training Neural Networks with Fixed Sparse Masks" (FISH).
     """
-    resolved = everything().resolve(network.layout)
-    compiled = network.compiled(base, resolved)
+    selection = everything().resolve(network.layout)
+    compiled = network.compiled(base, selection)
     states = network.initial_states(base, 0)
     delta = compiled.model.initial_delta(network.values(base), states)
-    compiled.load(base, resolved, delta)
+    compiled.load(base, selection, delta)
     kind = "classification" if classifies else "regression"
     trainer = compiled.trainer(keras.optimizers.SGD(), kind)
     chosen = np.unique(np.linspace(0, len(data) - 1, _SAMPLES).astype(int))

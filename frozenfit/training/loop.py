@@ -14,12 +14,12 @@ from scipy.special import log_softmax
 from frozenfit.partial import Delta
 from frozenfit.training import prefix, schedules
 from frozenfit.training.augmentation import Augmentation
+from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.data import Data, batches
-from frozenfit.training.epochs import Predictor, Trainer
 from frozenfit.training.prefix import is_plain, operations
 from frozenfit.training.stages import Stage, Stages
-from frozenfit.training.workspace import Compiled
+from frozenfit.training.workspace import CompiledModel
 
 
 class Watcher(Protocol):
@@ -40,18 +40,18 @@ class Plan:
     Attributes
     ----------
     optimizer : callable
-        Makes a fresh optimiser.
+        Makes a fresh optimizer.
     loss : str
-        Name of a loss of `frozenfit.training.epochs`.
+        Name of a loss of `frozenfit.training.backends`.
     epochs, batch_size : int
         Passes over the data, and rows of a step.
     learning_rate : float
         Rate at the first step.
-    schedule : None, str or Keras schedule, default=None
+    lr_schedule : None, str or Keras schedule, default=None
         How the rate goes on.
-    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates or None, default=None
+    freeze_schedule : FreezeOut, GradualUnfreeze, LayerwiseRates or None, default=None
         Which layers learn when.
-    cache : bool or "auto", default=False
+    cache_features : bool or "auto", default=False
         Whether the output of a frozen beginning is computed once; True insists.
     augment : callable or None, default=None
         Changes each training batch.
@@ -71,9 +71,9 @@ class Plan:
     epochs: int
     batch_size: int
     learning_rate: float
-    schedule: Any = None
-    freezing: Any = None
-    cache: bool | str = False
+    lr_schedule: Any = None
+    freeze_schedule: Any = None
+    cache_features: bool | str = False
     augment: Augmentation | None = None
     validation: Data | None = None
     patience: int | None = None
@@ -82,17 +82,17 @@ class Plan:
 
 
 @dataclass
-class Outcome:
+class TrainResult:
     """What training gave.
 
     Attributes
     ----------
     delta : Delta
-        The learned entries: the best ones with early stopping, else the last.
+        The trainable parameters: the best ones with early stopping, else the last.
     history : dict of str to list of float
         One value per epoch for each figure watched.
-    slots : list of ndarray
-        The optimiser's variables after the last step.
+    optimizer_state : list of ndarray
+        The optimizer's variables after the last step.
     steps : int
         Steps done, those of earlier calls counted.
     interrupted : bool
@@ -101,18 +101,18 @@ class Outcome:
 
     delta: Delta
     history: dict[str, list[float]]
-    slots: list[np.ndarray]
+    optimizer_state: list[np.ndarray]
     steps: int
     interrupted: bool
 
 
 def train(
-    compiled: Compiled,
+    compiled: CompiledModel,
     data: Data,
     plan: Plan,
     rng: np.random.Generator,
-    slots: tuple[list[np.ndarray], int] | None = None,
-) -> Outcome:
+    optimizer_state: tuple[list[np.ndarray], int] | None = None,
+) -> TrainResult:
     """Train what is loaded in a compiled network.
 
     Parameters
@@ -125,15 +125,15 @@ def train(
         How.
     rng : numpy.random.Generator
         Source of the batch orders and augmentations.
-    slots : (list of ndarray, int) or None, default=None
-        Optimiser's variables to go on from and the steps done with them, where they fit.
+    optimizer_state : (list of ndarray, int) or None, default=None
+        Optimizer's variables to go on from and the steps done with them, where they fit.
 
     Returns
     -------
     Outcome
         The delta, and what happened on the way.
     """
-    run = _Run(compiled, data, plan, rng, slots)
+    run = _Run(compiled, data, plan, rng, optimizer_state)
     interrupted = False
     plan.callbacks.begin(compiled.model, run.trainer, plan, run.per_epoch)
     try:
@@ -147,17 +147,17 @@ def train(
     run.trainer.finish()
     plan.callbacks.end(run.logs)
     delta = run.best if run.best is not None else compiled.model.delta()
-    return Outcome(delta, run.history, run.trainer.slots(), run.step, interrupted)
+    return TrainResult(delta, run.history, run.trainer.optimizer_state(), run.step, interrupted)
 
 
 class _Run:
     trainer: Trainer
     predictor: Predictor
 
-    def __init__(self, compiled, data, plan, rng, slots):
+    def __init__(self, compiled, data, plan, rng, optimizer_state):
         self.compiled, self.plan, self.rng = compiled, plan, rng
         self.samples = data
-        self.stages = Stages(plan.freezing, compiled.model, plan.epochs)
+        self.stages = Stages(plan.freeze_schedule, compiled.model, plan.epochs)
         self.stage: Stage | None = None
         self.per_epoch = -(-len(data) // plan.batch_size)
         self.history: dict[str, list[float]] = {}
@@ -167,14 +167,16 @@ class _Run:
         self.best_loss, self.waited = np.inf, 0
         self.pad = rows_are_independent(compiled)
         self._enter(0)
-        self.first = self.step = self._load(slots)
+        self.first = self.step = self._load(optimizer_state)
         self.total = self.first + plan.epochs * self.per_epoch
 
-    def _load(self, slots: tuple[list[np.ndarray], int] | None) -> int:
-        if slots is None or [s.shape for s in slots[0]] != [s.shape for s in self.trainer.slots()]:
+    def _load(self, optimizer_state: tuple[list[np.ndarray], int] | None) -> int:
+        if optimizer_state is None or [s.shape for s in optimizer_state[0]] != [
+            s.shape for s in self.trainer.optimizer_state()
+        ]:
             return 0
-        self.trainer.load_slots(slots[0])
-        return slots[1]
+        self.trainer.load_optimizer_state(optimizer_state[0])
+        return optimizer_state[1]
 
     def _enter(self, epoch: int) -> None:
         """Go over to the stage of an epoch, where it is another one."""
@@ -197,25 +199,25 @@ class _Run:
 
     def _is_kept(self, stage: Stage, epochs: int) -> bool:
         """Say whether the output of the frozen beginning is computed once, for so many epochs."""
-        plan, insists = self.plan, self.plan.cache is True
-        if not plan.cache or (epochs < 2 and not insists):
+        plan, insists = self.plan, self.plan.cache_features is True
+        if not plan.cache_features or (epochs < 2 and not insists):
             return False
         beginning = None if plan.augment is not None else self.compiled.prefix(stage)
         if beginning is None:
-            if insists and self.stage is None and plan.freezing is None:
+            if insists and self.stage is None and plan.freeze_schedule is None:
                 raise ValueError(
-                    "cache=True finds nothing to keep: an augmentation, a random layer, a batch "
+                    "cache_features=True finds nothing to keep: an augmentation, a random layer, a batch "
                     "statistic or a learned entry comes before any frozen layer with weights; use "
-                    "cache='auto'"
+                    "cache_features='auto'"
                 )
             return False
         rows = len(self.samples) + (0 if plan.validation is None else len(plan.validation))
         asked, limit = beginning.bytes(rows), prefix.memory_limit()
         if asked > limit and insists:
             raise ValueError(
-                f"cache=True would keep {asked / 2**30:.1f} GiB of outputs of the frozen layers, "
+                f"cache_features=True would keep {asked / 2**30:.1f} GiB of outputs of the frozen layers, "
                 f"more than a quarter of this machine's memory, {limit / 2**30:.1f} GiB; use "
-                "cache='auto' or fewer samples"
+                "cache_features='auto' or fewer samples"
             )
         return asked <= limit
 
@@ -230,7 +232,7 @@ class _Run:
         self.logs = self._pass()
         if self.validation is not None:
             self.logs |= evaluate(self.predictor, self.validation, self._classifies)
-        if self.plan.freezing is not None:
+        if self.plan.freeze_schedule is not None:
             self.logs |= self._savings(time.perf_counter() - started)
         for name, value in self.logs.items():
             self.history.setdefault(name, []).append(value)
@@ -261,7 +263,7 @@ class _Run:
 
     def _pass(self) -> dict[str, float]:
         plan, callbacks = self.plan, self.plan.callbacks
-        loss = hits = weight = 0.0
+        loss = n_correct = weight = 0.0
         order = self.rng.permutation(len(self.data))
         size = plan.batch_size
         if not (self.pad and Trainer.fixed_batch):
@@ -274,24 +276,28 @@ class _Run:
                 callbacks.batch_begin((self.step - self.first) % self.per_epoch)
                 rates, scales = self._rates(len(x[part]))
                 sums = self.trainer.run(x[part], y[part], w[part], rates, scales)
-                loss, hits, weight = loss + sums.loss, hits + sums.hits, weight + sums.weight
+                loss, n_correct, weight = (
+                    loss + sums.loss,
+                    n_correct + sums.n_correct,
+                    weight + sums.weight,
+                )
                 self.step += len(rates)
                 done = {"loss": sums.loss / sums.weight}
                 callbacks.batch_end((self.step - 1 - self.first) % self.per_epoch, done)
         logs = {"loss": loss / weight}
         if self._classifies:
-            logs["accuracy"] = hits / weight
+            logs["accuracy"] = n_correct / weight
         return logs
 
     def _rates(self, steps: int) -> tuple[np.ndarray, np.ndarray | None]:
         rate = self.plan.callbacks.learning_rate(self.plan.learning_rate)
         # A named schedule begins and ends with this fit; a Keras one counts every step.
-        before = self.first if isinstance(self.plan.schedule, str) else 0
+        before = self.first if isinstance(self.plan.lr_schedule, str) else 0
         start, total = self.step - before, self.total - before
         done = np.arange(self.step - self.first, self.step - self.first + steps)
         assert self.stage is not None
         scales = self.stages.scales(self.stage, done / (self.total - self.first))
-        return schedules.rates(self.plan.schedule, rate, start, steps, total), scales
+        return schedules.rates(self.plan.lr_schedule, rate, start, steps, total), scales
 
     def _out_of_patience(self) -> bool:
         if self.plan.patience is None:
@@ -334,7 +340,7 @@ def evaluate(predictor: Predictor, data: Data, classifies: bool) -> dict[str, fl
     }
 
 
-def rows_are_independent(compiled: Compiled) -> bool:
+def rows_are_independent(compiled: CompiledModel) -> bool:
     """Say whether a row of weight 0 in a batch leaves training as it is without the row.
 
     Parameters

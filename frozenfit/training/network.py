@@ -14,13 +14,13 @@ import numpy as np
 
 from frozenfit import architectures, draws
 from frozenfit import layout as _layout
-from frozenfit.seeding import initial_values, isolated, under_policy
-from frozenfit.subset import Layout, WeightInfo
+from frozenfit.isolation import initial_values, isolated, under_policy
+from frozenfit.selectors import Layout, WeightInfo
 from frozenfit.training.structure import all_weights, copied, identity
 
 
 class Base:
-    """A network nobody changes, shared by everything learned on it.
+    """A network nobody changes, shared by everything trained on it.
 
     Made by :func:`drawn_base` from a recipe and a seed, or by :func:`given_base` from a Keras
     model. Copies are the object itself, so clones, folds and members share one base.
@@ -36,7 +36,7 @@ class Base:
     trained : bool
         Whether they were learned in an earlier fit.
     below : Base
-        The base whose frozen entries a random fill has replaced here; any other base itself.
+        The base whose frozen parameters random frozen values has replaced here; any other base itself.
     policy : keras.DTypePolicy
         Precision in which the network is built and computes, whatever the policy is later: that
         of a given model, or Keras's own when a drawn base was made.
@@ -127,7 +127,7 @@ class Base:
         Parameters
         ----------
         layout : Layout
-            Layout of the network, with the initialisers to draw from.
+            Layout of the network, with the initializers to draw from.
         frozen : sequence of str
             Names of the weights the network's builder froze itself.
 
@@ -164,7 +164,7 @@ class Base:
         Returns
         -------
         dict of str to ndarray
-            For a kept base everything; for a drawn one the weights whose initialiser is not
+            For a kept base everything; for a drawn one the weights whose initializer is not
             known and those the builder froze itself; empty for most networks.
         """
         if self._stored is None and self.kept and self._origin is not None:
@@ -228,7 +228,7 @@ class Base:
         return other
 
     def filled(self, values: Mapping[str, np.ndarray]) -> Base:
-        """Make a base that holds this one's learned entries and a random fill.
+        """Make a base that holds this one's trainable parameters and random frozen values.
 
         Parameters
         ----------
@@ -395,7 +395,7 @@ def given_base(model: keras.Model, seed: int = 0) -> Base:
     model : keras.Model
         A built model.
     seed : int, default=0
-        Seed of a random fill.
+        Seed of random frozen values.
 
     Returns
     -------
@@ -455,6 +455,6 @@ def _initializer_json(initializer: Any) -> str | None:
     if not draws.knows(text):
         raise ValueError(
             f"weight_init={initializer!r} is no distribution that can be drawn again from a seed; "
-            "use one of Keras's own initialisers such as 'he_normal'"
+            "use one of Keras's own initializers such as 'he_normal'"
         )
     return text

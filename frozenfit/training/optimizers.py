@@ -1,4 +1,4 @@
-"""A fresh optimiser for each fit, and the default learning rate."""
+"""A fresh optimizer for each fit, and the default learning rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from frozenfit.seeding import isolated, names_without_decay
+from frozenfit.isolation import isolated, names_without_decay
 
 _FALLING, _FALLING_CONVOLUTIONAL, _CONSTANT = 0.01, 0.006, 0.003
 _NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion")
@@ -48,16 +48,16 @@ def automatic_rate(falls: bool, convolutional: bool) -> float:
 def make(
     optimizer: Any, learning_rate: float | str, weight_decay: float, automatic: float
 ) -> tuple[keras.optimizers.Optimizer, float, Any]:
-    """Make an optimiser that the caller owns.
+    """Make an optimizer that the caller owns.
 
     Parameters
     ----------
     optimizer : str or keras.optimizers.Optimizer
-        A name, or an optimiser whose settings are copied.
+        A name, or an optimizer whose settings are copied.
     learning_rate : float or "auto"
-        "auto" keeps the rate of an optimiser object, and takes `automatic` for a name.
+        "auto" keeps the rate of an optimizer object, and takes `automatic` for a name.
     weight_decay : float
-        Decoupled weight decay; 0 keeps that of an optimiser object.
+        Decoupled weight decay; 0 keeps that of an optimizer object.
     automatic : float
         The rate for "auto".
 
@@ -68,17 +68,17 @@ def make(
     rate : float
         The rate to start with.
     schedule : keras LearningRateSchedule or None
-        The schedule an optimiser object brought.
+        The schedule an optimizer object brought.
 
     Raises
     ------
     ValueError
-        For an unknown name, an optimiser around another one, or one that was told to leave
+        For an unknown name, an optimizer around another one, or one that was told to leave
         weights out of its decay, which Keras forgets in every copy.
 
     Notes
     -----
-    An optimiser class that calls `exclude_from_weight_decay` in its ``__init__`` excludes them in
+    An optimizer class that calls `exclude_from_weight_decay` in its ``__init__`` excludes them in
     every copy. Its names are searched in the paths of the network's weights.
     """
     if isinstance(optimizer, str):
@@ -134,15 +134,15 @@ def _fresh(kind: type[keras.optimizers.Optimizer], config: dict) -> keras.optimi
 def _by_paths(
     kind: type[keras.optimizers.Optimizer], names: str
 ) -> type[keras.optimizers.Optimizer]:
-    """Make an optimiser class search the names it excludes in the paths of the base's weights.
+    """Make an optimizer class search the names it excludes in the paths of the base's weights.
 
-    Keras searches a variable's own name, and what is learned is in variables of ours.
+    Keras searches a variable's own name, and what is trained is in variables of ours.
     """
     search = re.compile(names).search
 
     class ByPaths(kind):
         def build(self, variables):
-            paths = [(v, v.name.removeprefix("learned__").replace("__", "/")) for v in variables]
+            paths = [(v, v.name.removeprefix("trained__").replace("__", "/")) for v in variables]
             self.exclude_from_weight_decay(
                 [v for v, path in paths if search(path) or search(path.rpartition("/")[2])]
             )

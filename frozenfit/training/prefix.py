@@ -17,11 +17,11 @@ import numpy as np
 from keras import layers as kl
 
 from frozenfit import layout as _layout
+from frozenfit.isolation import isolated
 from frozenfit.partial import PartialModel, Route
-from frozenfit.seeding import isolated
-from frozenfit.subset import forms
+from frozenfit.selectors import forms
+from frozenfit.training.backends import Predictor
 from frozenfit.training.data import Data
-from frozenfit.training.epochs import Predictor
 
 _SHARE_OF_MEMORY = 0.25
 _MEMORY_UNTOLD = 8 * 2**30
@@ -83,7 +83,7 @@ def find(model: PartialModel, route: Route) -> Prefix | None:
     model : PartialModel
         The model.
     route : Route
-        Which learned weights do not move, and which layers compute as at inference.
+        Which trainable weights do not move, and which layers compute as at inference.
 
     Returns
     -------
@@ -162,11 +162,11 @@ def is_plain(operation: Any) -> bool:
 
 def _moving_variables(model: PartialModel, route: Route) -> set[int]:
     """Collect the variables that training changes or that make the output random, by identity."""
-    base, resolved = model.base, model.resolved
+    base, selection = model.base, model.selection
     moving = {
         id(variable)
         for path, variable in _layout.trainable(base).items()
-        if path not in route.still and not isinstance(resolved.forms[path], forms.Nothing)
+        if path not in route.still and not isinstance(selection.forms[path], forms.Nothing)
     }
     chosen = model.layers_with_stored_statistics() if route.inference is None else route.inference
     layers = dict(_layout.leaf_layers(base))

@@ -76,7 +76,7 @@ class FreezeOut:
     scale_lr : bool, default=True
         Divide a layer's rate by its time, so that every layer is moved as much in all. That is
         a factor of 2 for the first layer at the default `t0`, 8 at .5 and 37 at .3, which a
-        network without normalisation may not survive.
+        network without normalization may not survive.
     phases : int, default=4
         In how many stretches finished layers leave the computation: each stretch is compiled.
 
@@ -355,7 +355,7 @@ class LayerwiseRates:
 FREEZINGS = (FreezeOut, GradualUnfreeze, LayerwiseRates)
 
 
-def as_freezing(value: Any) -> Any:
+def as_freeze_schedule(value: Any) -> Any:
     """Return a way of freezing over time, parsed where it is written as text.
 
     Parameters
@@ -391,7 +391,7 @@ def as_freezing(value: Any) -> Any:
         inspect.signature(kind).bind(*args, **named)
     except (KeyError, SyntaxError, TypeError, ValueError):
         raise ValueError(
-            f"freezing={value!r} is none of {', '.join(kinds)} with its parameters; write for "
+            f"freeze_schedule={value!r} is none of {', '.join(kinds)} with its parameters; write for "
             "example 'FreezeOut(0.5)'"
         ) from None
     return kind(*args, **named)

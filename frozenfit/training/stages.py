@@ -1,4 +1,4 @@
-"""Stretches of training: which learned weights move in which epochs, and what that saves."""
+"""Stretches of training: which trainable weights move in which epochs, and what that saves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from frozenfit import layout as _layout
 from frozenfit.partial import PartialModel, computed_forms
-from frozenfit.subset import forms
+from frozenfit.selectors import forms
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Stage:
     Attributes
     ----------
     still : frozenset of str, default=frozenset()
-        Paths of learned weights that do not move.
+        Paths of trainable weights that do not move.
     finished : bool, default=False
         Whether those have learned before, rather than wait for their turn.
     by_weight : bool, default=False
@@ -35,11 +35,11 @@ class Stage:
 
 
 class Stages:
-    """What a `freezing` says of one partial model and one run.
+    """What a `freeze_schedule` says of one partial model and one run.
 
     Parameters
     ----------
-    freezing : FreezeOut, GradualUnfreeze, LayerwiseRates or None
+    freeze_schedule : FreezeOut, GradualUnfreeze, LayerwiseRates or None
         How learning moves through the layers; None moves all in all epochs.
     model : PartialModel
         The model.
@@ -48,23 +48,23 @@ class Stages:
 
     Notes
     -----
-    A layer is one with learned entries, in the order data meets them; a normalisation counts by
+    A layer is one with trainable parameters, in the order data meets them; a normalization counts by
     itself.
     """
 
-    def __init__(self, freezing: Any, model: PartialModel, epochs: int):
-        self.freezing, self.epochs = freezing, epochs
-        resolved = model.resolved
-        learned = [
-            p for p, f in computed_forms(resolved).items() if not isinstance(f, forms.Nothing)
+    def __init__(self, freeze_schedule: Any, model: PartialModel, epochs: int):
+        self.freeze_schedule, self.epochs = freeze_schedule, epochs
+        selection = model.selection
+        trainable = [
+            p for p, f in computed_forms(selection).items() if not isinstance(f, forms.Nothing)
         ]
-        owner = {w.path: w.layer for w in resolved.layout.weights}
-        used = {owner[p] for p in learned}
-        self._layers = [layer for layer in resolved.layout.layers if layer in used]
+        owner = {w.path: w.layer for w in selection.layout.weights}
+        used = {owner[p] for p in trainable}
+        self._layers = [layer for layer in selection.layout.layers if layer in used]
         place = {layer: i for i, layer in enumerate(self._layers)}
-        self._layer_of = {p: place[owner[p]] for p in learned}
+        self._layer_of = {p: place[owner[p]] for p in trainable}
         self._costs = _costs(model)
-        self._order = list(resolved.layout.layers)
+        self._order = list(selection.layout.layers)
 
     def at(self, epoch: int) -> Stage:
         """Return the stage an epoch belongs to.
@@ -79,11 +79,11 @@ class Stages:
         Stage
             Equal for the epochs of one stretch.
         """
-        if self.freezing is None:
+        if self.freeze_schedule is None:
             return Stage()
-        moving = self.freezing.moving(len(self._layers), epoch / self.epochs)
+        moving = self.freeze_schedule.moving(len(self._layers), epoch / self.epochs)
         still = frozenset(p for p, layer in self._layer_of.items() if not moving[layer])
-        return Stage(still, bool(still) and self.freezing.finishes, by_weight=True)
+        return Stage(still, bool(still) and self.freeze_schedule.finishes, by_weight=True)
 
     def scales(self, stage: Stage, at: np.ndarray) -> np.ndarray | None:
         """Return each moving weight's learning rate as a multiple of the base rate.
@@ -102,7 +102,7 @@ class Stages:
         """
         if not stage.by_weight:
             return None
-        rates = self.freezing.rates(len(self._layers), at)
+        rates = self.freeze_schedule.rates(len(self._layers), at)
         return rates[:, [i for p, i in self._layer_of.items() if p not in stage.still]]
 
     def predicted_saving(self, stage: Stage) -> float:
@@ -139,8 +139,8 @@ def _costs(model: PartialModel) -> dict[str, float]:
         if step.outputs
     }
     layers = dict(_layout.leaf_layers(model.base))
-    costs = dict.fromkeys(model.resolved.layout.layers, 0.0)
-    for info in model.resolved.layout.weights:
+    costs = dict.fromkeys(model.selection.layout.layers, 0.0)
+    for info in model.selection.layout.weights:
         if info.role == "kernel":
             size = float(np.prod(info.shape))
             costs[info.layer] += size * float(places.get(id(layers.get(info.layer)), 1))

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from frozenfit import layout as _layout
-from frozenfit.seeding import keep_paths
+from frozenfit.isolation import keep_paths
 
 
 def all_weights(model: keras.Model) -> dict[str, Any]:

@@ -14,16 +14,16 @@ import keras
 import numpy as np
 
 from frozenfit import layout as _layout
+from frozenfit.isolation import isolated
 from frozenfit.partial import Delta, PartialModel, Route, computed_forms
-from frozenfit.seeding import isolated
-from frozenfit.subset import Layout, Resolved, forms
+from frozenfit.selectors import Layout, Selection, forms
 from frozenfit.training import prefix
-from frozenfit.training.epochs import Predictor, Trainer
+from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.network import Base
 from frozenfit.training.stages import Stage
 from frozenfit.training.structure import all_weights
 
-# How many trainers stay compiled for one model: a search over optimisers must not pile up, and a
+# How many trainers stay compiled for one model: a search over optimizers must not pile up, and a
 # run that freezes layers over time has some stages.
 _TRAINERS = 8
 
@@ -51,7 +51,7 @@ class Network:
         self.frozen = tuple(p for p in self._weights if p.startswith("frozen:"))
         self._held: Base | None = None
         self._limit = limit
-        self._compiled: OrderedDict[tuple, Compiled] = OrderedDict()
+        self._compiled: OrderedDict[tuple, CompiledModel] = OrderedDict()
         self._checked: set[tuple] = set()
         self._initial_states = {p: _array(v) for p, (_, v) in self._states.items()}
 
@@ -102,7 +102,7 @@ class Network:
                     f"asks for {shapes.get(path, 'no such weight')}"
                 )
 
-    def serves(self, base: Base) -> bool:
+    def matches(self, base: Base) -> bool:
         """Say whether this network may hold a base of the same key.
 
         Parameters
@@ -131,18 +131,18 @@ class Network:
         return base.values(self.layout, self.frozen)
 
     def compiled(
-        self, base: Base, resolved: Resolved, fill: str = "keep", statistics: bool | str = False
-    ) -> Compiled:
-        """Return the compiled partial model for a base and a subset.
+        self, base: Base, selection: Selection, frozen: str = "keep", statistics: bool | str = False
+    ) -> CompiledModel:
+        """Return the compiled partial model for a base and a selector.
 
         Parameters
         ----------
         base : Base
             The base.
-        resolved : Resolved
-            What is learned.
-        fill : {"keep", "random", "zero"}, default="keep"
-            What frozen entries hold.
+        selection : Selection
+            What is trained.
+        frozen : {"keep", "random", "zero"}, default="keep"
+            What frozen parameters hold.
         statistics : bool or "auto", default=False
             As `freeze_statistics` of PartialModel.
 
@@ -151,8 +151,10 @@ class Network:
         Compiled
             Yet to be loaded.
         """
-        key = (_forms_key(resolved), fill, statistics)
-        found = self._compiled.pop(key, None) or Compiled(self, base, resolved, fill, statistics)
+        key = (_forms_key(selection), frozen, statistics)
+        found = self._compiled.pop(key, None) or CompiledModel(
+            self, base, selection, frozen, statistics
+        )
         self._compiled[key] = found
         while len(self._compiled) > self._limit:
             self._compiled.popitem(last=False)
@@ -235,8 +237,8 @@ class Network:
         return values
 
 
-class Compiled:
-    """A partial model of one structure and subset with its compiled functions.
+class CompiledModel:
+    """A partial model of one structure and selector with its compiled functions.
 
     Attributes
     ----------
@@ -249,13 +251,17 @@ class Compiled:
     """
 
     def __init__(
-        self, network: Network, base: Base, resolved: Resolved, fill: str, statistics: Any
+        self, network: Network, base: Base, selection: Selection, frozen: str, statistics: Any
     ):
         self.network = network
-        self.fill = fill
+        self.frozen = frozen
         with isolated(0):
             self.model = PartialModel(
-                network.model, resolved, fill=fill, seed=base.seed, freeze_statistics=statistics
+                network.model,
+                selection,
+                frozen=frozen,
+                seed=base.seed,
+                freeze_statistics=statistics,
             )
         self.predictor = Predictor(self.model)
         self._prefixes: dict[Stage, prefix.Prefix | None] = {}
@@ -263,23 +269,23 @@ class Compiled:
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
         self._held: Delta | None = None
 
-    def load(self, base: Base, resolved: Resolved, delta: Delta) -> None:
+    def load(self, base: Base, selection: Selection, delta: Delta) -> None:
         """Make the network compute as a base with a delta on it.
 
         Parameters
         ----------
         base : Base
             The base.
-        resolved : Resolved
-            What is learned; of the same form as the one compiled for.
+        selection : Selection
+            What is trained; of the same form as the one compiled for.
         delta : Delta
-            Learned entries and states.
+            Trainable parameters and states.
         """
         self.network.hold(base)
         if self._held is delta:
             return
         self._held = None
-        self.model.set_subset(resolved, base.seed)
+        self.model.set_selection(selection, base.seed)
         self.model.load_delta(delta)
         self._held = delta
 
@@ -293,7 +299,7 @@ class Compiled:
         Parameters
         ----------
         stage : Stage
-            Which learned weights do not move.
+            Which trainable weights do not move.
 
         Returns
         -------
@@ -342,9 +348,9 @@ class Compiled:
         Parameters
         ----------
         optimizer : keras.optimizers.Optimizer
-            A fresh optimiser; used on the first call with its settings, and only compared later.
+            A fresh optimizer; used on the first call with its settings, and only compared later.
         loss : str
-            Name of a loss of `frozenfit.training.epochs`.
+            Name of a loss of `frozenfit.training.backends`.
         stage : Stage or None, default=None
             What moves; None moves all that is learned.
 
@@ -388,7 +394,7 @@ class Workspace:
         self._free: list[tuple[tuple, Network]] = []
 
     @contextmanager
-    def borrow(self, base: Base) -> Iterator[Network]:
+    def check_out(self, base: Base) -> Iterator[Network]:
         """Lend a network with the structure of a base, built where none is free.
 
         Parameters
@@ -416,7 +422,7 @@ class Workspace:
     def _take(self, key: tuple, base: Base) -> Network | None:
         with self._lock:
             for i in reversed(range(len(self._free))):
-                if self._free[i][0] == key and self._free[i][1].serves(base):
+                if self._free[i][0] == key and self._free[i][1].matches(base):
                     return self._free.pop(i)[1]
         return None
 
@@ -449,9 +455,9 @@ def _last_activation(model: keras.Model) -> str:
     return getattr(activation, "__name__", type(layer).__name__).lower()
 
 
-def _forms_key(resolved: Resolved) -> tuple:
+def _forms_key(selection: Selection) -> tuple:
     """Say what the compiled code depends on: indices and masks are loaded, so only their size."""
-    return tuple((p, *_form_key(form)) for p, form in computed_forms(resolved).items())
+    return tuple((p, *_form_key(form)) for p, form in computed_forms(selection).items())
 
 
 def _form_key(form: forms.Form) -> tuple:

@@ -1,1 +1,1 @@
-"""The contract: what holds for every network, subset and fill, on the backend of the process."""
+"""The contract: what holds for every network, selector and fill, on the backend of the process."""

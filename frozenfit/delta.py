@@ -1,0 +1,350 @@
+"""What a PartialModel is made of besides its computation: the delta, variables, tables, checks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from frozenfit import layout as _layout
+from frozenfit.selectors import Context, Selection, as_selector, forms
+
+FROZEN_VALUES = ("keep", "random", "zero")
+_tokens = itertools.count()
+
+
+@dataclass
+class Delta:
+    """What one fitted model owns: trainable parameters and states, as NumPy arrays.
+
+    Attributes
+    ----------
+    trainable : dict of str to ndarray
+        Weight path to its trainable parameters, in compact shape.
+    states : dict of str to ndarray
+        State path (batch statistics, seed states) to its value.
+    """
+
+    trained: dict[str, np.ndarray]
+    states: dict[str, np.ndarray]
+    token: int = field(default_factory=lambda: next(_tokens), compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the token behind: it names this object in this process only."""
+        return {"trained": self.trained, "states": self.states}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a token of this process."""
+        self.__dict__.update(state, token=next(_tokens))
+
+
+@dataclass
+class Parts:
+    """The variables of a PartialModel by path, out of sight of Keras's attribute tracking.
+
+    Keras would take a plain dict or list on a layer for sublayers and weights of its own.
+    """
+
+    base: keras.Model
+    base_weights: dict[str, Any]
+    base_states: dict[str, Any]
+    compact: dict[str, Any] = field(default_factory=dict)
+    index: dict[str, Any] = field(default_factory=dict)
+    filled: dict[str, Any] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
+    inference_layers: list = field(default_factory=list)
+    computed: dict[str, forms.Form] = field(default_factory=dict)
+    traced: list[tuple[Any, Any]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """How a batch goes through a PartialModel in one stretch of training.
+
+    Attributes
+    ----------
+    network : keras.Model or None, default=None
+        Run in place of the base: a part of it, made of the base's own layers.
+    still : frozenset of str, default=frozenset()
+        Paths of trainable weights that do not move: constants like the frozen ones.
+    inference : sequence of keras.Layer or None, default=None
+        Layers that compute as at inference while training; None takes the model's own choice.
+    """
+
+    network: Any = None
+    still: frozenset[str] = frozenset()
+    inference: Sequence[Any] | None = None
+
+
+def layers_with_stored_statistics(
+    base: keras.Model, selection: Selection, choice: bool | str, still: frozenset[str] = frozenset()
+) -> list:
+    """Return the normalizations that use their stored statistics in training.
+
+    Parameters
+    ----------
+    base : keras.Model
+        The base network.
+    selection : Selection
+        What is trained of it.
+    choice : bool or "auto"
+        None of them; all that are frozen; or those that are frozen with everything before them.
+    still : frozenset of str, default=frozenset()
+        Paths of trainable weights that count as frozen.
+
+    Returns
+    -------
+    list of keras.Layer
+        In the order data meets them.
+    """
+    if choice is False:
+        return []
+    layers = _layout.statistic_layers(base)
+    frozen = {
+        layer: all(
+            isinstance(selection.forms[w.path], forms.Nothing) or w.path in still
+            for w in selection.layout.weights
+            if w.layer == layer
+        )
+        for layer in {*selection.layout.layers, *(path for path, _ in layers)}
+    }
+    if choice is True:
+        return [layer for path, layer in layers if frozen[path]]
+    order = [path for path, _ in _layout.leaf_layers(base)]
+    moving = [i for i, path in enumerate(order) if not frozen.get(path, True)]
+    first = min(moving, default=len(order))
+    return [layer for path, layer in layers if order.index(path) < first]
+
+
+def format_table(rows: Sequence[tuple], stored: Sequence[str] = ()) -> str:
+    """Lay out the rows of `parameter_table` as text.
+
+    Parameters
+    ----------
+    rows : sequence of (path, shape, form, learned, total)
+        What `parameter_table` gives.
+    stored : sequence of str, default=()
+        Normalizations with stored statistics, told below the table.
+
+    Returns
+    -------
+    str
+        One line per weight, with the sums last.
+    """
+    trainable, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
+    cells = [("weight", "shape", "form", "trainable", "total")]
+    cells += [(p, str(tuple(s)), f, f"{n:,}", f"{m:,}") for p, s, f, n, m in rows]
+    cells.append(("sum", "", f"{trainable / total:.2%}", f"{trainable:,}", f"{total:,}"))
+    widths = [max(len(row[i]) for row in cells) for i in range(5)]
+    lines = [
+        "  ".join(r[i].ljust(w) if i < 3 else r[i].rjust(w) for i, w in enumerate(widths))
+        for r in cells
+    ]
+    if stored:
+        lines.append(f"stored statistics in training: {', '.join(stored)}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def written(form: forms.Form, frozen: Any, trainable: Any, index: Any) -> Any:
+    """Write trainable parameters into the frozen values of a weight.
+
+    Parameters
+    ----------
+    form : Leading, Indices or Mask
+        Which entries are learned.
+    frozen : tensor
+        The whole weight.
+    trainable : tensor
+        The trainable parameters, in compact shape.
+    index : keras.Variable or None
+        Their positions, where the form is no slice.
+
+    Returns
+    -------
+    tensor
+        Of the shape of `frozen`.
+    """
+    if isinstance(form, forms.Leading):
+        rest = [slice(None)] * len(frozen.shape)
+        rest[form.axis] = slice(form.count, None)
+        return ops.concatenate([trainable, frozen[tuple(rest)]], axis=form.axis)
+    index = ops.expand_dims(ops.convert_to_tensor(index), -1)
+    if isinstance(form, forms.Indices):
+        rows = ops.moveaxis(frozen, form.axis, 0)
+        rows = ops.scatter_update(rows, index, ops.moveaxis(trainable, form.axis, 0))
+        return ops.moveaxis(rows, 0, form.axis)
+    flat = ops.scatter_update(ops.reshape(frozen, (-1,)), index, trainable)
+    return ops.reshape(flat, frozen.shape)
+
+
+def entries(form: forms.Form, whole: Any, index: Any) -> Any:
+    """Take the trainable parameters out of a weight: the inverse of `written`.
+
+    Parameters
+    ----------
+    form : Form
+        Which entries are learned.
+    whole : tensor
+        The weight.
+    index : keras.Variable or None
+        Their positions, where the form is no slice.
+
+    Returns
+    -------
+    tensor
+        The trainable parameters, in compact shape.
+    """
+    if isinstance(form, forms.Everything):
+        return whole
+    if isinstance(form, forms.Leading):
+        part = [slice(None)] * len(whole.shape)
+        part[form.axis] = slice(form.count)
+        return whole[tuple(part)]
+    index = ops.convert_to_tensor(index)
+    if isinstance(form, forms.Indices):
+        return ops.take(whole, index, axis=form.axis)
+    return ops.take(ops.reshape(whole, (-1,)), index)
+
+
+def positions(form: forms.Indices | forms.Mask) -> np.ndarray:
+    """Give the positions that a form learns: along its axis, or in the flattened weight.
+
+    Parameters
+    ----------
+    form : Indices or Mask
+        A form that is no slice.
+
+    Returns
+    -------
+    ndarray of int32
+        Sorted positions.
+    """
+    if isinstance(form, forms.Indices):
+        return np.asarray(form.indices, np.int32)
+    return np.flatnonzero(form.array).astype(np.int32)
+
+
+def computed_forms(selection: Selection) -> dict[str, forms.Form]:
+    """Return the forms by which weights are assembled; what the compiled code depends on.
+
+    The entries of a bias that are drawn at random may happen to be its first ones. Beside masks
+    such a slice counts as a mask too, which has the same compact shape, so that every draw of a
+    random selector runs in one compiled network.
+    """
+    if not any(isinstance(form, forms.Mask) for _, form in selection.items()):
+        return dict(selection.items())
+    computed = {}
+    for path, form in selection.items():
+        shape = selection.layout[path].shape
+        if isinstance(form, forms.Leading | forms.Indices) and len(shape) == 1:
+            form = forms.Mask(forms.to_mask(form, shape))
+        computed[path] = form
+    return computed
+
+
+def fixed(variable: Any) -> Any:
+    """Read a variable as a constant: no gradient is formed for it, on torch neither."""
+    return ops.stop_gradient(ops.convert_to_tensor(variable.value))
+
+
+def array(value: Any) -> np.ndarray:
+    return np.array(ops.convert_to_numpy(value))
+
+
+def state_variables(model: keras.Model) -> dict[str, Any]:
+    return {path: variable for path, (_, variable) in _layout.states(model).items()}
+
+
+def frozen_by_user(model: keras.Model) -> list[Any]:
+    """List the weights of layers with `trainable=False`."""
+    known = [*_layout.trainable(model).values(), *state_variables(model).values()]
+    ids = {id(v) for v in known}
+    return [v for v in model.variables if id(v) not in ids]
+
+
+def in_order(model: keras.Model) -> list[Any]:
+    """List weights, then states, then weights the user froze."""
+    states = state_variables(model).values()
+    return [*_layout.trainable(model).values(), *states, *frozen_by_user(model)]
+
+
+def assign_in_order(model: keras.Model, values: Sequence[np.ndarray], like: keras.Model) -> None:
+    """Load values into a network made again; its paths may lack the scopes of the first one."""
+    targets, originals = in_order(model), in_order(like)
+    told = [[(v.name, tuple(v.shape)) for v in group] for group in (targets, originals)]
+    if told[0] != told[1]:
+        odd = [f"{a[0]} {a[1]}" for a in told[0] if a not in told[1]]
+        raise ValueError(
+            f"the network made again has {len(told[0])} weights and states and the base "
+            f"{len(told[1])}, or others such as {', '.join(odd[:3]) or 'in another order'}; give "
+            "PartialModel a rebuild=... that makes the same network"
+        )
+    for variable, value in zip(targets, values, strict=True):
+        variable.assign(value.astype(variable.dtype))
+
+
+def check_arguments(base: Any, frozen: str, freeze_statistics: bool | str) -> None:
+    if not isinstance(base, keras.Model):
+        raise TypeError(f"base must be a keras.Model, found {type(base).__name__}")
+    if not base.built:
+        raise ValueError(
+            f"the base {base.name!r} is not built, so it has no weights yet; call it once on an "
+            "input, or build(input_shape)"
+        )
+    if frozen not in FROZEN_VALUES:
+        raise ValueError(f"fill must be one of {', '.join(FROZEN_VALUES)}, found {frozen!r}")
+    if freeze_statistics not in (True, False, "auto"):
+        raise ValueError(
+            f"freeze_statistics must be True, False or 'auto', found {freeze_statistics!r}"
+        )
+
+
+def resolve(trainable: Any, base: keras.Model, weights: Mapping[str, Any], seed: int) -> Selection:
+    if isinstance(trainable, Selection):
+        return trainable
+    layout = _layout.describe(base)
+    values = Lazy({path: variable for path, variable in weights.items()})
+    return as_selector(trainable, layout).resolve(layout, Context(seed=seed, values=values))
+
+
+class Lazy(Mapping):
+    """The base's values by path, copied to NumPy only when a selector asks for them."""
+
+    def __init__(self, variables: Mapping[str, Any]):
+        self._variables = variables
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        return array(self._variables[path])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def check_fit(what: str, own: Mapping[str, Any], given: Mapping[str, np.ndarray]) -> None:
+    if set(own) != set(given):
+        odd = sorted(set(own) ^ set(given))
+        raise ValueError(f"the {what} do not fit this network: {', '.join(odd[:3])} on one side")
+    for path, value in given.items():
+        if tuple(own[path].shape) != tuple(np.shape(value)):
+            raise ValueError(
+                f"the {what} do not fit this network: {path!r} has shape "
+                f"{tuple(own[path].shape)}, found {tuple(np.shape(value))}"
+            )
+
+
+def clone(base: keras.Model) -> keras.Model:
+    try:
+        return keras.models.clone_model(base)
+    except Exception as error:
+        raise ValueError(
+            f"the base {base.name!r} cannot be made again from its configuration; give "
+            "PartialModel a rebuild=... that makes an empty one"
+        ) from error

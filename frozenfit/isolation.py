@@ -1,0 +1,302 @@
+"""Private random streams, fresh layer names, and every private piece of Keras we rely on.
+
+Building a Keras model consumes Python's ``random``; unseeded dropout on torch draws from torch's
+global generator; auto-named layers depend on what the process built before. Inside
+:func:`isolated` all of these start from a given seed and a clean slate, and are found afterwards
+exactly as they were.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+_SEED_LIMIT = 2**31 - 1
+
+
+def spawn(seed: int, *names: str) -> dict[str, int]:
+    """Independent seeds for named purposes, all decided by one seed.
+
+    Parameters
+    ----------
+    seed : int
+        The seed that decides everything.
+    *names : str
+        One name per purpose; the seeds depend on their order.
+
+    Returns
+    -------
+    dict of str to int
+        A seed in [0, 2**31 - 1) for each name.
+
+    Examples
+    --------
+    >>> from frozenfit.isolation import spawn
+    >>> spawn(0, "network", "batches") == spawn(0, "network", "batches")
+    True
+    """
+    state = np.random.SeedSequence(seed).generate_state(len(names), np.uint64)
+    return {name: int(value % _SEED_LIMIT) for name, value in zip(names, state, strict=True)}
+
+
+@contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Run a block on private random streams and fresh layer names.
+
+    Python's, NumPy's, Keras's and the backend's global streams start from `seed` inside and are
+    put back on the way out, as are the counters behind auto-generated layer names.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of all streams inside the block, 0 <= seed < 2**32.
+
+    Examples
+    --------
+    >>> import random
+    >>> from frozenfit.isolation import isolated
+    >>> before = random.getstate()
+    >>> with isolated(3):
+    ...     _ = random.random()
+    >>> random.getstate() == before
+    True
+    """
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        with _keras_names_and_seed(seed), _backend_streams(seed):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+_KERAS_ATTRIBUTES = ("object_name_uids", "global_seed_generator", "global_random_seed")
+
+
+@contextmanager
+def _keras_names_and_seed(seed: int) -> Iterator[None]:
+    from keras.src.backend.common import global_state
+
+    saved = {name: global_state.get_global_attribute(name) for name in _KERAS_ATTRIBUTES}
+    global_state.set_global_attribute("object_name_uids", defaultdict(int))
+    global_state.set_global_attribute("global_seed_generator", None)
+    global_state.set_global_attribute("global_random_seed", seed)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            global_state.set_global_attribute(name, value)
+
+
+@contextmanager
+def _backend_streams(seed: int) -> Iterator[None]:
+    import keras
+
+    backend = keras.config.backend()
+    if backend == "torch":
+        import torch
+
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(seed)
+            yield
+    elif backend == "tensorflow":
+        from tensorflow.python.eager import context as eager
+
+        # Not tf.random.set_seed: it also empties the kernel cache, which costs every later call.
+        context = eager.context()
+        saved = context._seed, getattr(context, "_rng", None)
+        context._seed, context._rng = seed, random.Random(seed)
+        try:
+            yield
+        finally:
+            context._seed, context._rng = saved
+    else:  # JAX keeps no global stream
+        yield
+
+
+@contextmanager
+def under_policy(policy: Any) -> Iterator[None]:
+    """Build what is built in a block under a precision of its own.
+
+    Parameters
+    ----------
+    policy : keras.DTypePolicy
+        Stands in for Keras's global one in this thread.
+    """
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+_QUICK = ("RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Orthogonal")
+_QUICK += ("Zeros", "Ones")
+_swap = threading.RLock()
+_givers: dict[int, Callable] = {}
+
+
+@contextmanager
+def initial_values(give: Callable[[Any, tuple[int, ...]], Any]) -> Iterator[None]:
+    """Let new variables of this thread start from given values, on JAX.
+
+    JAX compiles every random draw for every shape, which takes tens of seconds for a deep network;
+    on other backends Keras computes them as ever.
+
+    Parameters
+    ----------
+    give : callable
+        ``give(initializer, shape)`` returns the array that a Keras initializer shall give for a
+        variable of this shape, or None to let Keras compute it.
+    """
+    import keras
+
+    if keras.config.backend() != "jax":
+        yield
+        return
+    kinds = [getattr(keras.initializers, name) for name in _QUICK]
+    thread = threading.get_ident()
+    with _swap:
+        outer = _givers.get(thread)
+        if not _givers:
+            for kind in kinds:
+                kind.__call__ = _asking_first(kind.__call__)
+        _givers[thread] = give
+    try:
+        yield
+    finally:
+        with _swap:
+            del _givers[thread]
+            if outer is not None:
+                _givers[thread] = outer
+            if not _givers:
+                for kind in kinds:
+                    kind.__call__ = kind.__call__.__wrapped__
+
+
+def _asking_first(original: Callable) -> Callable:
+    @functools.wraps(original)
+    def call(self, shape, dtype=None, **kwargs):
+        import keras
+
+        give = _givers.get(threading.get_ident())
+        value = None if give is None else give(self, tuple(shape))
+        if value is None:
+            return original(self, shape, dtype=dtype, **kwargs)
+        return keras.ops.convert_to_tensor(value, dtype=dtype or keras.config.floatx())
+
+    return call
+
+
+class TorchStream:
+    """A private torch generator state that goes on from one entered block to the next.
+
+    Dropout without a seed draws from torch's global generators, whose states are found afterwards
+    as they were.
+
+    Parameters
+    ----------
+    seed : int
+        Where the stream starts.
+    """
+
+    def __init__(self, seed: int):
+        self._seed = seed
+        self._states: tuple[Any, Any] | None = None
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let torch draw from this stream inside the block."""
+        import torch
+
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            if self._states is None:
+                torch.manual_seed(self._seed)
+            else:
+                torch.set_rng_state(self._states[0])
+                torch.cuda.set_rng_state_all(self._states[1])
+            yield
+            gpus = range(torch.cuda.device_count())
+            self._states = torch.get_rng_state(), [torch.cuda.get_rng_state(i) for i in gpus]
+
+
+@contextmanager
+def inference_mode(layers: list[Any]) -> Iterator[None]:
+    """Let some layers compute as at inference, whatever the mode of the network around them.
+
+    The layers' own flags stay as they are: only ``call`` is stood in for, on the instance and for
+    the duration of the block.
+
+    Parameters
+    ----------
+    layers : list of keras.Layer
+        Layers whose ``call`` takes `training`.
+    """
+    saved = [(layer, layer.__dict__.get("call")) for layer in layers]
+    for layer in layers:
+        layer.__dict__["call"] = _without_training(layer.call)
+    try:
+        yield
+    finally:
+        for layer, own in saved:
+            del layer.__dict__["call"]
+            if own is not None:
+                layer.__dict__["call"] = own
+
+
+def _without_training(call: Any) -> Any:
+    def inference(*args, **kwargs):
+        kwargs["training"] = False
+        return call(*args, **kwargs)
+
+    return inference
+
+
+def keep_paths(copy: Any, model: Any) -> None:
+    """Give the layers and variables of a clone the paths of its model.
+
+    A clone is built from its configuration, where Keras opens no name scope for nested models.
+
+    Parameters
+    ----------
+    copy, model : keras.Model
+        A clone, and what it was made of.
+    """
+    pairs = [*zip(copy._flatten_layers(), model._flatten_layers(), strict=False)]
+    pairs += zip(copy.variables, model.variables, strict=False)
+    for ours, theirs in pairs:
+        if ours.name == theirs.name:
+            ours._path = theirs._path
+
+
+def names_without_decay(optimizer: Any) -> str | None:
+    """Return what an optimizer was told by `exclude_from_weight_decay`, which no copy of it keeps.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        An optimizer.
+
+    Returns
+    -------
+    str or None
+        The names as one regular expression; empty where single variables are excluded by
+        themselves, None where nothing is.
+    """
+    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    if getattr(optimizer, "_exclude_from_weight_decay", None):
+        return ""
+    return None if pattern is None else pattern.pattern

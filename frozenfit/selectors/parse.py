@@ -1,0 +1,166 @@
+"""Selectors from text, and from the short ways to say them: a fraction, a count, a string."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+from . import slices
+from .core import Selector, quoted, share
+from .weights import Layout, near
+
+_SELECTORS: dict[str, Callable[..., Selector]] = {
+    name: getattr(slices, name) for name in slices.__all__ if name not in ("Selector", "where")
+}
+_OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] = {
+    ast.BitOr: operator.or_,
+    ast.BitAnd: operator.and_,
+    ast.Sub: operator.sub,
+}
+
+
+def parse(text: str) -> Selector:
+    """Read a selector as it is printed: selector calls, ``|``, ``&``, ``-``, ``~`` and ``.on(...)``.
+
+    The text is taken apart, never evaluated: no other name and no other operation is read.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"filters(0.1) | head()"``.
+
+    Returns
+    -------
+    Selector
+        With ``parse(str(selector)) == selector`` for every selector that can be stored.
+
+    Raises
+    ------
+    ValueError
+        If the text is no selector; where a selector's name is wrong, near names are listed.
+    TypeError
+        If it is no string.
+
+    Examples
+    --------
+    >>> parse("~filters(0.1) & layers('block2_*')")
+    ~filters(0.1) & layers("block2_*")
+    """
+    if not isinstance(text, str):
+        raise TypeError(
+            f"a selector is read from a string, and {type(text).__name__} was given: "
+            'write "filters(0.1) | head()" for instance'
+        )
+    shown = quoted(text if len(text) <= 200 else f"{text[:150]}...")
+    try:
+        return _selector(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, MemoryError, RecursionError):
+        raise ValueError(
+            f"{shown} cannot be read as a selector: write selector calls joined by | & - ~, such as "
+            "filters(0.1) | head()"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{shown} cannot be read as a selector: {error}") from None
+
+
+def _selector(node: ast.expr) -> Selector:
+    """Read an expression whose value is a selector."""
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)](_selector(node.left), _selector(node.right))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
+        return ~_selector(node.operand)
+    if isinstance(node, ast.Call):
+        return _callee(node.func)(*_arguments(node), **_options(node))
+    raise ValueError(
+        f"{_source(node)} is no selector call and no combination of them: "
+        "write filters(0.1) | head() for instance"
+    )
+
+
+def _callee(function: ast.expr) -> Callable[..., Selector]:
+    """Return what is called: a selector, or the restriction of a selector."""
+    if isinstance(function, ast.Attribute) and function.attr == "on":
+        return _selector(function.value).on
+    if isinstance(function, ast.Name) and function.id in _SELECTORS:
+        return _SELECTORS[function.id]
+    name = function.id if isinstance(function, ast.Name) else _source(function)
+    if name == "where":
+        raise ValueError("where(...) holds a function: make it in Python instead of as text")
+    raise ValueError(f"there is no selector {name}: {near(name, _SELECTORS)}")
+
+
+def _arguments(node: ast.Call) -> list[Any]:
+    return [_value(argument) for argument in node.args]
+
+
+def _options(node: ast.Call) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for keyword in node.keywords:
+        if keyword.arg is None:
+            raise ValueError("** has no place in a selector: write name=value")
+        options[keyword.arg] = _value(keyword.value)
+    return options
+
+
+def _value(node: ast.expr) -> Any:
+    """Read an argument: a constant, a tuple or dictionary of them, or a selector."""
+    if isinstance(node, ast.Call | ast.BinOp):
+        return _selector(node)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
+        return _selector(node)
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"{_source(node)} is no argument of a selector: write a number, a string or a selector"
+        ) from None
+
+
+def _source(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def as_selector(value: float | str | Selector, layout: Layout) -> Selector:
+    """Return the selector that a fraction, a count, a text or a selector stands for.
+
+    A fraction below 1 or a count means that share of every layer, with the head and the batch
+    normalizations: ``conv_filters(p) | head() | batch_norm()`` where the network has
+    convolutions, else ``filters(p) | head() | batch_norm()``. The fraction 1.0 is `everything`.
+
+    Parameters
+    ----------
+    value : float, int, str or Selector
+        What is to be learned.
+    layout : Layout
+        The network's weights.
+
+    Raises
+    ------
+    ValueError
+        If a number is outside its range or a text is no selector.
+    TypeError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> as_selector(0.1, Layout((), (), ()))
+    filters(0.1) | head() | batch_norm()
+    """
+    if isinstance(value, Selector):
+        return value
+    if isinstance(value, str):
+        return parse(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(
+            f"trainable takes a fraction, a count, a string or a Selector, and {value!r} was given: "
+            "write 0.1 or filters(0.1) | head() for instance"
+        )
+    p = share("trainable", value)
+    if isinstance(p, float) and p == 1:
+        return slices.everything()
+    cut = slices.conv_filters if layout.convolutional else slices.filters
+    return cut(p) | slices.head() | slices.batch_norm()

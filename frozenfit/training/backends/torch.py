@@ -1,0 +1,80 @@
+"""Training steps on torch: a plain loop, recorded where that pays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from frozenfit.isolation import TorchStream
+from frozenfit.training.backends.torch_recorder import Recorder, can_be_recorded
+from frozenfit.training.backends.trainer import BaseTrainer
+
+
+class TorchTrainer(BaseTrainer):
+    """Trains step by step, with a private random stream for dropout."""
+
+    _stream: TorchStream | None = None
+    _recorder: Recorder | None = None
+
+    def _prepare(self) -> None:
+        model, optimizer_state = self.model, self.optimizer.variables
+        if can_be_recorded(model.base, self.optimizer):
+            changed = [*self.variables, *model.state_variables, *optimizer_state]
+            read = [*model.trainable_variables, *model.fixed_variables]
+            self._recorder = Recorder(self._step, changed, read)
+
+    def reset(self) -> None:
+        """Put the optimizer back to its first step, and the stream to its start."""
+        super().reset()
+        self._stream = None
+
+    def _private_stream(self) -> TorchStream:
+        """Start from the seed states of the delta and from the step training goes on from."""
+        states = [np.asarray(ops.convert_to_numpy(v)) for v in self.model.state_variables]
+        whole = [v.ravel().astype(np.int64) for v in states if v.dtype.kind in "iu"]
+        numbers = [int(n) % 2**32 for v in whole for n in v]
+        sequence = np.random.SeedSequence(
+            [*numbers, int(ops.convert_to_numpy(self.optimizer.iterations))]
+        )
+        return TorchStream(int(sequence.generate_state(1)[0]))
+
+    def _gradients(self, x, y, weight):
+        return self._step_gradients(x, y, weight)[0]
+
+    def _step_gradients(self, x, y, weight):
+        import torch
+
+        loss, sums, states = self._objective(x, y, weight)
+        values = [v.value for v in self.variables]
+        gradients = torch.autograd.grad(loss, values, allow_unused=True, materialize_grads=True)
+        return list(gradients), sums, states
+
+    def _run(self, x, y, weight, rates, scales):
+        if self._stream is None:
+            self._stream = self._private_stream()
+        with self._stream.entered():
+            return self._steps(x, y, weight, rates, scales)
+
+    def _steps(self, x, y, weight, rates, scales):
+        tensors: list[Any] = [ops.convert_to_tensor(a) for a in (rates, x, y, weight, scales)]
+        stacks = [tensor.unbind(0) for tensor in tensors]
+        step = self._step
+        if self._recorder is not None:
+            step = self._recorder.stepper([stack[0] for stack in stacks])
+        totals = [0.0, 0.0, 0.0]
+        for batch in zip(*stacks, strict=True):
+            totals = [t + s for t, s in zip(totals, step(*batch), strict=True)]
+        return totals
+
+    def _step(self, rate, x, y, weight, scale):
+        import torch
+
+        self._rate.learning_rate.assign(rate)
+        gradients, sums, states = self._step_gradients(x, y, weight)
+        with torch.no_grad():
+            self._apply(gradients, scale)
+            for variable, value in states:
+                variable.assign(value.detach())
+        return [s.detach() for s in sums]

@@ -1,0 +1,251 @@
+"""Training steps on torch recorded as flat lists of tensor operations.
+
+Most of a small step on torch is Python: Keras's layers, its optimizer, autograd's graph. A step
+is always the same operations on the same tensors, so it is recorded once per shape of batch, and
+then only the operations are run. The variables themselves take part, not copies of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+# Recording costs as much as this many steps, so that it never more than doubles a short fit.
+_PATIENCE = 64
+_SHAPES = 4
+# While a step is recorded, torch.fx stands in for methods of torch.nn.Module.
+_recording = threading.Lock()
+
+
+class Recorder:
+    """Takes training steps, and records those of the shapes that come often.
+
+    Parameters
+    ----------
+    step : callable
+        Takes a step on tensors (rate, x, y, weight, scale): changes variables in place and
+        returns a list of tensors.
+    changed : list of keras.Variable
+        What a step may change.
+    read : list of keras.Variable
+        What else it reads.
+    """
+
+    def __init__(self, step: Callable, changed: Sequence[Any], read: Sequence[Any]):
+        self._step, self._changed = step, list(changed)
+        self._variables = [*changed, *read]
+        self._tensors = [v.value for v in self._variables]
+        self._shapes: OrderedDict[tuple, _OfShape] = OrderedDict()
+
+    def stepper(self, batch: Sequence[Any]) -> Callable:
+        """Return the function that takes steps on batches like this one.
+
+        Parameters
+        ----------
+        batch : sequence of tensors
+            The arguments of a step.
+
+        Returns
+        -------
+        callable
+            Does exactly what the step does.
+        """
+        current = [v.value for v in self._variables]
+        if any(a is not b for a, b in zip(current, self._tensors, strict=True)):
+            self._tensors = current
+            self._shapes.clear()
+        key = tuple((tuple(a.shape), a.dtype, a.device) for a in batch)
+        found = self._shapes.pop(key, None) or _OfShape(self._step, self._changed)
+        self._shapes[key] = found
+        while len(self._shapes) > _SHAPES:
+            self._shapes.popitem(last=False)
+        return found.recorded if found.proved and found.recorded else found
+
+
+class _OfShape:
+    """The steps of one shape of batch: plain ones, then a recorded one that has to prove itself."""
+
+    def __init__(self, step: Callable, changed: list[Any]):
+        self._step, self._changed = step, changed
+        self._plain = 0
+        self._refused = False
+        self.recorded: Callable | None = None
+        self.proved = False
+
+    def __call__(self, *batch: Any) -> Sequence[Any]:
+        if self.proved and self.recorded:
+            return self.recorded(*batch)
+        if self._refused or self._plain < _PATIENCE:
+            self._plain += 1
+            return self._step(*batch)
+        if self.recorded is None:
+            self.recorded = self._tried(lambda: record(self._step, _other(*batch)))
+            return self._step(*batch)
+        # Recorded at other values than it is held against the plain step with, so that a number
+        # read out of a tensor and written into the recording is found.
+        found = self._tried(lambda: self._outcome(self.recorded, batch))
+        sums, values = self._outcome(self._step, batch)
+        pairs = zip((*sums, *values), (*found[0], *found[1]) if found else (), strict=False)
+        self.proved = found is not None and all(_same(a, b) for a, b in pairs)
+        self._refused = not self.proved
+        return sums
+
+    def _tried(self, attempt: Callable) -> Any:
+        """Try something that takes a step, and take the step back; None where it fails."""
+        import torch
+
+        before = self._values()
+        try:
+            return attempt()
+        except Exception:
+            # Not every network can be recorded: the plain step is as right.
+            self._refused = True
+            return None
+        finally:
+            with torch.no_grad():
+                for variable, value in zip(self._changed, before, strict=True):
+                    variable.value.copy_(value)
+
+    def _outcome(self, step: Any, batch: Sequence[Any]) -> tuple[Sequence[Any], list[Any]]:
+        return step(*batch), self._values()
+
+    def _values(self) -> list[Any]:
+        return [v.value.detach().clone() for v in self._changed]
+
+
+def _other(rate: Any, x: Any, y: Any, weight: Any, scale: Any) -> tuple:
+    return 0.7 * rate, x.flip(0), y.flip(0), 0.5 * weight.flip(0), 0.9 * scale
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def record(step: Callable, batch: Sequence[Any]) -> Callable:
+    """Take a step and return its tensor operations as a function.
+
+    Parameters
+    ----------
+    step : callable
+        Changes variables in place and returns a list of tensors.
+    batch : sequence of tensors
+        Its arguments.
+
+    Returns
+    -------
+    callable
+        Of the same arguments, on the same variables.
+    """
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with _recording:
+        # A partial, for torch.fx counts a method's self among the arguments.
+        module = make_fx(functools.partial(step))(*batch)
+    graph, held = module.graph, {}
+    first = next(iter(graph.nodes))
+    for node in list(graph.nodes):
+        if node.op == "get_attr":
+            if node.target not in held:
+                with graph.inserting_before(first):
+                    held[node.target] = graph.placeholder(node.target)
+            _replace(graph, node, held[node.target])
+        elif node.target is torch.ops.aten.detach.default or _copies_a_constant(node):
+            _replace(graph, node, node.args[0])
+    graph.eliminate_dead_code()
+    for node in graph.nodes:
+        _shorten(node)
+    code = graph.python_code("module")
+    scope = dict(code.globals)
+    exec(code.src, scope)
+    values = [getattr(module, name) for name in held]
+    return torch.no_grad()(functools.partial(scope["forward"], None, *values))
+
+
+def _replace(graph: Any, node: Any, other: Any) -> None:
+    node.replace_all_uses_with(other)
+    graph.erase_node(node)
+
+
+def _copies_a_constant(node: Any) -> bool:
+    import torch
+
+    return node.target is torch.ops.aten.lift_fresh_copy.default and not any(
+        _changes_something(user) for user in node.users
+    )
+
+
+def _changes_something(node: Any) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def _shorten(node: Any) -> None:
+    """Call torch's own function in place of the overload: half the Python for the same kernel."""
+    import torch
+
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return
+    name = node.target._schema.name.removeprefix("aten::")
+    if inspect.isbuiltin(getattr(torch, name, None)):
+        node.target = getattr(torch, name)
+    elif inspect.ismethoddescriptor(getattr(torch.Tensor, name, None)):
+        node.op, node.target = "call_method", name
+
+
+def can_be_recorded(model: keras.Model, optimizer: Any) -> bool:
+    """Say whether all steps of a network are the same operations.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network that is trained.
+    optimizer : keras.optimizers.Optimizer
+        Its optimizer.
+
+    Returns
+    -------
+    bool
+        False where something may act by what it counts, draws or sees: random layers, a Lambda,
+        code that is not Keras's, averaged weights, collected gradients.
+    """
+    if optimizer.use_ema or optimizer.gradient_accumulation_steps:
+        return False
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return False
+    kinds = type(optimizer).__mro__
+    own = [k for k in kinds if not k.__module__.startswith(("keras.", "torch.", "frozenfit."))]
+    if own != [object]:
+        return False
+    return all(_is_keras_alone(part) for part in _parts(model))
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """Yield the operations and layers of a network, those inside others too."""
+    yield from getattr(model, "operations", ())
+    yield from model._flatten_layers(include_self=True)
+
+
+def _is_keras_alone(part: Any) -> bool:
+    given = [v for v in vars(part).values() if callable(v)]
+    return (
+        not isinstance(part, keras.layers.Lambda)
+        and not _draws(part)
+        and all(_module(v).startswith(("keras.", "torch.")) for v in (type(part), *given))
+    )
+
+
+def _draws(part: Any) -> bool:
+    """Say whether a layer draws random numbers; a recurrent cell has a seed even if it does not."""
+    rates = [getattr(part, name, None) for name in ("dropout", "recurrent_dropout")]
+    return hasattr(part, "seed_generator") and rates != [0, 0]
+
+
+def _module(value: Any) -> str:
+    return getattr(value, "__module__", None) or ""

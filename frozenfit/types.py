@@ -1,0 +1,37 @@
+"""Names for the types of public parameters.
+
+The aliases are strings until a type checker reads them, so importing this module loads no backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    from numpy.typing import ArrayLike as ArrayLike
+
+    from frozenfit.selectors import Selector
+    from frozenfit.training.base import Base
+    from frozenfit.training.schedules import FreezeSchedule
+
+Path: TypeAlias = "str | PathLike[str]"
+RandomState: TypeAlias = "int | np.random.RandomState | None"
+# A selector, its text, or a number: see `trainable` of PartialNetClassifier.
+Trainable: TypeAlias = "bool | float | int | str | Selector"
+FrozenValues: TypeAlias = Literal["auto", "random", "zero", "keep"]
+NetworkBuilder: TypeAlias = "Callable[..., keras.Model]"
+Network: TypeAlias = "str | NetworkBuilder | keras.Model | Base"
+WeightInit: TypeAlias = "str | keras.Initializer | None"
+Optimizer: TypeAlias = "str | keras.optimizers.Optimizer"
+LearningRateSchedule: TypeAlias = (
+    'Literal["auto", "cosine", "steps"] | keras.optimizers.schedules.LearningRateSchedule | None'
+)
+FreezeScheduleLike: TypeAlias = "FreezeSchedule | str | None"
+Augmentation: TypeAlias = "str | keras.Layer | Sequence[str | keras.Layer] | None"
+KerasCallbacks: TypeAlias = "keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None"
+ClassWeight: TypeAlias = 'Mapping[Any, float] | Literal["balanced"] | None'
+Shape: TypeAlias = "tuple[int, ...]"

@@ -1,0 +1,97 @@
+"""Optional packages are imported where they are used; a missing one names its extra."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from typing import Any
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def require(module: str, extra: str, purpose: str) -> Any:
+    """Import an optional package.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name of the module to import.
+    extra : str
+        The extra of this package that installs it, as in ``pip install "frozenfit[plot]"``.
+    purpose : str
+        What the package is needed for, as the subject of a sentence: "Searching".
+
+    Returns
+    -------
+    module
+        The imported module.
+
+    Raises
+    ------
+    ImportError
+        If the package is not installed; the message names the command that installs it.
+
+    Examples
+    --------
+    >>> from frozenfit.utils.optional import require
+    >>> require("json", "json", "Reading").loads("1")
+    1
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f"{purpose} requires {package}, which is not installed. "
+            f'Install it with: pip install "frozenfit[{extra}]"'
+        ) from error
+
+
+def installed_backends() -> list[str]:
+    """Return the names of the Keras backends that are installed, in Keras's order.
+
+    Returns
+    -------
+    list of str
+        Of "tensorflow", "jax" and "torch".
+    """
+    return [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
+
+
+def import_with_backend(module: str) -> Any:
+    """Import a module that loads Keras, and explain a missing backend in one sentence.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name of the module to import.
+
+    Returns
+    -------
+    module
+        The imported module.
+
+    Raises
+    ------
+    ImportError
+        If the backend that Keras is configured to use is not installed or does not exist; the
+        message names the backends that are installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0].replace("jaxlib", "jax")
+        if missing not in BACKENDS:
+            raise
+        problem = f"The Keras backend {missing!r} is not installed."
+    except ValueError as error:
+        if "Unable to import backend" not in str(error):
+            raise
+        problem = f"Keras has no backend named {os.environ.get('KERAS_BACKEND')!r}."
+    found = installed_backends()
+    if found:
+        remedy = f"Set the environment variable KERAS_BACKEND to {' or '.join(map(repr, found))}."
+    else:
+        remedy = f'Install one with: pip install "frozenfit[{BACKENDS[0]}]", [jax] or [torch].'
+    raise ImportError(f"{problem} {remedy}")

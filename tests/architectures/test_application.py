@@ -1,0 +1,56 @@
+"""Networks of keras.applications as bases: the head, the size, the preprocessing, the cut."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from frozenfit import architectures
+from frozenfit.isolation import isolated
+from frozenfit.partial import PartialModel, Route
+from frozenfit.training import prefix
+
+
+@pytest.fixture(scope="module")
+def mobile():
+    with isolated(0):
+        return architectures.build("application", (8, 8, 1), 4, network="MobileNetV2")
+
+
+def test_the_network_is_flat_with_a_new_head(mobile):
+    names = [layer.name for layer in mobile.layers]
+    assert "block_16_project" in names and names[-1] == "head"
+    assert mobile.output_shape == (None, 4)
+    official = 2_257_984  # MobileNetV2 of width 1 without its top, as Keras's documentation counts
+    assert mobile.count_params() == official + 1280 * 4 + 4
+
+
+def test_small_grey_pixels_arrive_resized_coloured_and_preprocessed(mobile):
+    X = np.random.default_rng(0).uniform(size=(2, 8, 8, 1)).astype("float32")
+    inside = keras.Model(mobile.input, mobile.get_layer("Conv1").input)
+    large = keras.layers.Resizing(32, 32)(np.repeat(X, 3, axis=-1))
+    large = keras.ops.convert_to_numpy(large)
+    expected = keras.applications.mobilenet_v2.preprocess_input(large * 255)
+    assert np.allclose(keras.ops.convert_to_numpy(inside(X)), expected, atol=1e-5)
+
+
+def test_a_block_is_learned_by_name_and_what_lies_before_it_can_be_kept(mobile):
+    model = PartialModel(mobile, "layers('block_16_*') | head()")
+    found = prefix.find(model, Route())
+    assert found is not None and found.shape == (1, 1, 160)  # the output of block 15
+    stored = model.stored_statistics
+    assert "block_15_project_BN" in stored and "Conv_1_bn" not in stored
+
+
+@pytest.mark.parametrize(
+    ("params", "shape", "words"),
+    [
+        ({"network": "MobileNetV9"}, (32, 32, 3), "no network 'MobileNetV9'"),
+        ({}, (64,), "give image_shape where the samples are flat rows"),
+        ({}, (32, 32, 2), "1 or 3 channels"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_a_sentence(params, shape, words):
+    with pytest.raises(ValueError, match=words):
+        architectures.build("application", shape, 2, **params)

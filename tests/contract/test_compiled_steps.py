@@ -1,0 +1,177 @@
+"""Steps that are recorded or traced without variables are the plain steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from contract_networks import CLASSES, array, build, chain, data, same_bits
+from keras import layers as kl
+
+from frozenfit import PartialModel
+from frozenfit.training.backends import Trainer
+
+BACKEND = keras.config.backend()
+pytestmark = pytest.mark.skipif(BACKEND == "jax", reason="JAX compiles the step as it is")
+on_torch = pytest.mark.skipif(BACKEND != "torch", reason="steps are recorded on torch")
+HALF, ENTRIES = "filters(0.5) | head()", "random(0.3, seed=1)"
+STEPS = 9
+
+
+@pytest.fixture
+def early(monkeypatch):
+    """Record after two steps in place of many."""
+    if BACKEND == "torch":
+        monkeypatch.setattr("frozenfit.training.backends.torch_recorder._PATIENCE", 2)
+
+
+def adamw():
+    return keras.optimizers.AdamW(0.01, weight_decay=0.1)
+
+
+def make(kind, trainable=HALF, optimizer=adamw, loss="classification", by_weight=False) -> Any:
+    base = build(kind) if isinstance(kind, str) else kind
+    model = PartialModel(base, trainable, frozen="random", seed=5)
+    return Trainer(model, optimizer(), loss, by_weight=by_weight)
+
+
+def recordings(trainer) -> list:
+    """The recordings of each shape of batch, on torch."""
+    return list(trainer._recorder._shapes.values())
+
+
+def plainly(trainer):
+    """Leave a trainer its plain loop."""
+    if BACKEND == "torch":
+        trainer._recorder = None
+    else:
+
+        def refuse(specs):
+            raise ValueError("plain")
+
+        trainer._loop_over_values = refuse
+    return trainer
+
+
+def results(trainer, kind="dense", calls=2, regression=False):
+    x, y, weight = data(kind, steps=STEPS)
+    weight[:, 0] = 0.5
+    if regression:
+        y = np.random.default_rng(1).normal(size=(*y.shape, CLASSES)).astype("float32")
+    scales = None
+    if trainer.by_weight:
+        scales = np.linspace(0, 1, STEPS * len(trainer.variables), dtype="float32")
+        scales = scales.reshape(STEPS, -1)
+    rates = np.linspace(0.01, 0.001, STEPS, dtype="float32")
+    sums = [trainer.run(x, y, weight, rates, scales) for _ in range(calls)]
+    after = [*trainer.variables, *trainer.model.state_variables, *trainer.optimizer.variables]
+    return np.array(sums), [array(v) for v in after]
+
+
+def agree(found, expected):
+    if BACKEND == "torch":
+        return same_bits([found[0], *found[1]], [expected[0], *expected[1]])
+    pairs = zip((found[0], *found[1]), (expected[0], *expected[1]), strict=True)
+    return all(np.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in pairs)
+
+
+CASES = [
+    ("dense", HALF, {}),
+    ("dense", ENTRIES, {"by_weight": True}),
+    ("dense", HALF, {"optimizer": keras.optimizers.RMSprop}),
+    ("dense", HALF, {"optimizer": lambda: keras.optimizers.Adam(0.01, clipnorm=0.1)}),
+    ("conv_norm", HALF, {}),
+    ("embedding", ENTRIES, {}),
+    ("gru", HALF, {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "trainable", "options"), CASES)
+def test_they_give_what_plain_steps_give(early, kind, trainable, options):
+    fast, plain = make(kind, trainable, **options), plainly(make(kind, trainable, **options))
+    assert agree(results(fast, kind), results(plain, kind))
+    if BACKEND == "torch":
+        assert [shape.proved for shape in recordings(fast)] == [True]
+
+
+def test_they_give_the_same_for_targets(early):
+    fast, plain = (make("dense", loss="regression") for _ in range(2))
+    expected = results(plainly(plain), regression=True)
+    assert agree(results(fast, regression=True), expected)
+
+
+def test_a_second_training_gives_the_bits_of_the_first(early):
+    trainer = make("conv_norm")
+    start = trainer.model.delta()
+    first = results(trainer, "conv_norm")
+    trainer.reset()
+    trainer.model.load_delta(start)
+    second = results(trainer, "conv_norm")
+    assert same_bits([first[0], *first[1]], [second[0], *second[1]])
+
+
+def test_a_joined_optimizer_leaves_the_others_slots_as_they_would_be(early):
+    names = ("Adadelta", "Adagrad", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
+    for name in names:  # some of which torch cannot record
+        kind = getattr(keras.optimizers, name)
+        fast, plain = make("dense", optimizer=kind), plainly(make("dense", optimizer=kind))
+        assert agree(results(fast), results(plain)), name
+
+
+def dropping():
+    return chain((6,), kl.Dense(5, name="a"), kl.Dropout(0.5, seed=1), kl.Dense(CLASSES))
+
+
+def counting():
+    seen = []
+
+    def activation(x):
+        seen.append(1)
+        return x * (len(seen) % 2)
+
+    return chain((6,), kl.Dense(5, activation, name="a"), kl.Dense(CLASSES, name="out"))
+
+
+def with_lambda():
+    return chain((6,), kl.Lambda(lambda x: x * 2), kl.Dense(CLASSES, name="out"))
+
+
+@on_torch
+@pytest.mark.parametrize("network", [dropping, counting, with_lambda], ids=lambda f: f.__name__)
+def test_what_may_change_from_step_to_step_is_not_recorded(network):
+    assert make(network(), "everything()")._recorder is None
+
+
+@on_torch
+def test_a_rate_read_while_recording_is_not_kept(early, monkeypatch):
+    trainer = make("dense")
+    apply = trainer._apply
+
+    def at_a_number(gradients, scale):
+        scaled = float(trainer._rate.learning_rate.value)
+        apply([g * scaled for g in gradients], scale)
+
+    monkeypatch.setattr(trainer, "_apply", at_a_number)
+    results(trainer)
+    assert not any(shape.proved for shape in recordings(trainer))
+
+
+@on_torch
+def test_few_steps_are_not_recorded():
+    trainer = make("dense")
+    results(trainer)
+    assert [shape.recorded for shape in recordings(trainer)] == [None]
+
+
+@on_torch
+def test_a_recording_that_differs_from_the_plain_step_is_dropped(early, monkeypatch):
+    def wrong(step, batch):
+        step(*batch)
+        return lambda *batch: [2 * total for total in step(*batch)]
+
+    monkeypatch.setattr("frozenfit.training.backends.torch_recorder.record", wrong)
+    fast, plain = make("dense"), plainly(make("dense"))
+    assert agree(results(fast), results(plain))
+    assert not any(shape.proved for shape in recordings(fast))

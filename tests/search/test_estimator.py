@@ -1,0 +1,390 @@
+"""FreezeSearchCV: objectives, constraints, folds, weights, pruning, failures."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from search_fakes import TOTAL, Failing, Hopeless, Quick
+from sklearn import config_context
+from sklearn.base import clone, is_classifier
+from sklearn.datasets import load_iris
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from frozenfit import PartialNetClassifier, search
+from frozenfit.search import FreezeSearchCV
+from frozenfit.search.objectives import read_constraints, read_directions
+
+optuna = pytest.importorskip("optuna")
+X, y = load_iris(return_X_y=True)
+BOTH = {"score": "maximize", "trainable": "minimize"}
+
+
+def searched(estimator=None, **settings):
+    settings = {"n_trials": 6, "cv": 3, "random_state": 0, **settings}
+    return FreezeSearchCV(estimator or Quick(), **settings)
+
+
+def small_net(**settings):
+    params = {"hidden_layer_sizes": (6,)}
+    return PartialNetClassifier(
+        model_params=params, **{"epochs": 3, "batch_size": 64, "random_state": 0, **settings}
+    )
+
+
+# What it finds
+
+
+def test_one_objective_finds_the_best_score():
+    found = searched().fit(X, y)
+    scores = found.cv_results_["mean_test_score"]
+    assert found.best_score_ == scores.max() == scores[found.best_index_]
+    assert found.cv_results_["rank_test_score"][found.best_index_] == 1
+
+
+def test_the_first_trials_are_the_estimator_itself_and_everything():
+    found = searched(Quick(trainable=0.25), n_trials=2).fit(X, y)
+    assert [p["trainable"] for p in found.cv_results_["params"]] == [0.25, 1.0]
+
+
+def test_the_best_is_fitted_on_all_data():
+    found = searched().fit(X, y)
+    assert found.best_estimator_.n_rows_ == len(X)
+    assert found.best_estimator_.get_params()["trainable"] == found.best_params_["trainable"]
+    assert (found.predict(X) == found.best_estimator_.predict(X)).all()
+    assert found.n_features_in_ == 4 and (found.classes_ == [0, 1, 2]).all()
+
+
+def test_without_refit_there_is_nothing_to_predict_with():
+    found = searched(refit=False).fit(X, y)
+    assert found.best_params_ and not hasattr(found, "best_estimator_")
+    with pytest.raises(AttributeError):
+        found.predict(X)
+
+
+def test_one_seed_gives_one_search():
+    first, second = (searched(n_trials=8, directions=BOTH).fit(X, y) for _ in range(2))
+    assert first.cv_results_["params"] == second.cv_results_["params"]
+    other = searched(n_trials=8, directions=BOTH, random_state=1).fit(X, y)
+    assert first.cv_results_["params"] != other.cv_results_["params"]
+
+
+def test_the_seed_reaches_an_estimator_without_one():
+    assert searched().fit(X, y).best_estimator_.random_state is not None
+    assert searched(Quick(random_state=3)).fit(X, y).best_estimator_.random_state == 3
+
+
+def test_folds_side_by_side_give_the_same():
+    one = searched().fit(X, y)
+    with joblib.parallel_config("threading"):  # processes would load the backend anew
+        two = searched(n_jobs=2).fit(X, y)
+    np.testing.assert_array_equal(
+        one.cv_results_["split2_test_score"], two.cv_results_["split2_test_score"]
+    )
+
+
+def test_nothing_is_changed_that_was_given():
+    estimator, space = Quick(), {"frozen": "zero"}
+    search_ = searched(estimator, space=space)
+    search_.fit(X, y)
+    assert not hasattr(estimator, "classes_")
+    assert search_.estimator is estimator and space == {"frozen": "zero"}
+    assert clone(search_).get_params()["space"] == space
+
+
+def test_a_space_can_be_a_function_and_an_estimator_any():
+    def space(trial, estimator):
+        return {"C": trial.suggest_float("C", 0.01, 10, log=True)}
+
+    found = searched(LogisticRegression(max_iter=1000), space=space).fit(X, y)
+    assert set(found.best_params_) == {"C"}
+
+
+def test_tags_and_kind_are_those_of_the_estimator():
+    assert is_classifier(searched())
+
+
+def test_a_fitted_search_can_be_pickled():
+    found = searched().fit(X, y)
+    again = pickle.loads(pickle.dumps(found))
+    assert (again.predict(X) == found.predict(X)).all()
+    assert len(again.study_.trials) == 6
+
+
+# Objectives
+
+
+def test_the_front_holds_what_nothing_beats():
+    found = searched(n_trials=10, directions=BOTH).fit(X, y)
+    rows = search.table(found)
+    pareto = [r for r in rows if r["pareto"]]
+    assert 1 < len(pareto) < len(rows)
+    for row in pareto:
+        assert not any(
+            o["score"] >= row["score"] and o["trainable"] < row["trainable"] for o in rows
+        )
+
+
+def test_the_best_has_the_best_score_of_the_front():
+    found = searched(n_trials=10, directions=BOTH).fit(X, y)
+    assert found.best_score_ == max(row["score"] for row in search.table(found))
+
+
+def test_a_rule_can_choose_from_the_front():
+    found = searched(directions=BOTH, refit="trainable").fit(X, y)
+    fewest = found.cv_results_["mean_trainable"].min()
+    assert found.cv_results_["mean_trainable"][found.best_index_] == fewest
+
+    def fewest_of(pareto):
+        return int(np.argmin([row["trainable"] for row in pareto]))
+
+    again = searched(directions=BOTH, refit=fewest_of).fit(X, y)
+    assert again.best_params_ == found.best_params_
+
+
+def test_a_rule_must_choose_a_row():
+    with pytest.raises(ValueError, match="index of one of the"):
+        searched(refit=lambda pareto: 99).fit(X, y)
+
+
+def test_all_metrics_are_measured():
+    names = ("bytes", "fit_time", "predict_time")
+    found = searched(n_trials=2, directions=dict.fromkeys(names, "minimize")).fit(X, y)
+    row = search.table(found)[1]
+    assert row["bytes"] == 4 * TOTAL and row["fraction"] == 1
+    assert row["fit_time"] > 0 and row["predict_time"] > 0
+
+
+def test_an_estimator_that_tells_no_weights_has_no_such_metric():
+    space = {"space": lambda trial, estimator: {}, "directions": BOTH}
+    with pytest.raises(ValueError, match="LogisticRegression does not tell trainable"):
+        searched(LogisticRegression(max_iter=1000), **space).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"directions": {"scores": "maximize"}}, "no metric 'scores'.*did you mean 'score'"),
+        ({"directions": {"score": "up"}}, "'maximize' or 'minimize'"),
+        ({"directions": "score"}, "directions maps metrics"),
+        ({"constraints": ["learnd <= 3"]}, "no metric 'learnd'"),
+        ({"constraints": ["trainable < 3"]}, "such as 'trainable <= 750'"),
+        ({"constraints": ["trainable <= few"]}, "such as 'trainable <= 750'"),
+        ({"scoring": "acuracy"}, "scoring='acuracy'.*accuracy"),
+        ({"scoring": ["accuracy", "f1"]}, "one name or one callable"),
+        ({"refit": "bytes"}, "refit='bytes' was not measured"),
+        ({"space": {"fractions": 0.1}}, "no part 'fractions'"),
+        ({"directions": BOTH, "pruner": "median"}, "a pruner watches the score"),
+        ({"n_jobs": 2, "pruner": "median"}, "n_jobs"),
+        ({"n_trials": 0}, "n_trials"),
+    ],
+)
+def test_wrong_settings_are_told_in_one_sentence(settings, said):
+    with pytest.raises(ValueError, match=said):
+        searched(**settings).fit(X, y)
+
+
+def test_a_sampler_must_be_one():
+    with pytest.raises(TypeError, match="optuna.samplers"):
+        searched(sampler="tpe").fit(X, y)
+
+
+# Constraints
+
+
+def test_the_best_meets_the_constraints():
+    found = searched(n_trials=8, constraints=["trainable <= 200"]).fit(X, y)
+    assert found.cv_results_["mean_trainable"][found.best_index_] <= 200
+    assert not found.cv_results_["feasible"][1]
+
+
+def test_a_constraint_nobody_meets_is_told_with_the_nearest():
+    with pytest.raises(
+        ValueError, match=r"none of 2 trials met trainable <= 50; .* trainable = 100"
+    ):
+        searched(n_trials=2, constraints="trainable <= 50").fit(X, y)
+
+
+def test_constraints_and_directions_are_read():
+    assert read_constraints("score>=0.9")[0].violation({"score": 0.9}) == 0
+    assert read_constraints(["trainable <= 100"])[0].violation({"trainable": 150}) == 0.5
+    assert read_directions(None) == {"score": "maximize"}
+
+
+# Folds
+
+
+def test_splits_are_made_once():
+    class Counting(KFold):
+        calls = 0
+
+        def split(self, *args, **kwargs):
+            Counting.calls += 1
+            return super().split(*args, **kwargs)
+
+    searched(n_trials=3, cv=Counting(3, shuffle=True)).fit(X, y)
+    assert Counting.calls == 1
+
+
+class Recording(Quick):
+    """Keeps the weights of every fit."""
+
+    seen: list = []
+
+    def fit(self, X, y, sample_weight=None):
+        Recording.seen.append((len(X), None if sample_weight is None else sample_weight.copy()))
+        return super().fit(X, y, sample_weight)
+
+
+def test_weights_are_cut_with_the_folds():
+    Recording.seen.clear()
+    weight = np.arange(1.0, 151.0)
+    folds = list(KFold(3, shuffle=True, random_state=0).split(X))
+    searched(Recording(), n_trials=1, cv=folds).fit(X, y, sample_weight=weight)
+    for (rows, seen), (train, _) in zip(Recording.seen[:3], folds, strict=True):
+        assert rows == len(train)
+        np.testing.assert_array_equal(seen, weight[train])
+    np.testing.assert_array_equal(Recording.seen[3][1], weight)
+
+
+def test_weights_reach_the_score():
+    weight = np.where(y == 0, 1.0, 1e-9)  # class 0 is easy
+    space = {"trainable": 0.4}
+    plain = searched(n_trials=1, space=space).fit(X, y)
+    weighted = searched(n_trials=1, space=space).fit(X, y, sample_weight=weight)
+    assert weighted.best_score_ > plain.best_score_
+
+
+def test_groups_reach_the_splitter():
+    groups = np.arange(150) % 5
+    found = searched(n_trials=1, cv=GroupKFold(5)).fit(X, y, groups=groups)
+    assert found.n_splits_ == 5
+
+
+def test_routed_arguments_go_where_they_are_requested():
+    weight, groups = np.where(y == 0, 1.0, 1e-9), np.arange(150) % 5
+    Recording.seen.clear()
+    with config_context(enable_metadata_routing=True):
+        asking = Recording().set_fit_request(sample_weight=True)
+        asking = asking.set_score_request(sample_weight=False)
+        found = searched(asking, n_trials=1, cv=GroupKFold(5), space={"trainable": 0.4})
+        pipe = make_pipeline(FunctionTransformer(), found)
+        pipe.fit(X, y, sample_weight=weight, groups=groups)
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            searched(Quick(), n_trials=1).fit(X, y, sample_weight=weight)
+    assert pipe[-1].n_splits_ == 5
+    np.testing.assert_array_equal(Recording.seen[-1][1], weight)
+    plain = searched(n_trials=1, cv=GroupKFold(5), space={"trainable": 0.4})
+    plain.fit(X, y, groups=groups)
+    assert pipe[-1].best_score_ == plain.best_score_  # the score did not ask for weights
+
+
+# Failures
+
+
+def test_a_failed_trial_raises():
+    with pytest.raises(ValueError, match="no training with"):
+        searched(Failing()).fit(X, y)
+
+
+def test_a_failed_trial_is_passed_over_where_asked():
+    found = searched(Failing(), error_score=np.nan).fit(X, y)
+    assert found.best_params_["trainable"] == 1.0
+    states = [trial.state.name for trial in found.study_.trials]
+    assert states[0] == "FAIL" and len(states) == 6
+
+
+def test_all_failed_tells_the_first_error():
+    with pytest.raises(ValueError, match="all 4 trials failed; the first error was: .*no memory"):
+        searched(Hopeless(), n_trials=4, error_score=np.nan).fit(X, y)
+
+
+def test_a_score_that_is_no_number_is_told():
+    with pytest.raises(ValueError, match="the score of fold 0 is nan"):
+        searched(scoring=lambda estimator, X, y: float("nan")).fit(X, y)
+
+
+def test_callbacks_are_called_after_each_trial():
+    seen = []
+    searched(n_trials=3, callbacks=lambda study, trial: seen.append(trial.number)).fit(X, y)
+    assert seen == [0, 1, 2]
+
+
+def test_the_bar_shows_the_trials(capsys):
+    pytest.importorskip("rich")
+    searched(n_trials=2, verbose=2).fit(X, y)
+    said = capsys.readouterr().out
+    assert "2/2" in said and "trial 1" in said
+
+
+# With networks
+
+
+def test_a_network_reports_once_per_fold_and_epoch():
+    found = searched(small_net(), n_trials=1, cv=2, pruner=optuna.pruners.NopPruner()).fit(X, y)
+    reports = found.study_.trials[0].intermediate_values
+    assert sorted(reports) == [0, 1, 2, 3, 4, 5]
+    assert reports[2] == pytest.approx(found.cv_results_["split0_test_score"][0])
+    assert reports[5] == pytest.approx(found.best_score_)
+
+
+def test_reports_go_through_a_pipeline():
+    net = make_pipeline(StandardScaler(), small_net())
+    found = searched(net, n_trials=1, cv=2, pruner=optuna.pruners.NopPruner()).fit(X, y)
+    assert found.study_.trials[0].intermediate_values[5] == pytest.approx(found.best_score_)
+
+
+class AfterTwo(optuna.pruners.BasePruner):
+    """Ends every trial but the first at its second report."""
+
+    def prune(self, study, trial):
+        return trial.number > 0 and len(trial.intermediate_values) >= 2
+
+
+def test_a_pruned_trial_stops_in_the_middle_of_a_fold():
+    found = searched(small_net(), n_trials=2, cv=2, pruner=AfterTwo()).fit(X, y)
+    first, second = found.study_.trials
+    assert (first.state.name, second.state.name) == ("COMPLETE", "PRUNED")
+    assert len(second.intermediate_values) == 2
+    assert len(found.cv_results_["params"]) == 1
+
+
+def test_an_estimator_without_epochs_reports_once_a_fold():
+    found = searched(n_trials=1, pruner="median").fit(X, y)
+    assert len(found.study_.trials[0].intermediate_values) == 3
+
+
+def test_trials_of_one_shape_compile_nothing_new(monkeypatch):
+    from frozenfit.training import workspace
+
+    made = []
+    prepare = workspace.CompiledModel.__init__
+    monkeypatch.setattr(
+        workspace.CompiledModel,
+        "__init__",
+        lambda self, *args, **kwargs: (made.append(1), prepare(self, *args, **kwargs))[1],
+    )
+    workspace.clear_workspace()
+    space = {"trainable": "filters(0.5) | head()", "frozen": "random"}
+    searched(small_net(epochs=1), n_trials=4, cv=2, space=space).fit(X, y)
+    assert len(made) == 1
+
+
+def test_the_learned_entries_are_those_of_the_table():
+    found = searched(small_net(epochs=1), n_trials=2, cv=2, directions={"bytes": "minimize"})
+    rows = search.table(found.fit(X, y))
+    assert rows[1]["trainable"] == rows[1]["total"] == 4 * 6 + 6 + 6 * 3 + 3
+    assert rows[1]["bytes"] == 4 * rows[1]["trainable"]
+
+
+def test_without_optuna_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match=r'pip install "frozenfit\[search\]"'):
+        searched().fit(X, y)

@@ -1,0 +1,237 @@
+"""Single entries are chosen at random, by score or as given, exactly and repeatably."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from selector_networks import (
+    SMALL,
+    bias_layer,
+    network,
+)
+
+from frozenfit.selectors import (
+    Context,
+    Everything,
+    Indices,
+    Leading,
+    Mask,
+    Nothing,
+    WeightInfo,
+    biases,
+    disjoint,
+    everything,
+    filters,
+    fisher,
+    forms,
+    head,
+    kernels,
+    magnitude,
+    mask,
+    movement,
+    random,
+    where,
+)
+
+
+def _forms(chosen, layout=SMALL, context=None):
+    return chosen.resolve(layout, context).forms
+
+
+def _learned(chosen, layout=SMALL, context=None):
+    """The weights of which anything is learned."""
+    return [path for path, form in _forms(chosen, layout, context).items() if form != Nothing()]
+
+
+@pytest.mark.parametrize("p", [0.1, 7])
+def test_random_takes_the_exact_share_of_every_weight(p):
+    selection = random(p, seed=1).resolve(SMALL)
+    for info in SMALL.weights:
+        share = min(p, info.size) if p == 7 else max(1, int(p * info.size + 1e-9))
+        assert selection.counts(info.path)[0] == share
+
+
+def test_random_entries_are_the_same_on_every_machine():
+    layout = network([bias_layer("b", 12, "Dense")], heads=())
+    assert _forms(random(4, seed=0), layout)["b/bias"] == Indices(0, (0, 3, 5, 8))
+
+
+def test_random_differs_by_seed_and_by_weight():
+    one, other = (_forms(random(0.5, seed=seed)) for seed in (1, 2))
+    assert one["conv1/bias"] != other["conv1/bias"]
+    assert one["block1_norm/gamma"] != one["block1_norm/beta"]
+
+
+def test_random_without_a_seed_takes_the_contexts():
+    assert _forms(random(0.5), context=Context(seed=4)) == _forms(random(0.5, seed=4))
+    assert _forms(random(0.5), context=Context(seed=4)) != _forms(random(0.5))
+
+
+def test_random_leaves_the_global_stream_alone():
+    before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    random(0.5).resolve(SMALL)
+    assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
+
+
+def test_random_within_takes_the_share_of_the_part():
+    selection = random(0.5, seed=1, within=filters(0.1)).resolve(SMALL)
+    assert selection.counts("block10_dense/kernel")[0] == 60
+    outside = selection["block10_dense/kernel"], Leading(1, 4)
+    assert forms.difference(*outside, (30, 40)) == Nothing()
+    assert selection["head/kernel"] == Nothing()
+
+
+def test_a_larger_random_share_holds_the_smaller():
+    assert (random(0.1, seed=2) - random(0.3, seed=2)).resolve(
+        SMALL, allow_empty=True
+    ).n_trainable == 0
+
+
+def test_disjoint_parts_share_no_entry_and_fill_the_whole():
+    parts = [disjoint(0.25, part, 4, seed=3) for part in range(4)]
+    counts = [part.resolve(SMALL).counts("block10_dense/kernel")[0] for part in parts]
+    assert counts == [300] * 4
+    whole = np.sum([forms.to_mask(_forms(part)["conv1/bias"], (20,)) for part in parts], axis=0)
+    assert whole.tolist() == [1] * 20
+
+
+def test_disjoint_parts_stay_disjoint_in_a_weight_with_fewer_entries_than_parts():
+    taken = [_forms(disjoint(0.2, part, 5, seed=3))["head/bias"] for part in range(5)]
+    assert np.sum([forms.to_mask(form, (3,)) for form in taken], axis=0).tolist() == [1, 1, 1]
+
+
+VALUES = {info.path: np.linspace(-1, 2, info.size).reshape(info.shape) for info in SMALL.weights}
+
+
+def test_magnitude_takes_the_largest_entries_of_each_kernel():
+    chosen = _forms(magnitude(0.1), context=Context(values=VALUES))
+    assert _learned(magnitude(0.1), context=Context(values=VALUES)) == _learned(kernels())
+    trainable = forms.to_mask(chosen["head/kernel"], (40, 3)).ravel()
+    assert trainable.tolist() == [False] * 108 + [True] * 12
+
+
+def test_magnitude_can_take_the_smallest():
+    chosen = _forms(magnitude(1, largest=False), context=Context(values=VALUES))
+    smallest = np.abs(VALUES["head/kernel"]).ravel().argmin()
+    assert forms.to_mask(chosen["head/kernel"], (40, 3)).ravel().argmax() == smallest
+
+
+def test_magnitude_within_takes_the_share_of_the_part():
+    chosen = magnitude(0.5, within=biases()).resolve(SMALL, Context(values=VALUES))
+    assert chosen.counts("conv1/bias") == (10, 20) and chosen.counts("conv1/kernel")[0] == 0
+
+
+def test_equal_scores_are_taken_in_order():
+    same = {path: np.ones_like(values) for path, values in VALUES.items()}
+    chosen = _forms(magnitude(3, within=everything()), context=Context(values=same))
+    assert chosen["conv1/bias"] == Leading(0, 3)
+
+
+class _Variable:
+    """What a Keras variable shows of itself."""
+
+    def __init__(self, path, value):
+        self.path, self._value = path, value
+
+    def numpy(self):
+        return self._value
+
+
+def _model(values):
+    return SimpleNamespace(trainable_variables=[_Variable(*item) for item in values.items()])
+
+
+def test_magnitude_of_another_network_is_a_mask_of_its_kernels():
+    expected = _forms(magnitude(0.1), context=Context(values=VALUES))
+    assert _forms(magnitude(0.1, of=_model(VALUES))) == expected
+    assert _forms(magnitude(0.1, of=VALUES)) == expected
+
+
+def test_magnitude_tells_variables_of_one_path_apart_as_a_layout_does():
+    arrays = [np.array([1.0, 0.0]), np.array([0.0, 1.0])]
+    model = SimpleNamespace(trainable_variables=[_Variable("k", array) for array in arrays])
+    infos = [WeightInfo(path, (2,), "k", "Dense", "kernel", (0,)) for path in ("k", "k#2")]
+    chosen = _forms(magnitude(1, of=model), network(infos, heads=()))
+    assert chosen == {"k": Leading(0, 1), "k#2": Indices(0, (1,))}
+
+
+def test_movement_takes_what_moved_most():
+    end = {path: values.copy() for path, values in VALUES.items()}
+    end["conv1/bias"][7] -= 3
+    chosen = movement(1, VALUES, _model(end)).on("conv1/bias")
+    assert _forms(chosen)["conv1/bias"] == Indices(0, (7,))
+
+
+def test_movement_compares_one_network_at_two_times():
+    with pytest.raises(ValueError, match="same network twice"):
+        movement(0.1, {"a": np.ones(3)}, {"a": np.ones(4)})
+    with pytest.raises(ValueError, match="same network twice"):
+        movement(0.1, {"a": np.ones(3)}, {})
+
+
+def test_fisher_ranks_all_weights_together():
+    scores = {info.path: np.zeros(info.shape) for info in SMALL.weights}
+    scores["head/bias"][:] = 5
+    scores["conv1/bias"][3] = 9
+    context = Context(fisher=lambda: scores)
+    assert _learned(fisher(4), context=context) == ["conv1/bias", "head/bias"]
+    total = everything().resolve(SMALL).total
+    assert fisher(0.005).resolve(SMALL, context).n_trainable == int(0.005 * total)
+
+
+def test_fisher_within_takes_the_share_of_the_part():
+    context = Context(fisher=lambda: {path: np.abs(array) for path, array in VALUES.items()})
+    selection = fisher(0.5, within=head()).resolve(SMALL, context)
+    assert selection.n_trainable == 61 and _learned(
+        fisher(0.5, within=head()), context=context
+    ) == [
+        "head/kernel",
+        "head/bias",
+    ]
+
+
+def test_scores_that_are_missing_are_asked_for():
+    with pytest.raises(ValueError, match="needs the base's values"):
+        magnitude(0.1).resolve(SMALL)
+    with pytest.raises(ValueError, match="needs Fisher information"):
+        fisher(0.1).resolve(SMALL)
+    with pytest.raises(ValueError, match="no values for"):
+        magnitude(0.1).resolve(SMALL, Context(values={}))
+
+
+def test_scores_of_another_shape_or_with_nan_are_refused():
+    with pytest.raises(ValueError, match="array of the weight's shape"):
+        magnitude(0.1).resolve(SMALL, Context(values={**VALUES, "conv1/kernel": np.ones(3)}))
+    with pytest.raises(ValueError, match="holds nan"):
+        magnitude(0.1, of={"a": np.array([1.0, np.nan])})
+
+
+def test_mask_learns_exactly_its_entries():
+    chosen = np.zeros((40, 3), dtype=bool)
+    chosen[[1, 5], [2, 0]] = True
+    assert _forms(mask({"head/kernel": chosen}))["head/kernel"] == Mask(chosen)
+    assert mask({"head/kernel": chosen.astype(int)}) == mask({"head/kernel": chosen})
+
+
+def test_a_mask_of_another_shape_than_its_weight_is_refused():
+    with pytest.raises(ValueError, match="of the weight's shape"):
+        mask({"head/bias": np.ones(4, bool)}).resolve(SMALL)
+
+
+def test_where_learns_what_its_function_says():
+    def pick(info):
+        picked = np.zeros(info.shape, dtype=bool)
+        picked[..., -1] = True
+        return {"conv1/kernel": 3, "conv1/bias": "all", "head/kernel": picked}.get(info.path)
+
+    chosen = _forms(where(pick))
+    assert chosen["conv1/kernel"] == Leading(3, 3) and chosen["conv1/bias"] == Everything()
+    assert chosen["head/kernel"] == Indices(1, (2,)) and chosen["head/bias"] == Nothing()
+
+
+@pytest.mark.parametrize("answer", [True, -1, 0.5, "some", np.ones(7, bool), np.ones((40, 3))])
+def test_where_refuses_any_other_answer(answer):
+    with pytest.raises(ValueError, match="return None"):
+        where(lambda info: answer).resolve(SMALL)
