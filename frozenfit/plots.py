@@ -1,16 +1,22 @@
-"""Pictures of tables: matplotlib alone, rows in, Axes out.
+"""Plots of search results with matplotlib: table rows in, Axes out.
 
-Every function draws on `ax`, or on a figure of its own that is no part of pyplot's, so nothing
-pops up and nothing has to be closed; ``ax.figure.savefig("picture.png")`` writes it. Needs
-``pip install "frozenfit[plot]"``.
+Every function draws on the Axes `ax`, or on a new figure. A new figure is not registered with
+pyplot, so no window opens and nothing has to be closed; ``ax.figure.savefig("plot.png")`` saves it.
+Requires ``pip install "frozenfit[plot]"``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from frozenfit.utils.optional import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 __all__ = [
     "LogFit",
@@ -18,10 +24,10 @@ __all__ = [
     "importances",
     "pareto_front",
     "score_against_fraction",
-    "search_pictures",
+    "search_plots",
 ]
 
-# Dark enough on white, and told apart by those who see few colors.
+# Sufficient contrast on white, and distinguishable with color vision deficiency.
 _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d95f02", "#9a9a9a"
 _NAMES = {
     "score": "score (mean over folds)",
@@ -29,22 +35,22 @@ _NAMES = {
     "bytes": "stored bytes",
     "fit_time": "seconds to fit a fold",
     "predict_time": "seconds to predict a fold",
-    "fraction": "fraction learned",
+    "fraction": "trained fraction",
 }
 _LOGARITHMIC = ("trainable", "bytes", "fit_time", "predict_time", "fraction")
 
 
 class LogFit(NamedTuple):
-    """A line through scores against the logarithm of the fraction learned.
+    """A line fitted to scores against the logarithm of the trained fraction.
 
     Attributes
     ----------
     slope : float
-        Score per decade.
+        Change of the score per decade.
     intercept : float
-        Score with everything trained.
+        Score of the line at fraction 1.
     r2 : float
-        Share of the variance explained.
+        Coefficient of determination.
     """
 
     slope: float
@@ -58,9 +64,9 @@ def fit_log_fraction(rows: Sequence[Mapping[str, Any]], y: str = "score") -> Log
     Parameters
     ----------
     rows : sequence of mapping
-        Each with ``fraction`` in (0, 1] and `y`.
+        Rows with the keys ``fraction``, in (0, 1], and `y`.
     y : str, default="score"
-        What is explained.
+        The metric to fit.
 
     Returns
     -------
@@ -70,7 +76,7 @@ def fit_log_fraction(rows: Sequence[Mapping[str, Any]], y: str = "score") -> Log
     Raises
     ------
     ValueError
-        With fewer than 2 different fractions.
+        If the rows have fewer than 2 different fractions.
 
     Examples
     --------
@@ -82,7 +88,7 @@ def fit_log_fraction(rows: Sequence[Mapping[str, Any]], y: str = "score") -> Log
     values = np.array([row[y] for row in rows], float)
     if len(set(x.tolist())) < 2:
         raise ValueError(
-            f"a line needs rows with 2 different fractions, found {len(set(x.tolist()))}"
+            f"A line requires rows with at least 2 different fractions, got {len(set(x.tolist()))}."
         )
     slope, intercept = np.polyfit(x, values, 1)
     unexplained = np.sum((values - intercept - slope * x) ** 2)
@@ -92,40 +98,49 @@ def fit_log_fraction(rows: Sequence[Mapping[str, Any]], y: str = "score") -> Log
 
 
 def pareto_front(
-    rows: Sequence[Mapping[str, Any]], x: str = "trainable", y: str = "score", *, ax: Any = None
-) -> Any:
-    """Draw trials in two objectives, and the front among them.
+    rows: Sequence[Mapping[str, Any]],
+    x: str = "trainable",
+    y: str = "score",
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot trials in two metrics and connect the Pareto-optimal ones.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Each with `x`, `y` and ``pareto`` (bool); ``feasible`` (bool) where there were constraints.
-    x, y : str
-        The objectives. Counts, bytes and seconds are on a logarithmic scale.
+        Rows of `FreezeSearchCV.trials_table`: with the keys `x`, `y`, ``pareto_optimal`` and
+        optionally ``feasible``.
+    x : str, default="trainable"
+        Metric on the horizontal axis. Counts, bytes and seconds have a logarithmic scale.
+    y : str, default="score"
+        Metric on the vertical axis.
     ax : matplotlib Axes, default=None
-        Where to draw; None makes a figure.
+        The Axes to draw on. None makes a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The picture.
+        The Axes.
 
     Examples
     --------
-    >>> rows = [{"trainable": 10, "score": 0.8, "pareto": True}]
+    >>> rows = [{"trainable": 10, "score": 0.8, "pareto_optimal": True}]
     >>> pareto_front(rows).get_xlabel()
     'trainable parameters'
     """
     ax = _axes(ax)
     kinds = {
-        "misses a constraint": [r for r in rows if not r.get("feasible", True)],
-        "trial": [r for r in rows if r.get("feasible", True) and not r["pareto"]],
-        "pareto": sorted((r for r in rows if r["pareto"]), key=lambda r: (r[x], r[y])),
+        "infeasible": [r for r in rows if not r.get("feasible", True)],
+        "trial": [r for r in rows if r.get("feasible", True) and not r["pareto_optimal"]],
+        "Pareto front": sorted(
+            (r for r in rows if r["pareto_optimal"]), key=lambda r: (r[x], r[y])
+        ),
     }
     styles = {
-        "misses a constraint": {"marker": "x", "color": _GREY, "linestyle": "none"},
+        "infeasible": {"marker": "x", "color": _GREY, "linestyle": "none"},
         "trial": {"marker": "o", "color": _BLUE, "alpha": 0.6, "linestyle": "none"},
-        "pareto": {"marker": "o", "color": _ORANGE, "linewidth": 1.2, "markersize": 7},
+        "Pareto front": {"marker": "o", "color": _ORANGE, "linewidth": 1.2, "markersize": 7},
     }
     for kind, some in kinds.items():
         if some:
@@ -135,25 +150,29 @@ def pareto_front(
 
 
 def score_against_fraction(
-    rows: Sequence[Mapping[str, Any]], y: str = "score", *, by: str | None = None, ax: Any = None
-) -> Any:
-    """Draw scores against the fraction learned, on a logarithmic axis, with the fitted line.
+    rows: Sequence[Mapping[str, Any]],
+    y: str = "score",
+    *,
+    by: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot scores against the trained fraction on a logarithmic axis, with a fitted line.
 
     Parameters
     ----------
     rows : sequence of mapping
-        Each with ``fraction`` and `y`.
+        Rows with the keys ``fraction`` and `y`.
     y : str, default="score"
-        What is drawn.
+        The metric to plot.
     by : str, default=None
-        A key of ``params`` whose values get colors of their own.
+        A key of ``params``; each of its values has a different color.
     ax : matplotlib Axes, default=None
-        Where to draw; None makes a figure.
+        The Axes to draw on. None makes a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The picture. The line is left out where all fractions are the same.
+        The Axes. If all fractions are equal, there is no line.
 
     Examples
     --------
@@ -171,76 +190,77 @@ def score_against_fraction(
     if len(fractions) > 1:
         line = fit_log_fraction(rows, y)
         ends = np.array([fractions[0], fractions[-1]])
-        told = f"{line.intercept:.3f} {line.slope:+.3f} log10(fraction), R² {line.r2:.2f}"
-        ax.plot(ends, line.intercept + line.slope * np.log10(ends), color=_GREY, label=told)
+        equation = f"{line.intercept:.3f} {line.slope:+.3f} log10(fraction), R² {line.r2:.2f}"
+        ax.plot(ends, line.intercept + line.slope * np.log10(ends), color=_GREY, label=equation)
     _finish(ax, "fraction", y)
     return ax
 
 
-def importances(shares: Mapping[str, float], *, title: str = "", ax: Any = None) -> Any:
-    """Draw how much each part of a space matters.
+def importances(shares: Mapping[str, float], *, title: str = "", ax: Axes | None = None) -> Axes:
+    """Plot parameter importances as horizontal bars.
 
     Parameters
     ----------
     shares : mapping of str to float
-        Share of each, summing to 1.
+        Importance of each parameter, see `FreezeSearchCV.param_importances`.
     title : str, default=""
-        Words above.
+        Title of the Axes.
     ax : matplotlib Axes, default=None
-        Where to draw; None makes a figure.
+        The Axes to draw on. None makes a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The picture, the largest share on top.
+        The Axes; the largest importance is at the top.
 
     Examples
     --------
     >>> importances({"fraction": 0.8, "frozen": 0.2}).get_xlabel()
-    'share of the variance'
+    'importance (fraction of variance)'
     """
     ax = _axes(ax, height=0.9 + 0.4 * max(len(shares), 2))
     names = sorted(shares, key=lambda name: shares[name])
     bars = ax.barh(names, [shares[name] for name in names], color=_BLUE)
     ax.bar_label(bars, fmt="%.2f", padding=3)
     ax.set_xlim(0, 1.1)
-    ax.set_xlabel("share of the variance")
+    ax.set_xlabel("importance (fraction of variance)")
     ax.set_title(title)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
-def search_pictures(
+def search_plots(
     rows: Sequence[Mapping[str, Any]], shares: Mapping[str, float] | None = None
-) -> dict[str, Any]:
-    """Draw what can be drawn of the table of a search.
+) -> dict[str, Axes]:
+    """Draw every plot that the results of a search allow.
 
     Parameters
     ----------
     rows : sequence of mapping
-        As `frozenfit.search.table` gives them.
+        The result of `FreezeSearchCV.trials_table`.
     shares : mapping of str to float, default=None
-        As `frozenfit.search.importances` gives them.
+        The result of `FreezeSearchCV.param_importances`.
 
     Returns
     -------
     dict of str to matplotlib Axes
-        Title to picture.
+        The Axes by title. Empty if the estimator has no parameter table.
 
     Examples
     --------
-    >>> rows = [{"trainable": 9, "fraction": 0.1, "score": 0.8, "pareto": True, "params": {}}]
-    >>> list(search_pictures(rows))
-    ['Score against trainable parameters', 'Score against the fraction learned']
+    >>> rows = [{"trainable": 9, "fraction": 0.1, "score": 0.8}]
+    >>> rows[0] |= {"pareto_optimal": True, "params": {}}
+    >>> list(search_plots(rows))
+    ['Score against trainable parameters', 'Score against trained fraction']
     """
-    pictures = {}
+    plots: dict[str, Axes] = {}
     if rows and "fraction" in rows[0]:
         by = "kind" if all("kind" in row["params"] for row in rows) else None
-        pictures["Score against trainable parameters"] = pareto_front(rows)
-        pictures["Score against the fraction learned"] = score_against_fraction(rows, by=by)
+        plots["Score against trainable parameters"] = pareto_front(rows)
+        plots["Score against trained fraction"] = score_against_fraction(rows, by=by)
     if shares:
-        pictures["What the score depends on"] = importances(shares)
-    return pictures
+        plots["Parameter importances"] = importances(shares)
+    return plots
 
 
 def _kind(row: Mapping[str, Any], by: str | None) -> str | None:
@@ -255,22 +275,19 @@ def _colors(n: int) -> list[Any]:
     return [colormaps["viridis"](v) for v in np.linspace(0, 0.9, n)]
 
 
-def _axes(ax: Any, height: float = 3.6) -> Any:
+def _axes(ax: Axes | None, height: float = 3.6) -> Axes:
     if ax is not None:
         return ax
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            'pictures need matplotlib, which is not installed; run: pip install "frozenfit[plot]"'
-        ) from error
-    figure = Figure(figsize=(6, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    # Not pyplot: it keeps every figure until it is closed, and may start a GUI event loop.
+    backend = require("matplotlib.backends.backend_agg", "plot", "Plotting")
+    figure = require("matplotlib.figure", "plot", "Plotting").Figure(
+        figsize=(6, height), layout="constrained"
+    )
+    backend.FigureCanvasAgg(figure)
     return figure.add_subplot()
 
 
-def _finish(ax: Any, x: str, y: str) -> None:
+def _finish(ax: Axes, x: str, y: str) -> None:
     ax.set_xlabel(_NAMES.get(x, x))
     ax.set_ylabel(_NAMES.get(y, y))
     if x in _LOGARITHMIC:
@@ -285,8 +302,8 @@ def _finish(ax: Any, x: str, y: str) -> None:
         ax.legend(frameon=False, fontsize=8)
 
 
-def _label_plainly(axis: Any) -> None:
-    """Label 1, 2 and 5 of each decade; matplotlib's own labels overlap on a short axis."""
+def _label_plainly(axis: Axis) -> None:
+    """Label 1, 2 and 5 of each decade; matplotlib's default labels overlap on a short axis."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -58,6 +58,7 @@ def allowed_imports() -> dict[str, set[str]]:
         "training",
         "estimators",
     }
+    allowed["search"] |= {"plots"}
     allowed["cli"] |= {"storage", "datasets", "plots"}
     return allowed
 

@@ -1,4 +1,4 @@
-"""Pictures of tables: what is drawn, by its numbers."""
+"""Plots: the drawn data, labels and scales."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ROWS = [
         "trainable": n,
         "fraction": n / 1000,
         "score": 0.9 + 0.1 * np.log10(n / 1000),
-        "pareto": n != 30,
+        "pareto_optimal": n != 30,
         "feasible": n < 900,
         "params": {"kind": "random" if n > 50 else "filters"},
     }
     for n in (10, 30, 100, 1000)
 ]
-ROWS[-1] = {**ROWS[-1], "pareto": False}
+ROWS[-1] = {**ROWS[-1], "pareto_optimal": False}
 
 
 def lines(ax):
@@ -34,7 +34,7 @@ def test_the_line_is_fitted_by_least_squares():
     assert plots.fit_log_fraction(ROWS) == pytest.approx((0.1, 0.9, 1.0))
 
 
-def test_the_fit_says_how_good_it_is():
+def test_the_fit_reports_r2():
     noisy = [{**row, "score": s} for row, s in zip(ROWS, (0.5, 0.9, 0.4, 0.8), strict=True)]
     assert 0 <= plots.fit_log_fraction(noisy).r2 < 0.5
 
@@ -45,11 +45,11 @@ def test_a_line_needs_two_fractions(rows):
         plots.fit_log_fraction(rows)
 
 
-def test_the_front_is_drawn_in_order():
+def test_the_pareto_front_is_drawn_in_order():
     drawn = lines(plots.pareto_front(ROWS[::-1]))
-    assert drawn["pareto"][:, 0].tolist() == [10, 100]
+    assert drawn["Pareto front"][:, 0].tolist() == [10, 100]
     assert drawn["trial"][:, 0].tolist() == [30]
-    assert drawn["misses a constraint"][:, 0].tolist() == [1000]
+    assert drawn["infeasible"][:, 0].tolist() == [1000]
 
 
 def test_counts_are_on_a_logarithmic_axis_and_scores_are_not():
@@ -59,12 +59,12 @@ def test_counts_are_on_a_logarithmic_axis_and_scores_are_not():
 
 def test_the_line_is_drawn_with_its_equation():
     drawn = lines(plots.score_against_fraction(ROWS))
-    told = next(label for label in drawn if "log10" in label)
-    assert told == "0.900 +0.100 log10(fraction), R² 1.00"
-    np.testing.assert_allclose(drawn[told][:, 1], [0.7, 0.9])
+    equation = next(label for label in drawn if "log10" in label)
+    assert equation == "0.900 +0.100 log10(fraction), R² 1.00"
+    np.testing.assert_allclose(drawn[equation][:, 1], [0.7, 0.9])
 
 
-def test_kinds_get_colours_of_their_own():
+def test_each_kind_has_its_color():
     drawn = lines(plots.score_against_fraction(ROWS, by="kind"))
     assert len(drawn["filters"]) == len(drawn["random"]) == 2
 
@@ -84,15 +84,15 @@ def test_a_given_axes_is_drawn_on():
     assert plots.importances({"a": 1.0}, ax=ax) is ax
 
 
-def test_a_picture_is_written(tmp_path):
-    for number, ax in enumerate(plots.search_pictures(ROWS, {"fraction": 1.0}).values()):
+def test_a_plot_is_saved(tmp_path):
+    for number, ax in enumerate(plots.search_plots(ROWS, {"fraction": 1.0}).values()):
         path = tmp_path / f"{number}.png"
         ax.figure.savefig(path)
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_rows_without_counts_give_no_pictures_of_them():
-    assert plots.search_pictures([{"score": 1.0, "pareto": True, "params": {}}]) == {}
+def test_rows_without_counts_give_no_plots():
+    assert plots.search_plots([{"score": 1.0, "pareto_optimal": True, "params": {}}]) == {}
 
 
 def test_drawing_leaves_pyplot_alone():
@@ -102,7 +102,7 @@ def test_drawing_leaves_pyplot_alone():
     assert run.stdout.split() == ["False", "False"]
 
 
-def test_without_matplotlib_it_says_what_to_install(monkeypatch):
+def test_a_missing_matplotlib_names_the_extra(monkeypatch):
     for name in ("matplotlib.backends.backend_agg", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r'pip install "frozenfit\[plot\]"'):

@@ -1,25 +1,13 @@
-"""Search over how much to freeze, on Optuna: spaces, one search estimator, workers, a report.
+"""Hyperparameter search over how much of a network to train, built on Optuna.
 
-`freeze_search` holds the estimator, `spaces` what is tried, `objectives` what is measured,
-`study` where it is kept. Optuna is imported at use: ``pip install "frozenfit[search]"``.
+`FreezeSearchCV` is the search estimator, `suggest` and `distributions` give its search space,
+`run_workers` runs one search in several processes, and `open_storage` opens the storage that these
+processes share. Optuna is imported on first use: ``pip install "frozenfit[search]"``.
 """
 
 from frozenfit.search.freeze_search import FreezeSearchCV
-from frozenfit.search.from_words import from_words
-from frozenfit.search.report import importances, report
-from frozenfit.search.results import table
 from frozenfit.search.spaces import distributions, suggest
 from frozenfit.search.storages import open_storage
 from frozenfit.search.workers import run_workers
 
-__all__ = [
-    "FreezeSearchCV",
-    "distributions",
-    "from_words",
-    "importances",
-    "open_storage",
-    "report",
-    "run_workers",
-    "suggest",
-    "table",
-]
+__all__ = ["FreezeSearchCV", "distributions", "open_storage", "run_workers", "suggest"]

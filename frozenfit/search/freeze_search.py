@@ -1,144 +1,185 @@
-"""FreezeSearchCV: a scikit-learn search, on Optuna, over how much of a network to freeze."""
+"""FreezeSearchCV: a scikit-learn search estimator, built on Optuna."""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_method_params, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from frozenfit.search import results
-from frozenfit.search._optional import load_optuna, quiet
+from frozenfit.search import report, results
+from frozenfit.search._optuna import load_optuna, quiet
 from frozenfit.search.objectives import METRICS
-from frozenfit.search.routing import route_score, router
+from frozenfit.search.routing import make_router, route_score
 from frozenfit.search.running import Run
+from frozenfit.utils.scikit_learn import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_method_params,
+    fit_context,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import optuna
+    from numpy.typing import ArrayLike
+    from sklearn.model_selection import BaseCrossValidator
+    from sklearn.utils.metadata_routing import MetadataRouter
+
+    from frozenfit.types import Path, RandomState
 
 
-def _delegates(name: str) -> Callable[[Any], bool]:
-    """Say whether the best estimator, or before fit the given one, has a method."""
+def _delegates(name: str) -> Callable[[FreezeSearchCV], bool]:
+    """Return a check that the best estimator, or before fit the given one, has a method."""
 
-    def has(search: Any) -> bool:
+    def check(search: FreezeSearchCV) -> bool:
         if not search.refit:
             raise AttributeError(
-                f"{type(search).__name__} has no {name} with refit=False, as no estimator is "
-                "fitted on all data; use refit=True"
+                f"{type(search).__name__} has no attribute {name!r} with `refit=False`, because no "
+                "estimator is fitted on all data. Set `refit=True`."
             )
         getattr(getattr(search, "best_estimator_", search.estimator), name)
         return True
 
-    return has
+    return check
 
 
 class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
-    """Search over how much of a network to freeze, and over what goes with it.
+    """Cross-validated search over how much of a network to train.
 
-    Every trial is cross-validated on the same folds; the best one is fitted on all data.
+    Optuna suggests the parameters of each trial. All trials are evaluated on the same
+    cross-validation splits, and the best parameters are refitted on all data.
 
     Parameters
     ----------
     estimator : estimator
-        A partial net, an ELM, a pipeline that ends in one; with `space` a function, any.
+        A `PartialNetClassifier`, `PartialNetRegressor`, `ELMClassifier`, `ELMRegressor`, or a
+        pipeline that ends in one. With a callable `space`, any estimator.
     n_trials : int, default=40
-        Trials in all: those of other processes and of earlier fits on the same study count.
+        Total number of trials. Trials of other processes and of earlier fits on the same study
+        count.
     space : dict, callable or None, default=None
-        Keywords for `suggest`, or ``f(trial, estimator) -> parameters``, which must give the same
-        for the same suggestions. None is the whole space of `suggest`.
-    cv : int, splitter, iterable or None, default=None
-        As in scikit-learn; the splits are made once.
+        The search space: keyword arguments of `suggest`, or a function
+        ``f(trial, estimator) -> params``, which must return the same parameters for the same
+        suggested values. None searches the whole space of `suggest`.
+    cv : int, cross-validation generator, iterable or None, default=None
+        The splitting strategy, as in `sklearn.model_selection.GridSearchCV`. The splits are made
+        once and shared by all trials.
     scoring : str, callable or None, default=None
-        What the metric ``"score"`` is; None takes the estimator's own.
+        The scorer that computes the metric ``"score"``. None uses the estimator's ``score``.
     directions : dict or None, default=None
-        Metric to ``"maximize"`` or ``"minimize"``, of ``score``, ``trainable`` (entries), ``bytes``
-        (of the arrays stored), ``fit_time`` and ``predict_time`` (seconds a fold). None maximizes
-        the score.
-    constraints : sequence of str or None, default=None
-        Such as ``["trainable <= 750"]``; trials that miss one steer the search and never win.
-    refit : str or callable, default="score"
-        Which trial of the front is the best: a metric, or ``f(front) -> index`` of a row of
-        `table`. With one objective the front is that objective's best.
-    sampler : optuna sampler or None, default=None
-        None takes TPE for one objective and NSGA-II for several, in populations of a quarter of
-        `n_trials`. It is copied for each fit.
-    pruner : {"median"}, optuna pruner or None, default=None
-        Ends trials that fall behind, heard after each epoch of each fold; one objective only.
-    storage : str, path-like, optuna storage or None, default=None
-        Where the study is kept, see `open_storage`; None keeps it in memory.
+        The objectives: a mapping from metric to ``"maximize"`` or ``"minimize"``. The metrics are
+        ``"score"``, ``"trainable"`` (number of trainable parameters), ``"bytes"`` (size of the
+        arrays in a file), ``"fit_time"`` and ``"predict_time"`` (seconds per fold). None is
+        ``{"score": "maximize"}``.
+    constraints : str, sequence of str or None, default=None
+        Bounds on metrics, such as ``["trainable <= 750"]``. A trial that violates one informs the
+        sampler but is never the best.
+    refit : bool, str or callable, default=True
+        How the best trial is chosen, and whether an estimator is refitted with its parameters on
+        all data.
+
+        - True chooses by the metric ``"score"``. Unlike in `GridSearchCV`, this also holds for
+          several objectives, because the score of every trial is measured.
+        - A metric name chooses by this metric.
+        - A callable receives `cv_results_` and returns `best_index_`, the index of a feasible
+          trial.
+        - False chooses as True does and refits nothing: `best_index_`, `best_params_` and
+          `best_score_` are available; `best_estimator_` and the prediction methods are not.
+
+        True and a metric name choose among the Pareto-optimal trials. Ties are broken by the other
+        objectives in their order, then by the number of trainable parameters.
+    sampler : optuna.samplers.BaseSampler or None, default=None
+        The sampler, copied for each fit. None is `TPESampler` for one objective and
+        `NSGAIISampler` for several, with a population of a quarter of `n_trials`.
+    pruner : {"median"}, optuna.pruners.BasePruner or None, default=None
+        Stops unpromising trials. The score is reported after each epoch of each fold. Requires the
+        score as the only objective.
+    storage : str, path-like, optuna.storages.BaseStorage or None, default=None
+        Where the study is stored, see `open_storage`. None keeps it in memory.
     study_name : str or None, default=None
-        None is ``"frozenfit"`` in a storage. A study that is there already is gone on with.
+        Name of the study. None is ``"frozenfit"`` in a storage. An existing study is continued.
     heartbeat : int, default=60
-        Seconds between two signs of life of a running trial, on SQL storages; see `open_storage`.
+        Seconds between two heartbeats of a running trial in an SQL storage, see `open_storage`.
     timeout : float or None, default=None
-        Seconds after which no trial is started.
-    refit : bool, default=True
-        Whether the best is fitted on all data.
+        Seconds after which no further trial is started. None sets no limit.
     n_jobs : int or None, default=None
-        Folds at a time, in processes; the result does not depend on it. For trials at a time see
-        `run_workers`.
-    callbacks : callable, sequence of them or None, default=None
-        Optuna's, ``f(study, trial)``, after each trial.
+        Number of folds that run in parallel processes; the result does not depend on it. Use
+        `run_workers` to run trials in parallel.
+    callbacks : callable, sequence of callable or None, default=None
+        Optuna callbacks ``f(study, trial)``, called after each trial.
     error_score : "raise" or float, default="raise"
-        With a number, such as ``numpy.nan``, a failed trial is recorded as failed and the search
-        goes on.
+        With ``"raise"``, an error in a trial is raised. With a number, such as ``numpy.nan``, the
+        trial is recorded as failed and the search continues.
     random_state : int, RandomState or None, default=None
-        Decides the sampler, and every `random_state` of the estimator that is None.
+        Seeds the sampler, and every `random_state` of the estimator that is None.
     verbose : int, default=0
-        1 shows a progress bar, 2 a line per trial besides.
+        1 shows a progress bar, 2 also prints one line per trial.
 
     Attributes
     ----------
     best_estimator_ : estimator
-        Fitted on all data, with ``refit=True``.
+        The estimator refitted on all data. Not available with ``refit=False``.
     best_params_ : dict
-        Its parameters that the search set.
+        Parameters of the best trial.
     best_score_ : float
-        Its mean score over the folds.
+        Mean cross-validated score of the best trial.
     best_index_ : int
-        Its row in `cv_results_`.
-    cv_results_ : dict
-        The finished trials as in scikit-learn's searches, and ``trial`` (number), ``pareto``,
-        ``feasible``, ``mean_trainable`` and whatever else was measured.
+        Row of the best trial in `cv_results_`.
+    cv_results_ : dict of str to ndarray or list
+        The completed trials in the layout of `GridSearchCV`, with further keys: ``trial`` (trial
+        number), ``pareto_optimal``, ``feasible`` (all constraints are met), and ``mean_trainable``
+        and the like for each further metric.
     study_ : optuna.Study
-        The study, with its failed and pruned trials too.
+        The study, including failed and pruned trials.
     scorer_ : callable
         The scorer.
     n_splits_ : int
-        Folds.
+        Number of cross-validation splits.
     refit_time_ : float
-        Seconds of the last fit.
-    classes_ : ndarray
-        Labels, where the estimator is a classifier.
+        Seconds of the refit on all data. Not available with ``refit=False``.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels. Only for classifiers.
     n_features_in_ : int
-        Features of a sample.
-    feature_names_in_ : ndarray
-        Names of the columns, where X had some.
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen during fit. Only where X has string column names.
 
     See Also
     --------
-    suggest : The space.
-    table : The trials as rows, for pictures.
+    suggest : The search space.
+    run_workers : Run the search in several processes.
+    sklearn.model_selection.GridSearchCV : Exhaustive search over a parameter grid.
 
     Notes
     -----
-    With the whole space the first trials are known to be good: the estimator's own fraction,
-    and everything trained.
+    With the default space the first two trials are the estimator's own fraction (or 0.1) and
+    ``trainable=1.0``, so the result is never worse than both on the validation folds.
 
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from frozenfit import PartialNetClassifier, search
+    >>> from frozenfit import PartialNetClassifier
+    >>> from frozenfit.search import FreezeSearchCV
     >>> X, y = load_iris(return_X_y=True)
-    >>> net = PartialNetClassifier(epochs=5)
-    >>> both = {"score": "maximize", "trainable": "minimize"}
-    >>> found = search.FreezeSearchCV(net, n_trials=4, cv=2, directions=both, random_state=0)
-    >>> found.fit(X, y).best_params_["frozen"] in ("random", "zero")
+    >>> search = FreezeSearchCV(
+    ...     PartialNetClassifier(epochs=5),
+    ...     n_trials=4,
+    ...     cv=2,
+    ...     directions={"score": "maximize", "trainable": "minimize"},
+    ...     random_state=0,
+    ... ).fit(X, y)
+    >>> search.best_params_["frozen"] in ("random", "zero")
     True
+    >>> len(search.trials_table())
+    4
     """
 
     _parameter_constraints = {
@@ -158,25 +199,25 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: BaseEstimator,
         *,
         n_trials: int = 40,
-        space: Any = None,
-        cv: Any = None,
-        scoring: Any = None,
-        directions: Any = None,
-        constraints: Any = None,
-        sampler: Any = None,
-        pruner: Any = None,
-        storage: Any = None,
+        space: Mapping[str, object] | Callable[..., dict[str, object]] | None = None,
+        cv: int | BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | None = None,
+        scoring: str | Callable[..., float] | None = None,
+        directions: Mapping[str, str] | None = None,
+        constraints: str | Sequence[str] | None = None,
+        refit: bool | str | Callable[[dict[str, Any]], int] = True,
+        sampler: optuna.samplers.BaseSampler | None = None,
+        pruner: Literal["median"] | optuna.pruners.BasePruner | None = None,
+        storage: Path | optuna.storages.BaseStorage | None = None,
         study_name: str | None = None,
         heartbeat: int = 60,
         timeout: float | None = None,
-        refit: Any = True,
         n_jobs: int | None = None,
-        callbacks: Any = None,
-        error_score: Any = "raise",
-        random_state: Any = None,
+        callbacks: Callable[..., None] | Sequence[Callable[..., None]] | None = None,
+        error_score: Literal["raise"] | float = "raise",
+        random_state: RandomState = None,
         verbose: int = 0,
     ):
         self.estimator = estimator
@@ -186,47 +227,56 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.scoring = scoring
         self.directions = directions
         self.constraints = constraints
+        self.refit = refit
         self.sampler = sampler
         self.pruner = pruner
         self.storage = storage
         self.study_name = study_name
         self.heartbeat = heartbeat
         self.timeout = timeout
-        self.refit = refit
         self.n_jobs = n_jobs
         self.callbacks = callbacks
         self.error_score = error_score
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None, groups=None, **fit_params):
-        """Search, and fit the best on all data.
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> FreezeSearchCV:
+        """Run the trials and refit the best parameters on all data.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
-            Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Labels or targets.
+            Training samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Class labels or targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights, cut for each fold; the scorer gets them too where it takes them.
+            Sample weights, split with the samples. A scorer that accepts weights receives them.
         groups : array-like of shape (n_samples,), default=None
-            Groups for the splitter.
+            Group labels for the splitter.
         **fit_params : object
-            Further arguments of the estimator's ``fit``; those with one value per sample are cut
-            for each fold.
+            Further arguments of the estimator's ``fit``. Arguments with one value per sample are
+            split with the samples.
 
         Returns
         -------
-        self
+        self : FreezeSearchCV
             The fitted search.
 
         Raises
         ------
         ValueError
-            For settings that make no sense together, a storage that cannot be used, constraints
-            that no trial met, or when all trials failed.
+            If parameters contradict each other, the storage cannot be opened, no trial meets the
+            constraints, or all trials fail.
+        ImportError
+            If Optuna is not installed.
         """
         optuna = load_optuna()
         given = {"sample_weight": sample_weight, "groups": groups, **fit_params}
@@ -238,35 +288,141 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         if self.refit:
             start = time.perf_counter()
             best = clone(run.estimator).set_params(**copy.deepcopy(self.best_params_))
-            params = _check_method_params(run.folds.X, run.folds.fit_params)
+            params = check_method_params(run.folds.X, run.folds.fit_params)
             X, y = run.folds.X, run.folds.y
             self.best_estimator_ = best.fit(X, **params) if y is None else best.fit(X, y, **params)
             self.refit_time_ = time.perf_counter() - start
         return self
 
     def _collect(self, run: Run) -> None:
-        """Set what a search tells, from the study alone."""
-        table = results.rows(self.study_, run.constraints, run.directions)
-        results.check_any(self.study_, table, run.constraints)
-        trials = results.finished(self.study_)
-        params = [run.params(run.optuna.trial.FixedTrial(trial.params)) for trial in trials]
+        """Set the fitted attributes from the study alone, which may have trials of others."""
+        rows = results.trial_rows(self.study_, run.constraints, run.directions)
+        results.check_any_feasible(self.study_, rows, run.constraints)
+        # A study stores suggested values. Replaying them through the space gives the parameters,
+        # also of trials that another process ran.
+        params = [
+            run.params(run.optuna.trial.FixedTrial(trial.params))
+            for trial in results.completed(self.study_)
+        ]
         better = {**METRICS, **run.directions}
-        self.best_index_ = results.choose_trial(
-            table, "score" if isinstance(self.refit, bool) else self.refit, run.directions, better
-        )
-        self.best_params_ = params[self.best_index_]
-        self.best_score_ = table[self.best_index_]["score"]
         sign = 1.0 if better["score"] == "maximize" else -1.0
-        self.cv_results_ = results.cv_results(self.study_, table, params, sign)
+        self.cv_results_ = results.cv_results(self.study_, rows, params, sign)
+        if callable(self.refit):
+            self.best_index_ = results.checked_index(self.refit(self.cv_results_), rows)
+        else:
+            metric = "score" if isinstance(self.refit, bool) else self.refit
+            self.best_index_ = results.choose_trial(rows, metric, run.directions, better)
+        self.best_params_ = params[self.best_index_]
+        self.best_score_ = rows[self.best_index_]["score"]
         self.scorer_, self.n_splits_ = run.folds.scorer, len(run.folds.splits)
-        self._rows = table
+        self._rows = rows
+
+    def trials_table(self) -> list[dict[str, Any]]:
+        """Return the completed trials as a table.
+
+        Returns
+        -------
+        list of dict
+            One row per completed trial: ``trial`` (its number), ``params`` (the suggested values),
+            the mean over the folds of ``score``, ``trainable``, ``total``, ``fraction``,
+            ``fit_time`` and of each further metric that was measured, ``feasible`` and
+            ``pareto_optimal``. ``pandas.DataFrame`` accepts it, and `frozenfit.plots` draws it.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from frozenfit import PartialNetClassifier
+        >>> from frozenfit.search import FreezeSearchCV
+        >>> search = FreezeSearchCV(PartialNetClassifier(epochs=2), n_trials=2, cv=2)
+        >>> rows = search.fit(*load_iris(return_X_y=True)).trials_table()
+        >>> [row["trainable"] for row in rows]
+        [353.0, 803.0]
+        """
+        check_is_fitted(self, "cv_results_")
+        return [dict(row) for row in self._rows]
+
+    def param_importances(self, metric: str = "score") -> dict[str, float]:
+        """Compute how strongly each searched parameter influences a metric.
+
+        Parameters
+        ----------
+        metric : str, default="score"
+            Any metric that was measured.
+
+        Returns
+        -------
+        dict of str to float
+            Importances that sum to 1 in descending order, by Optuna's seeded
+            `FanovaImportanceEvaluator`. Only parameters that every trial suggested are included.
+            Empty with fewer than 4 completed trials, or where the metric is the same in all.
+
+        Raises
+        ------
+        ValueError
+            If the metric was not measured.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from frozenfit import PartialNetClassifier
+        >>> from frozenfit.search import FreezeSearchCV
+        >>> net = PartialNetClassifier(epochs=2)
+        >>> search = FreezeSearchCV(net, n_trials=6, cv=2, random_state=0)
+        >>> search = search.fit(*load_iris(return_X_y=True))
+        >>> round(sum(search.param_importances("trainable").values()), 6)
+        1.0
+        """
+        check_is_fitted(self, "cv_results_")
+        return results.param_importances(self.study_, self._rows, metric)
+
+    def write_report(self, path: Path) -> None:
+        """Write the result to one self-contained HTML file.
+
+        Where matplotlib is installed, the report includes plots of the Pareto front, of the score
+        against the trained fraction, and of the parameter importances.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write; an existing file is replaced.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from sklearn.datasets import load_iris
+        >>> from frozenfit import PartialNetClassifier
+        >>> from frozenfit.search import FreezeSearchCV
+        >>> search = FreezeSearchCV(PartialNetClassifier(epochs=2), n_trials=2, cv=2)
+        >>> search = search.fit(*load_iris(return_X_y=True))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "report.html")
+        ...     search.write_report(path)
+        ...     os.path.getsize(path) > 1000
+        True
+        """
+        check_is_fitted(self, "cv_results_")
+        settings = {
+            "estimator": self.estimator,
+            "directions": self.directions or {"score": "maximize"},
+            "constraints": self.constraints or [],
+            "folds": self.n_splits_,
+            "best parameters": self.best_params_,
+        }
+        shares = self.param_importances()
+        page = report.html_page(self.study_, self._rows, self.best_index_, settings, shares)
+        report.write_page(path, page)
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Say whether `fit` has succeeded."""
+        """Return whether `fit` has succeeded."""
         return hasattr(self, "best_estimator_" if self.refit else "cv_results_")
 
     def __sklearn_tags__(self):
-        """Take the tags of the estimator."""
+        """Return the tags of the estimator."""
         tags = super().__sklearn_tags__()
         own = copy.deepcopy(get_tags(self.estimator))
         for name in ("estimator_type", "classifier_tags", "regressor_tags", "target_tags"):
@@ -274,27 +430,30 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         tags.input_tags, tags.non_deterministic = own.input_tags, own.non_deterministic
         return tags
 
-    def get_metadata_routing(self):
-        """Describe whom `fit` and `score` hand their arguments to.
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return the metadata routing of the search.
 
         Returns
         -------
         MetadataRouter
-            Used with scikit-learn's metadata routing switched on: each part gets what it requests.
+            Routes the arguments of `fit` and `score` to the estimator, the scorer and the
+            splitter.
         """
-        return router(self)
+        return make_router(self)
 
-    def score(self, X, y=None, sample_weight=None):
-        """Score the best estimator by `scoring`.
+    def score(
+        self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Compute the score of the best estimator with `scorer_`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
             Samples.
-        y : array-like, default=None
-            Labels or targets.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Class labels or targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
+            Sample weights.
 
         Returns
         -------
@@ -305,13 +464,13 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.scorer_(self.best_estimator_, X, y, **route_score(self, sample_weight))
 
-    def _best(self, method: str, X: Any) -> Any:
+    def _call_best(self, method: str, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self)
         return getattr(self.best_estimator_, method)(X)
 
     @available_if(_delegates("predict"))
-    def predict(self, X):
-        """Predict by the best estimator.
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict with the best estimator.
 
         Parameters
         ----------
@@ -320,14 +479,14 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray
-            Labels or targets.
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Class labels or targets.
         """
-        return self._best("predict", X)
+        return self._call_best("predict", X)
 
     @available_if(_delegates("predict_proba"))
-    def predict_proba(self, X):
-        """Compute class probabilities by the best estimator.
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Compute class probabilities with the best estimator.
 
         Parameters
         ----------
@@ -337,13 +496,13 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Probabilities.
+            Class probabilities, in the order of `classes_`.
         """
-        return self._best("predict_proba", X)
+        return self._call_best("predict_proba", X)
 
     @available_if(_delegates("predict_log_proba"))
-    def predict_log_proba(self, X):
-        """Compute logarithms of class probabilities by the best estimator.
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """Compute log-probabilities of the classes with the best estimator.
 
         Parameters
         ----------
@@ -353,13 +512,13 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Logarithms.
+            Log-probabilities, in the order of `classes_`.
         """
-        return self._best("predict_log_proba", X)
+        return self._call_best("predict_log_proba", X)
 
     @available_if(_delegates("decision_function"))
-    def decision_function(self, X):
-        """Compute the outputs of the best estimator.
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
+        """Compute the decision function of the best estimator.
 
         Parameters
         ----------
@@ -368,28 +527,29 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray
-            Outputs before softmax.
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Logits.
         """
-        return self._best("decision_function", X)
+        return self._call_best("decision_function", X)
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """Class labels of the best estimator."""
         _delegates("fit")(self)
-        return self._fitted_best("classes_").classes_
+        return self._best_attribute("classes_")
 
     @property
-    def n_features_in_(self):
-        """Features of a sample."""
-        return self._fitted_best("n_features_in_").n_features_in_
+    def n_features_in_(self) -> int:
+        """Number of features seen during fit."""
+        return self._best_attribute("n_features_in_")
 
     @property
-    def feature_names_in_(self):
-        """Names of the columns."""
-        return self._fitted_best("feature_names_in_").feature_names_in_
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the features seen during fit."""
+        return self._best_attribute("feature_names_in_")
 
-    def _fitted_best(self, name: str) -> Any:
+    def _best_attribute(self, name: str) -> Any:
+        # hasattr() must be False before fit, so this is an AttributeError, not a NotFittedError.
         if "best_estimator_" not in self.__dict__:
-            raise AttributeError(f"{type(self).__name__} is not fitted and has no {name}")
-        return self.best_estimator_
+            raise AttributeError(f"{type(self).__name__} is not fitted and has no {name!r}.")
+        return getattr(self.best_estimator_, name)

@@ -1,14 +1,16 @@
-"""What a search measures and asks for: metrics, directions, constraints."""
+"""Metrics, directions and constraints of a search."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
+from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring, get_scorer_names
+
+from frozenfit.utils.names import did_you_mean
 
 # Each metric and the direction that is better.
 METRICS = {
@@ -28,9 +30,9 @@ class Constraint:
     Attributes
     ----------
     metric : str
-        One of the metrics.
+        The metric.
     sign : {"<=", ">="}
-        Which side of the bound is allowed.
+        Which side of the bound is feasible.
     bound : float
         The bound.
     """
@@ -40,7 +42,7 @@ class Constraint:
     bound: float
 
     def violation(self, values: Mapping[str, float]) -> float:
-        """Say by what share of the bound a trial misses it.
+        """Compute by what fraction of the bound a trial violates it.
 
         Parameters
         ----------
@@ -50,34 +52,35 @@ class Constraint:
         Returns
         -------
         float
-            Not above 0 where it is met. A share, so that bounds on accuracies and on counts
-            weigh alike in Optuna's samplers.
+            At most 0 if the constraint is met. Relative to the bound, because Optuna's samplers
+            add the violations of all constraints: an excess of 100 parameters must not outweigh
+            one of 0.1 in accuracy.
         """
         excess = values[self.metric] - self.bound
         return (excess if self.sign == "<=" else -excess) / (abs(self.bound) or 1.0)
 
     def __str__(self) -> str:
-        """Write it as it is read."""
+        """Return the text that `read_constraints` reads."""
         return f"{self.metric} {self.sign} {self.bound:g}"
 
 
 def read_constraints(constraints: Sequence[str] | str | None) -> tuple[Constraint, ...]:
-    """Read constraints such as ``"trainable <= 750"``.
+    """Parse constraints such as ``"trainable <= 750"``.
 
     Parameters
     ----------
     constraints : sequence of str, str or None
-        As the user wrote them.
+        The constraints as text.
 
     Returns
     -------
     tuple of Constraint
-        In their order.
+        The constraints in the given order.
 
     Raises
     ------
     ValueError
-        If one cannot be read, or there is no such metric.
+        If a text cannot be parsed, or names an unknown metric.
 
     Examples
     --------
@@ -88,7 +91,7 @@ def read_constraints(constraints: Sequence[str] | str | None) -> tuple[Constrain
     return tuple(_read_constraint(text) for text in texts)
 
 
-def _read_constraint(text: Any) -> Constraint:
+def _read_constraint(text: object) -> Constraint:
     match = _CONSTRAINT.fullmatch(text) if isinstance(text, str) else None
     try:
         bound = float(match[3]) if match else None
@@ -96,20 +99,20 @@ def _read_constraint(text: Any) -> Constraint:
         bound = None
     if match is None or bound is None:
         raise ValueError(
-            f"a constraint is a metric, <= or >=, and a number, such as 'trainable <= 750', found "
-            f"{text!r}"
+            "A constraint must be a metric, '<=' or '>=', and a number, such as "
+            f"'trainable <= 750', got {text!r}."
         )
     _check_metric(match[1])
     return Constraint(match[1], match[2], bound)
 
 
 def read_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
-    """Check the directions of a search.
+    """Validate the directions of a search.
 
     Parameters
     ----------
     directions : mapping of str to str, or None
-        Metric to ``"maximize"`` or ``"minimize"``; None maximizes the score.
+        Metric to ``"maximize"`` or ``"minimize"``. None is ``{"score": "maximize"}``.
 
     Returns
     -------
@@ -119,7 +122,7 @@ def read_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
     Raises
     ------
     ValueError
-        If there is no such metric or direction.
+        If a metric or direction is unknown.
 
     Examples
     --------
@@ -130,34 +133,32 @@ def read_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
         return {"score": "maximize"}
     if not isinstance(directions, Mapping) or not directions:
         raise ValueError(
-            "directions maps metrics to 'maximize' or 'minimize', such as {'score': 'maximize', "
-            f"'trainable': 'minimize'}}, found {directions!r}"
+            "`directions` must be a dict from metric to 'maximize' or 'minimize', such as "
+            f"{{'score': 'maximize', 'trainable': 'minimize'}}, got {directions!r}."
         )
     for name, direction in directions.items():
         _check_metric(name)
         if direction not in ("maximize", "minimize"):
             raise ValueError(
-                f"the direction of {name!r} is 'maximize' or 'minimize', found {direction!r}"
+                f"The direction of {name!r} must be 'maximize' or 'minimize', got {direction!r}."
             )
     return dict(directions)
 
 
 def _check_metric(name: str) -> None:
     if name not in METRICS:
-        near = get_close_matches(str(name), METRICS, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"there is no metric {name!r}, only {', '.join(METRICS)}{hint}")
+        raise ValueError(f"Unknown metric {name!r}. {did_you_mean(name, METRICS)}")
 
 
-def make_scorer(estimator: Any, scoring: Any) -> Any:
-    """Make the scorer behind the metric ``"score"``.
+def make_scorer(estimator: BaseEstimator, scoring: Any) -> Callable[..., float]:
+    """Make the scorer that computes the metric ``"score"``.
 
     Parameters
     ----------
     estimator : estimator
-        Whose ``score`` is taken with ``scoring=None``.
+        Its ``score`` is used with ``scoring=None``.
     scoring : str, callable or None
-        As in scikit-learn's searches, one metric.
+        As in scikit-learn's searches, but one metric only.
 
     Returns
     -------
@@ -170,14 +171,13 @@ def make_scorer(estimator: Any, scoring: Any) -> Any:
         If there is no scorer of that name.
     """
     if isinstance(scoring, str) and scoring not in get_scorer_names():
-        near = get_close_matches(scoring, get_scorer_names(), 3, 0.4)
         raise ValueError(
-            f"scoring={scoring!r} is no metric of scikit-learn; write one of "
-            f"sklearn.metrics.get_scorer_names(), such as {', '.join(near or ['accuracy'])}"
+            f"`scoring` must be one of sklearn.metrics.get_scorer_names(), a callable or None, got "
+            f"{scoring!r}. {did_you_mean(scoring, get_scorer_names())}"
         )
     if scoring is not None and not isinstance(scoring, str) and not callable(scoring):
         raise ValueError(
-            f"scoring is one name or one callable, found {scoring!r}; further objectives are "
-            f"given by directions, of {', '.join(METRICS)}"
+            f"`scoring` must be one name or one callable, got {scoring!r}. Further objectives are "
+            f"given by `directions`, from {', '.join(METRICS)}."
         )
     return check_scoring(estimator, scoring)

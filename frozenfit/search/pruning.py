@@ -1,4 +1,4 @@
-"""Pruning by fold and epoch: one report for each epoch of each fold."""
+"""Intermediate scores for pruners: one report for each epoch of each fold."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from frozenfit.search.spaces import target
 
 
 class EpochReports:
-    """A scikit-learn callback that reports a fold's score to a trial after each epoch.
+    """A scikit-learn callback that reports the validation score to a trial after each epoch.
 
-    What is reported is the mean of the finished folds' scores and the score of the running one,
-    at a step of its own, so that a pruner compares trials at the same epoch of the same fold.
+    The reported value is the mean of the scores of the finished folds and of the running one. Each
+    epoch of each fold has its own step, so that a pruner compares trials at equal progress.
 
     Parameters
     ----------
     trial : optuna.Trial
-        Hears the reports, and says when to stop.
+        The trial that receives the reports.
     folds : Folds
-        Where the held-out samples come from.
+        The data.
     epochs : int
-        The most epochs a fold of any trial has: how far the steps of two folds are apart.
+        The largest number of epochs of any trial; the distance between the steps of two folds.
     """
 
     def __init__(self, trial: Any, folds: Folds, epochs: int):
@@ -36,16 +36,16 @@ class EpochReports:
         self._epoch = 0
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Nothing to set up."""
+        """Do nothing; part of scikit-learn's callback protocol."""
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Nothing to take down."""
+        """Do nothing; part of scikit-learn's callback protocol."""
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Nothing to do before an epoch."""
+        """Do nothing; part of scikit-learn's callback protocol."""
 
     def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any) -> bool:
-        """Score what the fold has learned by now, report it, and say whether to stop."""
+        """Report the validation score after an epoch, and return whether to stop."""
         if context.task_name != "epoch":
             return False
         whole = self._with_fitted(fitted_estimator)
@@ -54,14 +54,26 @@ class EpochReports:
         return self.pruned
 
     def report(self, score: float) -> None:
-        """Report the score of the running fold, and hear whether the trial is worth going on."""
+        """Report the score of the running fold, and ask whether to prune the trial.
+
+        Parameters
+        ----------
+        score : float
+            The validation score.
+        """
+        # Epochs beyond the expected number report at the last step of their fold: the steps of
+        # the next fold are compared with those of other trials.
         step = len(self.scores) * self.epochs + min(self._epoch, self.epochs - 1)
         self._epoch += 1
         self.trial.report(float(np.mean([*self.scores, score])), step)
         self.pruned = self.pruned or self.trial.should_prune()
 
     def _with_fitted(self, fitted: Any) -> Any:
-        """Put what is fitted by now at the end of the pipeline whose other steps are fitted."""
+        """Return the pipeline with the partly fitted network as its last step.
+
+        The callback sees the network alone. The samples of a fold need the earlier steps too, and
+        these are fitted by the time the network is trained.
+        """
         whole = self.estimator
         chain: list[Pipeline] = []
         while isinstance(whole, Pipeline):
@@ -72,7 +84,7 @@ class EpochReports:
         return fitted
 
     def measure_all(self, estimator: Any) -> list[dict[str, float]]:
-        """Measure one fold after the other until the trial is pruned.
+        """Measure the folds in order until the trial is pruned.
 
         Parameters
         ----------
@@ -82,7 +94,7 @@ class EpochReports:
         Returns
         -------
         list of dict
-            The finished folds' figures.
+            The metrics of the finished folds.
         """
         figures: list[dict[str, float]] = []
         for fold in range(len(self.folds.splits)):
@@ -91,7 +103,7 @@ class EpochReports:
             if hasattr(core, "set_callbacks"):
                 core.set_callbacks(self)
             measured = self.folds.measure(self.estimator, fold)
-            if not self._epoch:  # it told of no epochs
+            if not self._epoch:  # an estimator without epochs reports once per fold
                 self.report(measured["score"])
             if self.pruned:
                 break

@@ -1,21 +1,27 @@
-"""What a search found: tables of its trials, the front, and the choice of the best."""
+"""The results of a study: a table of its trials, the Pareto front, the best trial."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frozenfit.search._optional import load_optuna
-from frozenfit.search.objectives import Constraint
+from frozenfit.search._optuna import load_optuna, quiet
+from frozenfit.search.objectives import METRICS, Constraint
 
-# User attributes of a trial: the figures of its folds, and why it failed.
+if TYPE_CHECKING:
+    import optuna
+
+# User attributes of a trial: its metrics per fold, and the error that made it fail.
 FIGURES, ERROR = "figures", "error"
+_FEWEST_FOR_IMPORTANCES = 4
+
+Row = dict[str, Any]
 
 
-def finished(study: Any) -> list[Any]:
-    """Return the trials that ran to the end, in order.
+def completed(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Return the completed trials of all processes in the order of their numbers.
 
     Parameters
     ----------
@@ -25,14 +31,14 @@ def finished(study: Any) -> list[Any]:
     Returns
     -------
     list of optuna.trial.FrozenTrial
-        Complete ones, of all processes.
+        The trials.
     """
     states = (load_optuna().trial.TrialState.COMPLETE,)
     return [t for t in study.get_trials(deepcopy=False, states=states) if FIGURES in t.user_attrs]
 
 
-def done(study: Any) -> int:
-    """Count the trials that are over and need not be run again.
+def count_done(study: optuna.Study) -> int:
+    """Count the trials that need not be run again.
 
     Parameters
     ----------
@@ -42,202 +48,216 @@ def done(study: Any) -> int:
     Returns
     -------
     int
-        Complete, pruned, and failed of themselves; not those whose process died.
+        Number of completed and pruned trials, and of trials that failed with an error. A trial
+        whose process died is marked as failed too, but has no error and does not count: otherwise
+        killed workers would use up `n_trials`.
     """
     state = load_optuna().trial.TrialState
     over = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED, state.FAIL))
     return sum(t.state != state.FAIL or ERROR in t.user_attrs for t in over)
 
 
-def rows(
-    study: Any, constraints: Sequence[Constraint], directions: Mapping[str, str]
-) -> list[dict]:
-    """Lay out the finished trials as a table.
+def trial_rows(
+    study: optuna.Study, constraints: Sequence[Constraint], directions: Mapping[str, str]
+) -> list[Row]:
+    """Return the completed trials as a table.
 
     Parameters
     ----------
     study : optuna.Study
         The study.
     constraints : sequence of Constraint
-        What a trial had to meet.
+        The constraints of the search.
     directions : mapping of str to str
         The objectives.
 
     Returns
     -------
     list of dict
-        ``trial``, ``params`` (as Optuna has them), the mean figures, ``fraction`` learned,
-        ``feasible`` and ``pareto``.
+        Rows with ``trial``, ``params`` (suggested values), the mean of each metric, ``fraction``
+        (trainable of all parameters), ``feasible`` and ``pareto_optimal``.
     """
-    table = []
-    for trial in finished(study):
-        figures = {n: float(np.mean(v)) for n, v in trial.user_attrs[FIGURES].items()}
-        if figures.get("total"):
-            figures["fraction"] = figures["trainable"] / figures["total"]
-        feasible = all(c.violation(figures) <= 0 for c in constraints)
-        row = {"trial": trial.number, "params": dict(trial.params), **figures}
-        table.append({**row, "feasible": feasible})
-    pareto = _front(table, directions)
-    return [{**row, "pareto": i in pareto} for i, row in enumerate(table)]
+    rows: list[Row] = []
+    for trial in completed(study):
+        means = {name: float(np.mean(v)) for name, v in trial.user_attrs[FIGURES].items()}
+        if means.get("total"):
+            means["fraction"] = means["trainable"] / means["total"]
+        feasible = all(c.violation(means) <= 0 for c in constraints)
+        rows.append(
+            {"trial": trial.number, "params": dict(trial.params), **means, "feasible": feasible}
+        )
+    optimal = _pareto_optimal(rows, directions)
+    return [{**row, "pareto_optimal": i in optimal} for i, row in enumerate(rows)]
 
 
-def _front(table: list[dict], directions: Mapping[str, str]) -> set[int]:
-    """Return the rows that no feasible row beats in all objectives."""
+def _pareto_optimal(rows: Sequence[Row], directions: Mapping[str, str]) -> set[int]:
+    """Return the indices of feasible rows that no feasible row dominates."""
     signs = np.array([1.0 if d == "minimize" else -1.0 for d in directions.values()])
-    allowed = [i for i, row in enumerate(table) if row["feasible"]]
-    values = {i: signs * [table[i][name] for name in directions] for i in allowed}
+    feasible = [i for i, row in enumerate(rows) if row["feasible"]]
+    values = {i: signs * [rows[i][name] for name in directions] for i in feasible}
     return {
         i
-        for i in allowed
+        for i in feasible
         if not any(
-            (values[j] <= values[i]).all() and (values[j] < values[i]).any() for j in allowed
+            (values[j] <= values[i]).all() and (values[j] < values[i]).any() for j in feasible
         )
     }
 
 
-def table(search: Any) -> list[dict]:
-    """Lay out the trials of a fitted search as a table.
-
-    Parameters
-    ----------
-    search : FreezeSearchCV
-        Fitted.
-
-    Returns
-    -------
-    list of dict
-        One row per finished trial: ``trial`` (its number), ``params`` (what it suggested), the
-        mean over the folds of ``score``, ``trainable``, ``total``, ``fraction``, ``fit_time`` and
-        whatever else was measured, ``feasible``, ``pareto``. `frozenfit.plots` draws it.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from frozenfit import PartialNetClassifier, search
-    >>> X, y = load_iris(return_X_y=True)
-    >>> net = PartialNetClassifier(epochs=2)
-    >>> fitted = search.FreezeSearchCV(net, n_trials=2, cv=2, random_state=0).fit(X, y)
-    >>> [row["trainable"] for row in search.table(fitted)]
-    [353.0, 803.0]
-    """
-    return [dict(row) for row in search._rows]
-
-
 def choose_trial(
-    table: list[dict],
-    rule: str | Callable[[list[dict]], int],
-    directions: Mapping[str, str],
-    better: Mapping[str, str],
+    rows: Sequence[Row], metric: str, directions: Mapping[str, str], better: Mapping[str, str]
 ) -> int:
-    """Choose the best trial among those on the front.
+    """Choose the Pareto-optimal trial with the best value of a metric.
 
     Parameters
     ----------
-    table : list of dict
-        What `rows` gave.
-    rule : str or callable
-        A metric whose best value decides, or ``f(front) -> index`` of a row of the front.
+    rows : sequence of dict
+        The table of `trial_rows`.
+    metric : str
+        The metric that decides. Ties are broken by the objectives in their order, then by the
+        number of trainable parameters.
     directions : mapping of str to str
-        The objectives; where the rule ties, the others decide in their order.
+        The objectives.
     better : mapping of str to str
-        Direction of every metric that is no objective.
+        Direction of every metric.
 
     Returns
     -------
     int
-        Index into `table`.
+        Index into `rows`.
 
     Raises
     ------
     ValueError
-        If the rule names no metric that was measured, or returns no index of a row.
+        If the metric was not measured.
     """
-    pareto = [i for i, row in enumerate(table) if row["pareto"]]
-    if callable(rule):
-        index = rule([dict(table[i]) for i in pareto])
-        if not isinstance(index, int | np.integer) or not 0 <= index < len(pareto):
-            raise ValueError(
-                f"choose must return the index of one of the {len(pareto)} rows of the front, "
-                f"found {index!r}"
-            )
-        return pareto[int(index)]
-    order = {rule: better[rule], **directions, "trainable": "minimize"}
-    if rule not in table[pareto[0]]:
+    optimal = [i for i, row in enumerate(rows) if row["pareto_optimal"]]
+    if metric not in better or metric not in rows[optimal[0]]:
+        measured = [name for name in better if name in rows[optimal[0]]]
         raise ValueError(
-            f"refit={rule!r} was not measured; take one of the directions, "
-            f"{', '.join(directions)}, or a function of the front"
+            f"`refit` must be a bool, a callable or the name of a measured metric "
+            f"({', '.join(measured)}), got {metric!r}. Add the metric to `directions` to measure "
+            "it."
         )
+    order = {metric: better[metric], **directions, "trainable": "minimize"}
 
     def key(i: int) -> list[float]:
-        values = [(table[i].get(name, 0.0), how) for name, how in order.items()]
+        values = [(rows[i].get(name, 0.0), how) for name, how in order.items()]
         return [value if how == "minimize" else -value for value, how in values]
 
-    return min(pareto, key=key)
+    return min(optimal, key=key)
 
 
-def check_any(study: Any, table: list[dict], constraints: Sequence[Constraint]) -> None:
-    """See that there is a trial to choose.
+def checked_index(index: object, rows: Sequence[Row]) -> int:
+    """Check the index that a callable `refit` returned.
+
+    Parameters
+    ----------
+    index : object
+        The returned value.
+    rows : sequence of dict
+        The table of `trial_rows`.
+
+    Returns
+    -------
+    int
+        The index.
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer.
+    IndexError
+        If there is no such row.
+    ValueError
+        If the trial violates a constraint.
+    """
+    if not isinstance(index, int | np.integer) or isinstance(index, bool):
+        raise TypeError(
+            f"A callable `refit` must return an integer, the index of a row of `cv_results_`, "
+            f"got {index!r}."
+        )
+    if not 0 <= index < len(rows):
+        raise IndexError(
+            f"A callable `refit` must return an index from 0 to {len(rows) - 1}, got {index}."
+        )
+    if not rows[index]["feasible"]:
+        raise ValueError(
+            f"`refit` returned trial {rows[index]['trial']}, which violates a constraint. Choose "
+            "among the rows where `cv_results_['feasible']` is True."
+        )
+    return int(index)
+
+
+def check_any_feasible(
+    study: optuna.Study, rows: Sequence[Row], constraints: Sequence[Constraint]
+) -> None:
+    """Raise an error if no trial can be the best one.
 
     Raises
     ------
     ValueError
-        If all failed, with the first error; or none met the constraints, with the nearest.
+        If all trials failed (with the first error), or none meets the constraints (with the trial
+        that comes closest).
     """
-    if not table:
+    if not rows:
         trials = study.get_trials(deepcopy=False)
         errors = [t.user_attrs[ERROR] for t in trials if ERROR in t.user_attrs]
         if errors:
-            raise ValueError(f"all {len(errors)} trials failed; the first error was: {errors[0]}")
+            raise ValueError(f"All {len(errors)} trials failed. The first error was: {errors[0]}")
         raise ValueError(
-            f"none of the {len(trials)} trials was finished; give a longer timeout, or a pruner "
-            "that lets some through"
+            f"None of the {len(trials)} trials completed. Increase `timeout`, or use a pruner that "
+            "stops fewer trials."
         )
-    if any(row["feasible"] for row in table):
+    if any(row["feasible"] for row in rows):
         return
-    nearest = min(table, key=lambda row: max(c.violation(row) for c in constraints))
+    nearest = min(rows, key=lambda row: max(c.violation(row) for c in constraints))
     missed = [c for c in constraints if c.violation(nearest) > 0]
-    told = " and ".join(f"{c.metric} = {nearest[c.metric]:g}" for c in missed)
+    values = " and ".join(f"{c.metric} = {nearest[c.metric]:g}" for c in missed)
     raise ValueError(
-        f"none of {len(table)} trials met {' and '.join(map(str, constraints))}; the nearest was "
-        f"trial {nearest['trial']} with {told}: relax it, run more trials, or narrow the space"
+        f"None of the {len(rows)} completed trials meets {' and '.join(map(str, constraints))}. "
+        f"The closest is trial {nearest['trial']} with {values}. Relax the constraint, increase "
+        "`n_trials`, or narrow `space`."
     )
 
 
 def cv_results(
-    study: Any, table: list[dict], params: list[dict[str, Any]], score_sign: float = 1.0
+    study: optuna.Study, rows: Sequence[Row], params: list[dict[str, Any]], score_sign: float = 1.0
 ) -> dict[str, Any]:
-    """Lay out the finished trials as scikit-learn's searches do.
+    """Return the completed trials in the layout of GridSearchCV.
 
     Parameters
     ----------
     study : optuna.Study
         The study.
-    table : list of dict
-        What `rows` gave.
+    rows : sequence of dict
+        The table of `trial_rows`.
     params : list of dict
         The estimator's parameters in each row.
     score_sign : float, default=1.0
-        1 where a high score is good, -1 where a low one is.
+        1 if a higher score is better, -1 if a lower one is.
 
     Returns
     -------
-    dict of str to array or list
-        ``params``, ``param_*``, ``split*_test_score``, means and spreads, ``rank_test_score``,
-        and besides ``trial``, ``pareto``, ``feasible``, ``mean_trainable`` and its like.
+    dict of str to ndarray or list
+        ``params``, ``param_*``, ``split*_test_score``, means and standard deviations,
+        ``rank_test_score``, and ``trial``, ``pareto_optimal``, ``feasible``, ``mean_trainable``
+        and the like.
     """
-    folds = [trial.user_attrs[FIGURES] for trial in finished(study)]
+    folds = [trial.user_attrs[FIGURES] for trial in completed(study)]
     results: dict[str, Any] = {}
     for name in folds[0]:
         values = np.array([f[name] for f in folds])
-        called = {"score": "test_score"}.get(name, name)
-        results[f"mean_{called}"] = values.mean(axis=1)
-        results[f"std_{called}"] = values.std(axis=1)
+        key = {"score": "test_score"}.get(name, name)
+        results[f"mean_{key}"] = values.mean(axis=1)
+        results[f"std_{key}"] = values.std(axis=1)
         if name == "score":
             results |= {f"split{i}_test_score": values[:, i] for i in range(values.shape[1])}
+    # Rounded, so that the last bits of a mean do not decide a rank.
     scores = np.round(score_sign * results["mean_test_score"], 12)
     results["rank_test_score"] = (scores[None, :] > scores[:, None]).sum(axis=1) + 1
-    for key in ("trial", "pareto", "feasible"):
-        results[key] = np.array([row[key] for row in table])
+    for key in ("trial", "pareto_optimal", "feasible"):
+        results[key] = np.array([row[key] for row in rows])
     for name in sorted({name for each in params for name in each}):
         column = np.ma.MaskedArray(np.empty(len(params), dtype=object), mask=True)
         for i, each in enumerate(params):
@@ -246,3 +266,50 @@ def cv_results(
         results[f"param_{name}"] = column
     results["params"] = params
     return results
+
+
+def param_importances(study: optuna.Study, rows: Sequence[Row], metric: str) -> dict[str, float]:
+    """Compute the importances of the suggested parameters; see `FreezeSearchCV`.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        The study.
+    rows : sequence of dict
+        The table of `trial_rows`.
+    metric : str
+        A metric that was measured.
+
+    Returns
+    -------
+    dict of str to float
+        Importances in descending order.
+
+    Raises
+    ------
+    ValueError
+        If the metric was not measured.
+    """
+    optuna = load_optuna()
+    values = {row["trial"]: row for row in rows}
+    if any(metric not in row for row in rows):
+        measured = [name for name in (*METRICS, "fraction") if name in rows[0]]
+        raise ValueError(f"`metric` must be one of {', '.join(measured)}, got {metric!r}.")
+    if len(rows) < _FEWEST_FOR_IMPORTANCES or len({row[metric] for row in rows}) < 2:
+        return {}
+    # A study in memory with the metric as its only objective: the evaluator rejects studies with
+    # several objectives, and the metric need not be an objective at all.
+    with quiet():
+        single = optuna.create_study()
+    for trial in study.get_trials(deepcopy=False):
+        if trial.number in values:
+            single.add_trial(
+                optuna.trial.create_trial(
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    value=values[trial.number][metric],
+                )
+            )
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    shares = optuna.importance.get_param_importances(single, evaluator=evaluator)
+    return {name: float(share) for name, share in shares.items()}

@@ -1,4 +1,4 @@
-"""Who gets what of the arguments of a search: the estimator, the splitter, the scorer."""
+"""Metadata routing: which arguments go to the estimator, the splitter and the scorer."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 
 from frozenfit.search.objectives import make_scorer
+from frozenfit.utils.scikit_learn import routing_enabled
 
 
 class Routed(NamedTuple):
-    """Arguments for all samples, of ``fit``, of the splitter's ``split`` and of the scorer."""
+    """Arguments of ``fit``, of the splitter's ``split`` and of the scorer, for all samples."""
 
     fit: dict[str, Any]
     split: dict[str, Any]
     score: dict[str, Any]
 
 
-def router(search: Any) -> MetadataRouter:
-    """Describe whom a search hands arguments to, as scikit-learn's searches do.
+def make_router(search: Any) -> MetadataRouter:
+    """Make the router of a search, as scikit-learn's searches do.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def router(search: Any) -> MetadataRouter:
     Returns
     -------
     MetadataRouter
-        Of its estimator, scorer and splitter.
+        Routes to the estimator, the scorer and the splitter.
     """
     to_score = MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score")
     found = MetadataRouter(owner=search)
@@ -45,21 +45,21 @@ def router(search: Any) -> MetadataRouter:
 
 
 def route_fit(search: Any, given: Mapping[str, Any]) -> Routed:
-    """Hand out the arguments of a search's ``fit``.
+    """Route the arguments of a search's ``fit``.
 
     Parameters
     ----------
     search : FreezeSearchCV
         The search.
     given : mapping
-        Arguments beside X and y; None is not given.
+        Arguments other than X and y; those that are None are ignored.
 
     Returns
     -------
     Routed
-        With scikit-learn's metadata routing switched on, what each has requested. Else `groups`
-        for the splitter, the rest for the estimator, and `sample_weight` for a scorer that takes
-        it too.
+        With scikit-learn's metadata routing enabled, what each object requests. Otherwise `groups`
+        goes to the splitter, all other arguments to the estimator, and `sample_weight` also to a
+        scorer that accepts it.
     """
     given = {name: value for name, value in given.items() if value is not None}
     if routing_enabled():
@@ -70,14 +70,14 @@ def route_fit(search: Any, given: Mapping[str, Any]) -> Routed:
 
 
 def route_score(search: Any, sample_weight: Any) -> dict[str, Any]:
-    """Return the arguments of the scorer, and warn where it takes no weights.
+    """Return the arguments of the scorer, and warn if it does not accept weights.
 
     Parameters
     ----------
     search : FreezeSearchCV
         The search.
     sample_weight : array-like or None
-        Weights.
+        Sample weights.
 
     Returns
     -------
@@ -94,6 +94,6 @@ def route_score(search: Any, sample_weight: Any) -> dict[str, Any]:
     if taken:
         return {"sample_weight": sample_weight}
     warnings.warn(
-        f"the scorer {scorer} takes no sample_weight: scores are unweighted", stacklevel=4
+        f"The scorer {scorer} does not accept sample_weight. Scores are unweighted.", stacklevel=4
     )
     return {}

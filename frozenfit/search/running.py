@@ -1,9 +1,9 @@
-"""One search under way: what it measures, asks for, and where it keeps it."""
+"""The run of one search: validated settings, opened study, and the loop over trials."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone, is_classifier
@@ -12,46 +12,52 @@ from sklearn.utils import check_random_state, indexable
 
 from frozenfit.search.folds import Folds, mean
 from frozenfit.search.objectives import make_scorer, read_constraints, read_directions
-from frozenfit.search.progress import TrialBar
 from frozenfit.search.pruning import EpochReports
-from frozenfit.search.results import ERROR, FIGURES, done
+from frozenfit.search.results import ERROR, FIGURES, count_done
 from frozenfit.search.routing import route_fit
 from frozenfit.search.spaces import Space, make_space, target
 from frozenfit.search.storages import open_storage, open_study
+from frozenfit.search.trial_progress import TrialProgress
+
+if TYPE_CHECKING:
+    from frozenfit.search.freeze_search import FreezeSearchCV
 
 _SEED_LIMIT = 2**31 - 1
-# NSGA-II's usual population of 50 would make a short search a random one.
+# NSGA-II draws its first population at random. With the default population of 50, a search of 40
+# trials would be a random search.
 _GENERATIONS, _LEAST_POPULATION, _POPULATION = 4, 8, 50
-_COSTLY = frozenset({"bytes", "predict_time", "trainable"})
+_ON_REQUEST = frozenset({"bytes", "predict_time", "trainable"})
 
 
 class Run:
-    """A search with everything checked and opened, before its first trial.
+    """A search whose settings are validated and whose study is open, before its first trial.
 
     Parameters
     ----------
     settings : FreezeSearchCV
-        Whose parameters are read.
+        The search; its parameters are read.
     optuna : module
-        Optuna.
+        The module ``optuna``.
     X, y : array-like
         All samples.
     given : dict
-        Arguments of ``fit`` beside them.
+        Further arguments of ``fit``.
 
     Attributes
     ----------
     estimator : estimator
-        With its seeds set; cloned for each fit.
+        The estimator with its seeds set; cloned for each fit.
     folds : Folds
         The data.
     study : optuna.Study
         The study.
-    directions, constraints
-        What is asked for.
+    directions : dict of str to str
+        The objectives.
+    constraints : tuple of Constraint
+        The constraints.
     """
 
-    def __init__(self, settings: Any, optuna: Any, X: Any, y: Any, given: dict):
+    def __init__(self, settings: FreezeSearchCV, optuna: Any, X: Any, y: Any, given: dict):
         self.settings, self.optuna = settings, optuna
         self.directions = read_directions(settings.directions)
         self.constraints = read_constraints(settings.constraints)
@@ -59,8 +65,11 @@ class Run:
         seed = None if settings.random_state is None else int(rng.randint(_SEED_LIMIT))
         self.estimator = _seeded(settings.estimator, seed)
         self.space = self._space()
+        # Made once: trials are comparable on the same splits only, and a shuffling splitter without
+        # a seed gives other splits at each call.
         self.folds = self._folds(X, y, given)
         tools = {"sampler": self._sampler(seed), "pruner": self._pruner()}
+        # What must agree between all processes and fits that share a study.
         mark = {
             "estimator": type(target(self.estimator)[1]).__name__,
             "directions": dict(self.directions),
@@ -79,7 +88,18 @@ class Run:
         return make_space(self.estimator, **(space or {}))
 
     def params(self, trial: Any) -> dict[str, Any]:
-        """Return the estimator's parameters of a trial, running or frozen."""
+        """Return the estimator's parameters for a trial.
+
+        Parameters
+        ----------
+        trial : optuna.Trial or optuna.trial.FixedTrial
+            A running trial, or the suggested values of an earlier one.
+
+        Returns
+        -------
+        dict of str to object
+            Parameters for ``set_params``.
+        """
         if isinstance(self.space, Space):
             return self.space.sample(trial)
         return dict(self.space(trial, self.estimator))
@@ -98,7 +118,7 @@ class Run:
             scorer=scorer,
             fit_params=routed.fit,
             score_params=routed.score,
-            wanted=_COSTLY & asked,
+            wanted=_ON_REQUEST & asked,
         )
 
     def _sampler(self, seed: int | None) -> Any:
@@ -106,9 +126,10 @@ class Run:
         if given is not None:
             if not isinstance(given, samplers.BaseSampler):
                 raise TypeError(
-                    "sampler is one of optuna.samplers, such as TPESampler(seed=0), found "
-                    f"{given!r}"
+                    "`sampler` must be an instance of a class in optuna.samplers, such as "
+                    f"TPESampler(seed=0), or None, got {given!r}."
                 )
+            # A sampler has a random state: a second fit with the same object must find the same.
             return copy.deepcopy(given)
         if len(self.directions) == 1:
             return samplers.TPESampler(seed=seed)
@@ -120,34 +141,38 @@ class Run:
             return pruners.NopPruner()
         if len(self.directions) > 1 or "score" not in self.directions:
             raise ValueError(
-                f"a pruner watches the score as the one objective, and directions are "
-                f"{dict(self.directions)}; use pruner=None or the score alone"
+                f"`pruner` requires the score as the only objective, got directions="
+                f"{dict(self.directions)}. Set `pruner=None`, or maximize the score alone."
             )
         if self.settings.n_jobs not in (None, 1):
             raise ValueError(
-                f"a pruner hears one fold after the other, and n_jobs is {self.settings.n_jobs}; "
-                "use n_jobs=1, or several processes on one storage by run_workers"
+                f"`pruner` requires folds in sequence, got n_jobs={self.settings.n_jobs}. Set "
+                "`n_jobs=None`, and use run_workers to run trials in parallel."
             )
         if given == "median":
+            # The first third of the first fold is noise; no trial is compared there.
             return pruners.MedianPruner(n_warmup_steps=max(1, self._epochs() // 3))
         if not isinstance(given, pruners.BasePruner):
-            raise TypeError(f"pruner is 'median', one of optuna.pruners or None, found {given!r}")
+            raise TypeError(
+                "`pruner` must be 'median', an instance of a class in optuna.pruners or None, got "
+                f"{given!r}."
+            )
         return given
 
     def _epochs(self) -> int:
-        """Return the most epochs a trial can have."""
+        """Return the largest number of epochs that a trial can have."""
         parts = self.space.parts if isinstance(self.space, Space) else {}
         epochs = parts.get("epochs", target(self.estimator)[1].get_params().get("epochs", 1))
         return int(max(getattr(epochs, "choices", [getattr(epochs, "high", epochs)])))
 
     def search(self) -> None:
-        """Run trials until there are enough, also counting those of other processes."""
+        """Run trials until the study has `n_trials`, including those of other processes."""
         wanted = self.settings.n_trials
         callbacks = self.settings.callbacks or ()
-        missing = wanted - done(self.study)
+        missing = wanted - count_done(self.study)
         if missing <= 0:
             return
-        with TrialBar(wanted, int(self.settings.verbose)) as bar:
+        with TrialProgress(wanted, int(self.settings.verbose)) as bar:
             self.study.optimize(
                 self._objective,
                 n_trials=missing,
@@ -160,10 +185,11 @@ class Run:
                 ],
             )
 
+    # `missing` is counted at the start; other processes finish trials meanwhile.
     @staticmethod
     def _stop_at(wanted: int) -> Any:
         def stop(study: Any, trial: Any) -> None:
-            if done(study) >= wanted:
+            if count_done(study) >= wanted:
                 study.stop()
 
         return stop
@@ -174,6 +200,7 @@ class Run:
         except (KeyboardInterrupt, self.optuna.TrialPruned):
             raise
         except Exception as error:
+            # Marks the failure as an error of the trial, in contrast to a process that died.
             trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
             raise
         trial.set_user_attr(FIGURES, {n: [f[n] for f in figures] for n in figures[0]})
@@ -195,17 +222,33 @@ class Run:
 
 
 def nsga2(optuna: Any, n_trials: int, seed: int | None) -> Any:
-    """Make the sampler for several objectives, in populations that fit the number of trials."""
+    """Make the sampler for several objectives.
+
+    Parameters
+    ----------
+    optuna : module
+        The module ``optuna``.
+    n_trials : int
+        Length of the search; the population is a quarter of it, from 8 to 50.
+    seed : int or None
+        The seed.
+
+    Returns
+    -------
+    optuna.samplers.NSGAIISampler
+        The sampler.
+    """
     size = max(_LEAST_POPULATION, min(_POPULATION, n_trials // _GENERATIONS))
     return optuna.samplers.NSGAIISampler(population_size=size, seed=seed)
 
 
 def _seeded(estimator: Any, seed: int | None) -> Any:
-    """Clone an estimator and give a seed to all of it that has none."""
+    """Clone an estimator and set every `random_state` that is None."""
     estimator = clone(estimator)
     if seed is None:
         return estimator
     params = estimator.get_params(deep=True)
+    # Sorted, so that a seed belongs to a name: get_params promises no order.
     missing = sorted(
         name
         for name, value in params.items()

@@ -1,21 +1,25 @@
-"""What a search tries: the space of each kind of estimator, every part fixable or replaceable."""
+"""The search space of each kind of estimator; every part can be fixed, replaced or left out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 from scipy.stats import loguniform
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from frozenfit.search._optional import load_optuna
+from frozenfit.search._optuna import load_optuna
+from frozenfit.utils.names import did_you_mean
 
-# Below a two-hundredth the smallest usual layers learn one filter whatever the fraction says.
+if TYPE_CHECKING:
+    import optuna
+
+# With a smaller fraction, common small layers train one filter whatever the fraction is.
 _LEAST_FRACTION = 0.005
-# "auto" depends on the schedule and on convolutions; the others are half a decade apart.
+# "auto" depends on the schedule and the layer types; the other rates are half a decade apart.
 _RATES = ("auto", 0.001, 0.003, 0.01, 0.03)
 _KINDS = ("filters", "random")
 _ELM_INITS = ("random", "orthogonal")
@@ -24,20 +28,20 @@ _ELM_UNITS = (50, 2000)
 
 @dataclass(frozen=True)
 class Space:
-    """The parts that make up the parameters of one estimator.
+    """The search space of one estimator.
 
     Attributes
     ----------
     prefix : str
-        What goes before the names in the parameters of the whole estimator, for a pipeline.
+        Prefix of the network's parameter names in the whole estimator, for a pipeline.
     parts : dict of str to object
-        Optuna distributions, callables of a trial, and fixed values.
+        An Optuna distribution, a callable of a trial, or a fixed value for each part.
     groups : tuple of str
-        Patterns of weight paths with a fraction each.
+        Patterns of weight paths, each of which has its own fraction.
     own : frozenset of str
-        Names of the parameters of the network's estimator, to which `prefix` belongs.
+        Names of the parameters that take the prefix.
     defaults : tuple of dict
-        Values of parts known to be good.
+        Values for the first trials.
     """
 
     prefix: str
@@ -47,12 +51,12 @@ class Space:
     defaults: tuple[dict[str, Any], ...]
 
     def sample(self, trial: Any) -> dict[str, Any]:
-        """Ask a trial for every part.
+        """Suggest a value for every part.
 
         Parameters
         ----------
         trial : optuna.Trial
-            The trial, or a FixedTrial to see again what one suggested.
+            The trial, or a FixedTrial with the values of an earlier one.
 
         Returns
         -------
@@ -61,12 +65,12 @@ class Space:
         """
         values = {name: _drawn(trial, name, part) for name, part in self.parts.items()}
         if "fraction" in values or "kind" in values:
-            values["trainable"] = self._learned(values)
+            values["trainable"] = self._trainable(values)
         if "units" in values:
             values["hidden_layer_sizes"] = (int(values.pop("units")),)
         return {self.prefix + n if n in self.own else n: v for n, v in values.items()}
 
-    def _learned(self, values: dict[str, Any]) -> Any:
+    def _trainable(self, values: dict[str, Any]) -> Any:
         kind = values.pop("kind", "filters")
         if not self.groups:
             p = _rounded(values.pop("fraction"))
@@ -79,24 +83,24 @@ class Space:
         return " | ".join([*cuts, "head()", "batch_norm()"])
 
     def known_good(self) -> list[dict[str, Any]]:
-        """List values for the first trials, those that the parts allow.
+        """Return the values for the first trials that the parts allow.
 
         Returns
         -------
         list of dict
-            Trial values by name; none twice.
+            Values by name, without duplicates.
         """
         found: list[dict[str, Any]] = []
         for default in self.defaults:
-            values = {n: v for n, v in default.items() if _holds(self.parts.get(n), v)}
+            values = {n: v for n, v in default.items() if _allows(self.parts.get(n), v)}
             if values and values not in found:
                 found.append(values)
         return found
 
 
 def suggest(
-    trial: Any,
-    estimator: Any,
+    trial: optuna.trial.BaseTrial,
+    estimator: BaseEstimator,
     *,
     groups: Sequence[str] = (),
     leave: Sequence[str] = (),
@@ -104,43 +108,44 @@ def suggest(
 ) -> dict[str, Any]:
     """Suggest parameters for an estimator.
 
-    A partial net is asked for the `kind` of selector (``"filters"``: the rule of
-    ``trainable=0.1``; ``"random"``: entries anywhere), its `fraction` from 0.005 to 1 on a
-    logarithmic scale, as small fractions are where accuracy changes, `frozen` and `learning_rate`;
-    an ELM for its `units` and `weight_init`.
+    The space of a `PartialNetClassifier` or `PartialNetRegressor` has the parts `kind` (of the
+    selector: ``"filters"`` as with ``trainable=0.1``, or ``"random"`` for individual parameters),
+    `fraction` (0.005 to 1 on a logarithmic scale, because accuracy changes most at small
+    fractions), `frozen` and `learning_rate`. The space of an ELM has `units` and `weight_init`.
 
     Parameters
     ----------
     trial : optuna.Trial
-        The trial that suggests.
+        The trial.
     estimator : estimator
         An estimator of this package, or a pipeline that ends in one.
     groups : sequence of str, default=()
-        Patterns of weight paths, such as ``("block1_*", "block2_*")``: one fraction for each in
-        place of `fraction`; other hidden weights stay frozen.
+        Patterns of weight paths, such as ``("block1_*", "block2_*")``. Each has its own fraction
+        in place of `fraction`; all other hidden weights are frozen.
     leave : sequence of str, default=()
-        Parts that stay as the estimator has them.
+        Parts that are not searched and keep the value of the estimator.
     **parts : object
-        A part by name, or any parameter of the estimator besides: an Optuna distribution is
-        suggested from, a callable is called with the trial, anything else is the fixed value.
-        ``trainable=`` replaces kind and fraction.
+        Parts and further parameters of the estimator by name: an Optuna distribution to suggest
+        from, a callable ``f(trial) -> value``, or a fixed value. `trainable` replaces `kind` and
+        `fraction`.
 
     Returns
     -------
     dict of str to object
-        For ``estimator.set_params``.
+        Parameters for ``estimator.set_params``.
 
     Raises
     ------
     ValueError
-        If a part is neither one of the space nor a parameter of the estimator, or the estimator
-        is of no kind with a space.
+        If a name is neither a part of the space nor a parameter of the estimator, or the estimator
+        has no search space.
     ImportError
         If Optuna is not installed.
 
     See Also
     --------
-    FreezeSearchCV : The search that uses it; ``space={...}`` are these keywords.
+    FreezeSearchCV : Its parameter `space` takes these keyword arguments.
+    distributions : The space for other search estimators.
 
     Examples
     --------
@@ -154,14 +159,14 @@ def suggest(
 
 
 def make_space(
-    estimator: Any, *, groups: Sequence[str] = (), leave: Sequence[str] = (), **parts: Any
+    estimator: BaseEstimator, *, groups: Sequence[str] = (), leave: Sequence[str] = (), **parts: Any
 ) -> Space:
-    """Make the space that `suggest` asks a trial for; the parameters are explained there.
+    """Make the space that `suggest` samples; the parameters are documented there.
 
     Returns
     -------
     Space
-        Its parts, all names checked.
+        The space.
     """
     optuna = load_optuna()
     prefix, core = target(estimator)
@@ -173,50 +178,56 @@ def make_space(
     known = {*base, *own, *estimator.get_params(deep=True)}
     for name in [*parts, *leave]:
         if name not in known:
-            near = get_close_matches(name, sorted(known), 3, 0.4) or sorted(base)
             raise ValueError(
-                f"the space of {type(core).__name__} has no part {name!r}; write one of its parts "
-                f"or parameters, such as {', '.join(near)}"
+                f"{type(core).__name__} has no parameter, and its search space no part, named "
+                f"{name!r}. {did_you_mean(name, [*base, *sorted(known)])}"
             )
     chosen = {n: p for n, p in {**base, **parts}.items() if n not in leave}
     if "kind" in chosen and not any(n.startswith("fraction") for n in chosen):
         raise ValueError(
-            "a kind of selector needs a fraction; leave both 'kind' and 'fraction', or neither"
+            "The part 'kind' requires the part 'fraction'. Give both or neither in `leave`."
         )
     extra = {n: own[n] for n in parts if n in own and n not in base}
     complete = tuple({**extra, **default} for default in defaults)
     return Space(prefix, chosen, tuple(groups), frozenset(own), complete)
 
 
-def distributions(estimator: Any, library: str = "sklearn") -> dict[str, Any]:
-    """Give the space as parameter distributions, for other search estimators.
+def distributions(
+    estimator: BaseEstimator, library: Literal["sklearn", "optuna"] = "sklearn"
+) -> dict[str, Any]:
+    """Return the search space as parameter distributions, for other search estimators.
 
     Parameters
     ----------
     estimator : estimator
         An estimator of this package, or a pipeline that ends in one.
     library : {"sklearn", "optuna"}, default="sklearn"
-        ``"sklearn"`` for `RandomizedSearchCV`, ``"optuna"`` for `OptunaSearchCV`.
+        ``"sklearn"`` for `sklearn.model_selection.RandomizedSearchCV`, ``"optuna"`` for
+        `optuna_integration.OptunaSearchCV`.
 
     Returns
     -------
     dict of str to distribution
-        One for each parameter. What is trained is a fraction here, as these searches cannot
-        join a kind and a fraction.
+        One distribution per parameter. `trainable` is a fraction, because these searches cannot
+        combine a kind and a fraction into a selector.
 
     Raises
     ------
     ValueError
-        If there is no such library, or the estimator is of no kind with a space.
+        If `library` is invalid, or the estimator has no search space.
+
+    See Also
+    --------
+    suggest : The space for an Optuna trial.
 
     Examples
     --------
     >>> from frozenfit import PartialNetClassifier, search
     >>> sorted(search.distributions(PartialNetClassifier()))
-    ['frozen', 'trainable', 'learning_rate']
+    ['frozen', 'learning_rate', 'trainable']
     """
     if library not in ("sklearn", "optuna"):
-        raise ValueError(f"library is 'sklearn' or 'optuna', found {library!r}")
+        raise ValueError(f"`library` must be 'sklearn' or 'optuna', got {library!r}.")
     prefix, core = target(estimator)
     params = core.get_params(deep=False)
     if _is_elm(params):
@@ -236,20 +247,20 @@ def distributions(estimator: Any, library: str = "sklearn") -> dict[str, Any]:
     return {prefix + name: value for name, value in found.items()}
 
 
-def target(estimator: Any) -> tuple[str, Any]:
-    """Find the network's estimator in a pipeline.
+def target(estimator: BaseEstimator) -> tuple[str, Any]:
+    """Return the last step of a pipeline, which is the estimator that is searched.
 
     Parameters
     ----------
     estimator : estimator
-        Any.
+        Any estimator.
 
     Returns
     -------
     prefix : str
-        What goes before its parameter names, such as ``"partialnetclassifier__"``.
+        Prefix of its parameter names, such as ``"partialnetclassifier__"``.
     core : estimator
-        The last step, of the last step, and so on.
+        The last step, also of nested pipelines; an estimator that is no pipeline itself.
     """
     prefix = ""
     while isinstance(estimator, Pipeline):
@@ -261,7 +272,7 @@ def target(estimator: Any) -> tuple[str, Any]:
 def _space_of(
     core: Any, own: dict[str, Any], groups: tuple[str, ...], kinds: Any
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the parts of an estimator's own space and its known good values."""
+    """Return the parts of an estimator's default space, and the values of its first trials."""
     if _is_elm(own):
         parts = {
             "units": kinds.IntDistribution(*_ELM_UNITS, log=True),
@@ -292,8 +303,8 @@ def _is_elm(params: dict[str, Any]) -> bool:
 def _check_partial(core: Any, params: dict[str, Any]) -> None:
     if not {"trainable", "frozen", "learning_rate"} <= params.keys():
         raise ValueError(
-            f"there is no space for {type(core).__name__}, only for partial nets and ELMs; give "
-            "space=f, a function f(trial, estimator) that returns parameters"
+            f"There is no search space for {type(core).__name__}. Set `space` to a function "
+            "f(trial, estimator) that returns parameters."
         )
 
 
@@ -307,7 +318,7 @@ def _group_name(glob: str) -> str:
 
 
 def _rounded(p: float) -> float:
-    """Keep two digits, so that what was learned can be read and written by hand."""
+    """Keep two digits, so that the selector can be read and written by hand."""
     return float(f"{p:.2g}")
 
 
@@ -322,8 +333,8 @@ def _drawn(trial: Any, name: str, part: Any) -> Any:
     return part(trial) if isinstance(part, Callable) else part
 
 
-def _holds(part: Any, value: Any) -> bool:
-    """Say whether a distribution allows a value."""
+def _allows(part: Any, value: Any) -> bool:
+    """Return whether a distribution contains a value."""
     kinds = load_optuna().distributions
     if isinstance(part, kinds.CategoricalDistribution):
         return value in part.choices

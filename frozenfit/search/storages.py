@@ -1,4 +1,4 @@
-"""Where studies are kept: opening storages, and studies that other processes share."""
+"""Opening storages, and studies that several processes share."""
 
 from __future__ import annotations
 
@@ -9,45 +9,64 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from frozenfit.search._optional import load_optuna
+from frozenfit.search._optuna import load_optuna
+from frozenfit.utils.optional import require
+
+if TYPE_CHECKING:
+    import optuna
+    from sqlalchemy import Engine
+
+    from frozenfit import types
 
 DEFAULT_NAME = "frozenfit"
 _MARK = "frozenfit"
 _SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
 _ENGINE = {"connect_args": {"timeout": 60}}  # seconds to wait for the lock of SQLite
+# A trial whose process died is run again this often; a trial that kills its process, for instance
+# by taking all memory, must not do so forever.
 _RETRIES = 3
 
 
-def open_storage(storage: Any, *, heartbeat: int = 60) -> Any:
+def open_storage(
+    storage: types.Path | optuna.storages.BaseStorage | None, *, heartbeat: int = 60
+) -> optuna.storages.BaseStorage | None:
     """Open a storage for studies.
 
     Parameters
     ----------
     storage : str, path-like, optuna storage or None
-        None keeps the study in memory; an URL such as ``sqlite:///study.db`` or ``redis://...``
-        names a database; a path ending in ``.db`` or ``.sqlite`` a SQLite file; any other path a
-        journal file, which many processes can write to.
+        None keeps the study in memory. A URL such as ``sqlite:///study.db`` or ``redis://...``
+        names a database. A path that ends in ``.db``, ``.sqlite`` or ``.sqlite3`` is a SQLite file,
+        for processes on one machine; any other path is a journal file, which processes on several
+        machines can share.
     heartbeat : int, default=60
-        Seconds between two signs of life of a running trial, on SQL storages. A trial without
-        any for twice as long is given to another process, at most three times. A journal has no
-        such signs: the trial of a dead process stays "running" there and is left alone.
+        Seconds between two heartbeats of a running trial in an SQL storage. If a trial has no
+        heartbeat for twice as long, its process is considered dead and another process runs the
+        trial again, at most three times. A journal file and Redis have no heartbeats: the trial of
+        a dead process stays in the state "running" and is not repeated.
 
     Returns
     -------
     optuna.storages.BaseStorage or None
-        The storage.
+        The storage; None for None.
 
     Raises
     ------
     ValueError
-        If it cannot be reached, or holds something else than Optuna's studies.
+        If the storage cannot be opened, or contains data that Optuna did not write. Such data are
+        not changed.
+    ImportError
+        If Optuna is not installed.
 
     Examples
     --------
-    >>> open_storage(None) is None
-    True
+    >>> import os, tempfile
+    >>> from frozenfit.search import open_storage
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     type(open_storage(os.path.join(folder, "journal.log"))).__name__
+    'JournalStorage'
     """
     optuna = load_optuna()
     if storage is None or isinstance(storage, optuna.storages.BaseStorage):
@@ -60,9 +79,9 @@ def open_storage(storage: Any, *, heartbeat: int = 60) -> Any:
         raise
     except Exception as error:
         raise ValueError(
-            f"the storage {_without_password(text)!r} cannot be used: {_sentence(error)}; give the "
-            "path of a journal file in a folder that exists, or the URL of a database such as "
-            "sqlite:///study.db"
+            f"The storage {_without_password(text)!r} cannot be opened: {_one_line(error)}. Give the "
+            "path of a journal file in an existing folder, or the URL of a database such as "
+            "'sqlite:///study.db'."
         ) from error
 
 
@@ -84,9 +103,10 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
                 max_retry=_RETRIES
             ),
         )
+        # A database in memory belongs to one connection: disposing of its engine would empty it.
         in_a_file = storage.engine.url.database not in (None, "", ":memory:")
         if storage.engine.dialect.name == "sqlite" and in_a_file:
-            _let_one_in(storage.engine)
+            _begin_with_lock(storage.engine)
         return storage
     from optuna.storages.journal import JournalFileBackend
 
@@ -94,58 +114,60 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
     return optuna.storages.JournalStorage(JournalFileBackend(text))
 
 
-def _let_one_in(engine: Any) -> None:
-    """Let one process at a time read and write in SQLite, or two may take the same trial.
+def _begin_with_lock(engine: Engine) -> None:
+    """Make every transaction of a SQLite database begin with the write lock.
 
-    SQLite has no ``SELECT ... FOR UPDATE``, on which Optuna relies for that. This is SQLAlchemy's
-    way to begin transactions with the lock that SQLite has.
+    To claim a waiting trial, Optuna reads its state and then writes it, and relies on
+    ``SELECT ... FOR UPDATE`` to keep other processes out in between. SQLite ignores this clause: by
+    default it takes its lock at the first write, so two processes can both read "waiting" and run
+    the same trial. With ``BEGIN IMMEDIATE`` the lock is taken before the first read. The two hooks
+    are SQLAlchemy's documented way to change how a SQLite transaction begins.
     """
-    from sqlalchemy import event
+    event = require("sqlalchemy", "search", "An SQL storage").event
 
     @event.listens_for(engine, "connect")
-    def _leave_begin_to_us(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
+    def _disable_own_begin(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver emits no BEGIN of its own
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    engine.dispose()
+    engine.dispose()  # connections opened before have no hooks
 
 
 def _check_tables(url: str) -> None:
-    """See that a database is empty or Optuna's, before Optuna adds its tables to it."""
-    import sqlalchemy
-
+    """Check that a database is empty or Optuna's, before Optuna adds its tables to it."""
+    sqlalchemy = require("sqlalchemy", "search", "An SQL storage")
     engine = sqlalchemy.create_engine(url)
     try:
         tables = sqlalchemy.inspect(engine).get_table_names()
     finally:
         engine.dispose()
     if tables and not {"studies", "trials", "version_info"} <= set(tables):
-        raise ValueError(f"it holds other tables ({', '.join(sorted(tables)[:3])}) and no studies")
+        raise ValueError(f"it has other tables ({', '.join(sorted(tables)[:3])}) and no studies")
 
 
 def _check_journal(path: Path) -> None:
     if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {str(path.parent)!r}")
+        raise ValueError(f"the folder {str(path.parent)!r} does not exist")
     if not path.exists() or not path.stat().st_size:
         return
     with path.open("rb") as file:
         if not file.read(20).startswith(b'{"op_code"'):
-            raise ValueError("the file is no journal of Optuna's")
+            raise ValueError("the file is not a journal of Optuna")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Ignore that Optuna calls heartbeats and names of metrics experimental: they have tests."""
+    """Ignore that Optuna marks heartbeats and metric names as experimental; tests cover both."""
     optuna = load_optuna()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
 
 
-def _sentence(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()).split(" (Background on this error")[0]
     return text.rstrip(".;")[:200] or type(error).__name__
 
@@ -155,32 +177,36 @@ def _without_password(text: str) -> str:
 
 
 def open_study(
-    storage: Any, name: str | None, directions: dict[str, str], mark: dict[str, Any], **tools: Any
-) -> Any:
-    """Open the study of a search, or make it.
+    storage: optuna.storages.BaseStorage | None,
+    name: str | None,
+    directions: dict[str, str],
+    mark: dict[str, Any],
+    **tools: Any,
+) -> optuna.Study:
+    """Open the study of a search, or create it.
 
     Parameters
     ----------
     storage : optuna storage or None
-        Where it is kept.
+        The storage.
     name : str or None
-        Its name; None is ``"frozenfit"`` in a storage that outlives the process.
+        Name of the study; None is ``"frozenfit"`` in a storage.
     directions : dict of str to str
-        Metric to direction.
+        The objectives.
     mark : dict
-        What tells this search from others: all that must agree between its processes.
+        Properties that must agree between all processes that share the study.
     **tools : object
-        Sampler and pruner.
+        The sampler and the pruner.
 
     Returns
     -------
     optuna.Study
-        With the mark on it.
+        The study; a new one gets the mark.
 
     Raises
     ------
     ValueError
-        If the study there was made by something else, or for another search.
+        If the existing study was not created by FreezeSearchCV, or for another search.
     """
     optuna = load_optuna()
     if name is None and storage is not None:
@@ -207,19 +233,24 @@ def open_study(
 
 def _foreign(study: Any) -> ValueError:
     return ValueError(
-        f"the study {study.study_name!r} was not made by FreezeSearchCV; give another study_name"
+        f"The study {study.study_name!r} was not created by FreezeSearchCV. Give another "
+        "`study_name`."
     )
 
 
 def _found_mark(study: Any) -> dict[str, Any] | None:
-    """Return the mark of a study, None for a new one."""
+    """Return the mark of a study, or None for a new one.
+
+    A study is created and marked in two transactions. A study with trials but without a mark may
+    be between the two in another process, so it is read again before it counts as foreign.
+    """
     for _ in range(10):
         mark = study.user_attrs.get(_MARK)
         if mark is not None:
             return mark
         if not study.get_trials(deepcopy=False):
             return None
-        time.sleep(0.05)  # another process may be about to mark what it made
+        time.sleep(0.05)
     raise _foreign(study)
 
 
@@ -227,13 +258,14 @@ def _check_mark(name: str, found: dict[str, Any], mark: dict[str, Any]) -> None:
     words = {
         "estimator": "for another estimator",
         "directions": "with other directions",
-        "splits": "on other targets or splits",
+        "splits": "with other targets or splits",
     }
     for key, value in mark.items():
         if found.get(key) != value:
             what = words.get(key, f"with other {key}")
-            told = "" if key == "splits" else f": {found.get(key)}, not {value}"
+            # The splits are a digest, which means nothing to a reader.
+            values = "" if key == "splits" else f": {found.get(key)}, not {value}"
             raise ValueError(
-                f"the study {name!r} was made {what}{told}; give another study_name, or the "
-                "settings it was made with"
+                f"The study {name!r} was created {what}{values}. Give another `study_name`, or the "
+                "settings of the study."
             )

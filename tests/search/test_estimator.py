@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from frozenfit import PartialNetClassifier, search
+from frozenfit import PartialNetClassifier
 from frozenfit.search import FreezeSearchCV
 from frozenfit.search.objectives import read_constraints, read_directions
 
@@ -121,10 +121,10 @@ def test_a_fitted_search_can_be_pickled():
 # Objectives
 
 
-def test_the_front_holds_what_nothing_beats():
+def test_no_trial_dominates_a_pareto_optimal_one():
     found = searched(n_trials=10, directions=BOTH).fit(X, y)
-    rows = search.table(found)
-    pareto = [r for r in rows if r["pareto"]]
+    rows = found.trials_table()
+    pareto = [r for r in rows if r["pareto_optimal"]]
     assert 1 < len(pareto) < len(rows)
     for row in pareto:
         assert not any(
@@ -132,61 +132,87 @@ def test_the_front_holds_what_nothing_beats():
         )
 
 
-def test_the_best_has_the_best_score_of_the_front():
+def test_the_best_trial_has_the_best_score():
     found = searched(n_trials=10, directions=BOTH).fit(X, y)
-    assert found.best_score_ == max(row["score"] for row in search.table(found))
+    assert found.best_score_ == max(row["score"] for row in found.trials_table())
 
 
-def test_a_rule_can_choose_from_the_front():
+def test_refit_is_a_metric_or_a_callable_of_cv_results():
     found = searched(directions=BOTH, refit="trainable").fit(X, y)
     fewest = found.cv_results_["mean_trainable"].min()
     assert found.cv_results_["mean_trainable"][found.best_index_] == fewest
 
-    def fewest_of(pareto):
-        return int(np.argmin([row["trainable"] for row in pareto]))
+    def fewest_trainable(cv_results):
+        return np.argmin(cv_results["mean_trainable"])
 
-    again = searched(directions=BOTH, refit=fewest_of).fit(X, y)
+    again = searched(directions=BOTH, refit=fewest_trainable).fit(X, y)
     assert again.best_params_ == found.best_params_
+    assert again.best_estimator_.get_params()["trainable"] == found.best_params_["trainable"]
 
 
-def test_a_rule_must_choose_a_row():
-    with pytest.raises(ValueError, match="index of one of the"):
-        searched(refit=lambda pareto: 99).fit(X, y)
+def test_refit_true_chooses_by_the_score_of_several_objectives():
+    both, score = (searched(directions=BOTH, refit=refit).fit(X, y) for refit in (True, "score"))
+    assert both.best_index_ == score.best_index_
+
+
+def test_refit_false_chooses_the_same_trial():
+    for directions in (None, BOTH):
+        with_refit, without = (
+            searched(directions=directions, refit=refit).fit(X, y) for refit in (True, False)
+        )
+        assert without.best_index_ == with_refit.best_index_
+        assert without.best_params_ == with_refit.best_params_
+        assert without.best_score_ == with_refit.best_score_
+        assert not hasattr(without, "best_estimator_") and not hasattr(without, "refit_time_")
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (99, IndexError, "index from 0 to 5, got 99"),
+        (-1, IndexError, "index from 0 to 5, got -1"),
+        (1.5, TypeError, "must return an integer"),
+        (1, ValueError, "trial 1, which violates a constraint"),
+    ],
+)
+def test_a_callable_refit_must_return_the_index_of_a_feasible_trial(index, error, message):
+    with pytest.raises(error, match=message):
+        searched(refit=lambda cv_results: index, constraints="trainable <= 900").fit(X, y)
 
 
 def test_all_metrics_are_measured():
     names = ("bytes", "fit_time", "predict_time")
     found = searched(n_trials=2, directions=dict.fromkeys(names, "minimize")).fit(X, y)
-    row = search.table(found)[1]
+    row = found.trials_table()[1]
     assert row["bytes"] == 4 * TOTAL and row["fraction"] == 1
     assert row["fit_time"] > 0 and row["predict_time"] > 0
 
 
-def test_an_estimator_that_tells_no_weights_has_no_such_metric():
+def test_an_estimator_without_a_parameter_table_lacks_its_metrics():
     space = {"space": lambda trial, estimator: {}, "directions": BOTH}
-    with pytest.raises(ValueError, match="LogisticRegression does not tell trainable"):
+    with pytest.raises(ValueError, match="LogisticRegression does not provide trainable"):
         searched(LogisticRegression(max_iter=1000), **space).fit(X, y)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"directions": {"scores": "maximize"}}, "no metric 'scores'.*did you mean 'score'"),
+        ({"directions": {"scores": "maximize"}}, "Unknown metric 'scores'. Did you mean 'score'"),
         ({"directions": {"score": "up"}}, "'maximize' or 'minimize'"),
-        ({"directions": "score"}, "directions maps metrics"),
-        ({"constraints": ["learnd <= 3"]}, "no metric 'learnd'"),
+        ({"directions": "score"}, "`directions` must be a dict"),
+        ({"constraints": ["learnd <= 3"]}, "Unknown metric 'learnd'"),
         ({"constraints": ["trainable < 3"]}, "such as 'trainable <= 750'"),
         ({"constraints": ["trainable <= few"]}, "such as 'trainable <= 750'"),
-        ({"scoring": "acuracy"}, "scoring='acuracy'.*accuracy"),
+        ({"scoring": "acuracy"}, "`scoring` must be .*'acuracy'. Did you mean 'accuracy'"),
         ({"scoring": ["accuracy", "f1"]}, "one name or one callable"),
-        ({"refit": "bytes"}, "refit='bytes' was not measured"),
-        ({"space": {"fractions": 0.1}}, "no part 'fractions'"),
-        ({"directions": BOTH, "pruner": "median"}, "a pruner watches the score"),
+        ({"refit": "bytes"}, "`refit` must be .*score, trainable, fit_time.*got 'bytes'"),
+        ({"space": {"fractions": 0.1}}, "named 'fractions'. Did you mean 'fraction'"),
+        ({"directions": BOTH, "pruner": "median"}, "requires the score as the only objective"),
         ({"n_jobs": 2, "pruner": "median"}, "n_jobs"),
         ({"n_trials": 0}, "n_trials"),
     ],
 )
-def test_wrong_settings_are_told_in_one_sentence(settings, said):
+def test_invalid_settings_raise_in_fit(settings, said):
     with pytest.raises(ValueError, match=said):
         searched(**settings).fit(X, y)
 
@@ -205,9 +231,10 @@ def test_the_best_meets_the_constraints():
     assert not found.cv_results_["feasible"][1]
 
 
-def test_a_constraint_nobody_meets_is_told_with_the_nearest():
+def test_an_unmet_constraint_names_the_closest_trial():
     with pytest.raises(
-        ValueError, match=r"none of 2 trials met trainable <= 50; .* trainable = 100"
+        ValueError,
+        match=r"None of the 2 completed trials meets trainable <= 50. .* trainable = 100",
     ):
         searched(n_trials=2, constraints="trainable <= 50").fit(X, y)
 
@@ -243,7 +270,7 @@ class Recording(Quick):
         return super().fit(X, y, sample_weight)
 
 
-def test_weights_are_cut_with_the_folds():
+def test_weights_are_split_with_the_folds():
     Recording.seen.clear()
     weight = np.arange(1.0, 151.0)
     folds = list(KFold(3, shuffle=True, random_state=0).split(X))
@@ -294,20 +321,20 @@ def test_a_failed_trial_raises():
         searched(Failing()).fit(X, y)
 
 
-def test_a_failed_trial_is_passed_over_where_asked():
+def test_error_score_skips_failed_trials():
     found = searched(Failing(), error_score=np.nan).fit(X, y)
     assert found.best_params_["trainable"] == 1.0
     states = [trial.state.name for trial in found.study_.trials]
     assert states[0] == "FAIL" and len(states) == 6
 
 
-def test_all_failed_tells_the_first_error():
-    with pytest.raises(ValueError, match="all 4 trials failed; the first error was: .*no memory"):
+def test_if_all_trials_fail_the_first_error_is_shown():
+    with pytest.raises(ValueError, match="All 4 trials failed. The first error was: .*no memory"):
         searched(Hopeless(), n_trials=4, error_score=np.nan).fit(X, y)
 
 
-def test_a_score_that_is_no_number_is_told():
-    with pytest.raises(ValueError, match="the score of fold 0 is nan"):
+def test_a_score_must_be_finite():
+    with pytest.raises(ValueError, match="The score of fold 0 is nan"):
         searched(scoring=lambda estimator, X, y: float("nan")).fit(X, y)
 
 
@@ -377,14 +404,14 @@ def test_trials_of_one_shape_compile_nothing_new(monkeypatch):
     assert len(made) == 1
 
 
-def test_the_learned_entries_are_those_of_the_table():
+def test_trainable_counts_the_parameter_table():
     found = searched(small_net(epochs=1), n_trials=2, cv=2, directions={"bytes": "minimize"})
-    rows = search.table(found.fit(X, y))
+    rows = found.fit(X, y).trials_table()
     assert rows[1]["trainable"] == rows[1]["total"] == 4 * 6 + 6 + 6 * 3 + 3
     assert rows[1]["bytes"] == 4 * rows[1]["trainable"]
 
 
-def test_without_optuna_it_says_what_to_install(monkeypatch):
+def test_a_missing_optuna_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r'pip install "frozenfit\[search\]"'):
         searched().fit(X, y)

@@ -1,7 +1,8 @@
-"""What is told of a search: shares of the parts, and one page."""
+"""Parameter importances and the HTML report of a search."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 
 import pytest
@@ -11,7 +12,6 @@ from sklearn.datasets import load_iris
 from frozenfit import search
 
 pytest.importorskip("optuna")
-plots = pytest.importorskip("frozenfit.plots")
 pytest.importorskip("matplotlib")
 
 
@@ -23,31 +23,30 @@ def found():
     return search.FreezeSearchCV(Quick(), **settings).fit(*load_iris(return_X_y=True))
 
 
-def test_the_fraction_decides_how_much_is_learned(found):
-    shares = search.importances(found, "trainable")
+def test_the_fraction_determines_the_trained_parameters(found):
+    shares = found.param_importances("trainable")
     assert sum(shares.values()) == pytest.approx(1)
     assert next(iter(shares)) == "fraction" and shares["fraction"] > 0.5
 
 
 def test_the_importance_for_an_unknown_metric_is_refused(found):
-    with pytest.raises(ValueError, match="'bytes' was not measured; take one of score, trainable"):
-        search.importances(found, "bytes")
+    with pytest.raises(ValueError, match="must be one of score, trainable, .*got 'bytes'"):
+        found.param_importances("bytes")
 
 
-def test_few_trials_say_nothing_of_importance():
+def test_few_trials_have_no_importances():
     few = search.FreezeSearchCV(Quick(), n_trials=2, cv=2).fit(*load_iris(return_X_y=True))
-    assert search.importances(few) == {}
+    assert few.param_importances() == {}
 
 
 @pytest.fixture(scope="module")
 def page(found, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "r.html"
-    rows = search.table(found)
-    search.report(found, path, plots.search_pictures(rows, search.importances(found)))
+    found.write_report(path)
     return path.read_text(encoding="utf-8")
 
 
-def test_the_page_needs_no_other_file(page):
+def test_the_page_is_self_contained(page):
     assert page.count("data:image/png;base64,") == 3
     assert not re.search(r"""(src|href)=["'](?!data:)""", page)
     assert "<script" not in page
@@ -56,11 +55,21 @@ def test_the_page_needs_no_other_file(page):
 def test_the_page_has_a_row_for_each_trial(page, found):
     assert page.count("<tr class=") == 10
     best = found.cv_results_["trial"][found.best_index_]
-    assert f"The best is trial {best} " in page
+    assert f"The best trial is trial {best} " in page
 
 
 def test_names_cannot_break_the_page(tmp_path):
     space = {"frozen": "<script>alert(1)</script>"}
     odd = search.FreezeSearchCV(Quick(), n_trials=2, cv=2, space=space)
-    search.report(odd.fit(*load_iris(return_X_y=True)), tmp_path / "r.html")
+    odd.fit(*load_iris(return_X_y=True)).write_report(tmp_path / "r.html")
     assert "<script>" not in (tmp_path / "r.html").read_text()
+
+
+def test_the_report_has_no_plots_without_matplotlib(found, tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name)
+    )
+    found.write_report(tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "data:image" not in page and page.count("<tr class=") == 10

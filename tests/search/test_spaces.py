@@ -1,4 +1,4 @@
-"""What a search tries: every part has a range, can be fixed, replaced and left out."""
+"""The search space: ranges, and parts that are fixed, replaced or left out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def suggested(estimator=None, values=VALUES, **parts):
     return search.suggest(FixedTrial(values), estimator or PartialNetClassifier(), **parts)
 
 
-def test_a_random_kind_becomes_a_subset_that_can_be_parsed():
+def test_a_random_kind_becomes_a_selector_that_can_be_parsed():
     trainable = suggested()["trainable"]
     assert trainable == "random(0.021) | batch_norm()"
     assert str(parse(trainable)) == trainable
@@ -80,7 +80,7 @@ def test_a_part_can_be_left_as_the_estimator_has_it():
     assert set(suggested(leave=("frozen", "learning_rate"))) == {"trainable"}
 
 
-def test_learned_can_be_replaced_whole():
+def test_trainable_replaces_kind_and_fraction():
     found = suggested(trainable="norms() | head()")
     assert found["trainable"] == "norms() | head()"
     assert "kind" not in found
@@ -129,18 +129,18 @@ def test_a_given_network_may_keep_its_values():
     ("parts", "said"),
     [({"fractoin": 0.1}, "fraction"), ({"leave": ("fil",)}, "frozen"), ({"epoch": 3}, "epochs")],
 )
-def test_an_unknown_part_is_told_with_near_names(parts, said):
+def test_an_unknown_part_suggests_near_names(parts, said):
     with pytest.raises(ValueError, match=said):
         suggested(**parts)
 
 
 def test_a_kind_without_a_fraction_is_refused():
-    with pytest.raises(ValueError, match="neither"):
+    with pytest.raises(ValueError, match="requires the part 'fraction'"):
         suggested(leave=("fraction",))
 
 
 def test_an_estimator_without_a_space_is_told_what_to_give():
-    with pytest.raises(ValueError, match=r"no space for LogisticRegression.*space=f"):
+    with pytest.raises(ValueError, match=r"no search space for LogisticRegression. Set `space`"):
         suggested(LogisticRegression())
 
 

@@ -1,4 +1,4 @@
-"""Where studies are kept: going on with one, refusing what is foreign or cannot be reached."""
+"""Storages: continuing a study, and rejecting foreign data and unreachable places."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def storage(request, tmp_path):
     return name.format(tmp_path) if "://" in name else tmp_path / name
 
 
-def test_a_study_is_gone_on_with(storage):
+def test_a_study_is_continued(storage):
     first = searched(storage=storage).fit(X, y)
     second = searched(storage=storage, n_trials=5).fit(X, y)
     assert [t.number for t in second.study_.trials] == [0, 1, 2, 3, 4]
     assert second.cv_results_["params"][:3] == first.cv_results_["params"]
 
 
-def test_a_study_that_is_done_runs_nothing_more(tmp_path):
+def test_a_complete_study_runs_no_trial(tmp_path):
     place = tmp_path / "journal.log"
     first = searched(storage=place).fit(X, y)
     again = searched(storage=place).fit(X, y)
@@ -43,13 +43,13 @@ def test_a_study_that_is_done_runs_nothing_more(tmp_path):
     assert again.best_params_ == first.best_params_
 
 
-def test_it_is_named_after_the_package_unless_told(tmp_path):
+def test_the_default_study_name(tmp_path):
     place = tmp_path / "journal.log"
     assert searched(storage=place).fit(X, y).study_.study_name == "frozenfit"
     assert searched(storage=place, study_name="b").fit(X, y).study_.study_name == "b"
 
 
-def test_sql_storages_watch_for_signs_of_life(tmp_path):
+def test_sql_storages_have_heartbeats(tmp_path):
     opened = open_storage(tmp_path / "study.db", heartbeat=7)
     assert opened.get_heartbeat_interval() == 7
     assert opened.grace_period == 14
@@ -58,7 +58,7 @@ def test_sql_storages_watch_for_signs_of_life(tmp_path):
 def test_a_study_on_other_targets_is_refused(tmp_path):
     place = tmp_path / "journal.log"
     searched(storage=place).fit(X, y)
-    with pytest.raises(ValueError, match="on other targets or splits; give another study_name"):
+    with pytest.raises(ValueError, match="with other targets or splits. Give another `study_name`"):
         searched(storage=place).fit(X[1:], y[1:])
 
 
@@ -77,12 +77,14 @@ def test_a_study_for_another_estimator_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("trials", [0, 1])
-def test_a_study_of_somebody_else_is_refused(tmp_path, trials):
+def test_a_foreign_study_is_refused(tmp_path, trials):
     url = f"sqlite:///{tmp_path}/study.db"
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     foreign = optuna.create_study(storage=url, study_name="frozenfit", direction="minimize")
     foreign.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=trials)
-    with pytest.raises(ValueError, match="was not made by FreezeSearchCV; give another study_name"):
+    with pytest.raises(
+        ValueError, match="was not created by FreezeSearchCV. Give another `study_name`"
+    ):
         searched(storage=url).fit(X, y)
 
 
@@ -91,7 +93,7 @@ def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path):
     with sqlite3.connect(place) as database:
         database.execute("create table customers (name text)")
     database.close()
-    with pytest.raises(ValueError, match=r"holds other tables \(customers\)"):
+    with pytest.raises(ValueError, match=r"has other tables \(customers\)"):
         open_storage(place)
     with sqlite3.connect(place) as database:
         tables = database.execute("select name from sqlite_master").fetchall()
@@ -103,7 +105,7 @@ def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path):
 def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path, name):
     place = tmp_path / name
     place.write_text("dear diary, " * 20)
-    with pytest.raises(ValueError, match=f"{name}' cannot be used"):
+    with pytest.raises(ValueError, match=f"{name}' cannot be opened"):
         open_storage(place)
     assert place.read_text().startswith("dear diary")
 
@@ -111,14 +113,14 @@ def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path, name):
 @pytest.mark.parametrize(
     "where", ["{}/missing/journal.log", "sqlite:///{}/missing/study.db", "nosuch://host/study"]
 )
-def test_an_unreachable_storage_is_told_in_one_sentence(tmp_path, where):
-    with pytest.raises(ValueError, match="cannot be used") as error:
+def test_an_unreachable_storage_raises_one_sentence(tmp_path, where):
+    with pytest.raises(ValueError, match="cannot be opened") as error:
         open_storage(where.format(tmp_path))
     assert "\n" not in str(error.value)
 
 
-def test_a_password_is_not_told():
-    with pytest.raises(ValueError, match="cannot be used") as error:
+def test_a_password_is_not_shown():
+    with pytest.raises(ValueError, match="cannot be opened") as error:
         open_storage("nosuch://me:secret@host/study")
     assert "secret" not in str(error.value)
 

@@ -25,7 +25,7 @@ X, y = load_iris(return_X_y=True)
 
 
 class Slow(Quick):
-    """Takes a while, and says which process is at it; the first one may wait to be killed."""
+    """Is slow and records its process; the first process may wait until it is killed."""
 
     def __init__(self, trainable=0.1, frozen="auto", learning_rate="auto", place=None, waits=False):
         super().__init__(trainable, frozen, learning_rate)
@@ -64,7 +64,7 @@ def killer(tmp_path):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("name", ["journal.log", "study.db"])
-def test_a_killed_worker_takes_its_trial_alone_with_it(tmp_path, killer, name):
+def test_a_killed_worker_loses_only_its_trial(tmp_path, killer, name):
     place = str(tmp_path / "pids")
     storage = str(tmp_path / name)
     found = FreezeSearchCV(
@@ -84,7 +84,7 @@ def test_a_killed_worker_takes_its_trial_alone_with_it(tmp_path, killer, name):
     states = [trial.state.name for trial in found.study_.trials]
     assert 8 <= states.count("COMPLETE") <= 9
     others = [state for state in states if state != "COMPLETE"]
-    # A journal knows no signs of life; a database lets another worker do it again.
+    # A journal has no heartbeats; with a database another worker repeats the trial.
     assert others == (["RUNNING"] if name == "journal.log" else ["FAIL"])
     if name == "study.db":
         trials = found.study_.trials
@@ -118,9 +118,9 @@ def test_the_number_of_workers_is_a_count(n_workers):
         run_workers(FreezeSearchCV(Quick()), X, y, n_workers=n_workers)
 
 
-def test_wrong_settings_are_told_before_any_process_starts(tmp_path):
+def test_invalid_settings_raise_before_a_process_starts(tmp_path):
     search = FreezeSearchCV(Quick(), storage=tmp_path / "j.log", directions={"scor": "maximize"})
-    with pytest.raises(ValueError, match="no metric 'scor'"):
+    with pytest.raises(ValueError, match="Unknown metric 'scor'"):
         run_workers(search, X, y)
 
 
@@ -133,7 +133,7 @@ class Broken(Quick):
 
 def test_an_error_in_a_worker_is_raised_here(tmp_path, capfd):
     search = FreezeSearchCV(Broken(), n_trials=4, cv=2, storage=tmp_path / "j.log")
-    with pytest.raises(RuntimeError, match="a worker failed: ValueError: the disk is full"):
+    with pytest.raises(RuntimeError, match="A worker failed: ValueError: the disk is full"):
         run_workers(search, X, y, n_workers=1)
 
 
@@ -162,11 +162,11 @@ def test_the_command_searches_in_two_processes(tmp_path):
 
 
 class Weighed(Quick):
-    """Takes no training without weights."""
+    """Requires sample weights."""
 
     def fit(self, X, y, sample_weight=None):
         if sample_weight is None:
-            raise ValueError("the weights were lost")
+            raise ValueError("no sample weights")
         return super().fit(X, y, sample_weight)
 
 

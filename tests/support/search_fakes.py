@@ -1,4 +1,4 @@
-"""An estimator that learns in no time and tells what a network would."""
+"""Fast estimators with the attributes of a partially trained network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOTAL = 1000
 
 
 class Quick(ClassifierMixin, BaseEstimator):
-    """Predicts the nearer class mean; noise shrinks with the fraction learned."""
+    """Predicts the nearest class mean; noise shrinks with the trained fraction."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Quick(ClassifierMixin, BaseEstimator):
         return [("dense/kernel", (TOTAL,), "leading", round(TOTAL * self.fraction), TOTAL)]
 
     def _fitted_state(self, include_frozen):
-        return {}, {"learned/dense": np.zeros(round(TOTAL * self.fraction), np.float32)}
+        return {}, {"trainable/dense": np.zeros(round(TOTAL * self.fraction), np.float32)}
 
 
 class Failing(Quick):
-    """Fails where little is learned."""
+    """Fails with a small trained fraction."""
 
     def fit(self, X, y, sample_weight=None):
         if self.fraction < 0.5:
@@ -68,7 +68,7 @@ class Failing(Quick):
 
 
 class Hopeless(Quick):
-    """Fails always."""
+    """Always fails."""
 
     def fit(self, X, y, sample_weight=None):
         raise ValueError("no memory left")
