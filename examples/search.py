@@ -101,14 +101,14 @@ def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict
         "cpu_s": round(time.process_time() - start, 1),
     }
     # The fewest weights whose cross-validated accuracy is that of the reference, if any has it.
-    enough = [r["trainable"] for r in search.table(found) if r["score"] >= reference]
+    enough = [r["trainable"] for r in found.trials_table() if r["score"] >= reference]
     row["fewest learned"] = int(min(enough)) if enough else None
-    return row | {"trials": trials(found, "trainable", "score", "pareto")}
+    return row | {"trials": trials(found, "trainable", "score", "pareto_optimal")}
 
 
 def trials(found, *keep: str) -> list[common.Row]:
     """Return what is kept of the trials of a search."""
-    return [{name: trial[name] for name in keep} for trial in search.table(found)]
+    return [{name: trial[name] for name in keep} for trial in found.trials_table()]
 
 
 def search_blocks(parts: tuple, seed: int, setting: dict) -> common.Row:
@@ -133,8 +133,8 @@ def search_blocks(parts: tuple, seed: int, setting: dict) -> common.Row:
     ).fit(X, y)
     row: common.Row = {"found learned": common.trainable(found.best_estimator_)}
     row |= {"found cv": float(found.best_score_), "found test": float(found.score(X_test, y_test))}
-    row["importances"] = search.importances(found)
-    return row | {"trials": trials(found, "trainable", "score", "pareto", "params")}
+    row["importances"] = found.param_importances()
+    return row | {"trials": trials(found, "trainable", "score", "pareto_optimal", "params")}
 
 
 def main(given=None) -> list[common.Row]:

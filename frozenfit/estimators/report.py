@@ -25,6 +25,24 @@ def print_summary(estimator: Any) -> None:
     print(f"{trainable:,} of {total:,} parameters trained, {estimator.freeze_fraction_:.2%} frozen")
 
 
+def fit_summary(estimator: Any) -> str:
+    """Summarize in a few words how many parameters a fit trained.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator with a `parameter_table`.
+
+    Returns
+    -------
+    str
+        Such as "trained 5,079 of 44,426 parameters (11.4 %)".
+    """
+    rows = estimator.parameter_table()
+    trained, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
+    return f"trained {trained:,} of {total:,} parameters ({trained / total:.1%})".replace("%", " %")
+
+
 def table_text(estimator: Any) -> str:
     """Lay out an estimator's learned table as text.
 

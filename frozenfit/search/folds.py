@@ -114,8 +114,8 @@ class Folds:
         missing = self.wanted - figures.keys() - counts(estimator).keys()
         if missing:
             raise ValueError(
-                f"{type(target(estimator)[1]).__name__} does not provide {', '.join(sorted(missing))}. "
-                "Use an estimator of frozenfit, or other `directions` and `constraints`."
+                f"{type(target(estimator)[1]).__name__} does not provide "
+                f"{', '.join(sorted(missing))}. Use an estimator of frozenfit, or other `directions` and `constraints`."
             )
         return figures
 

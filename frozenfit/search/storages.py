@@ -79,8 +79,8 @@ def open_storage(
         raise
     except Exception as error:
         raise ValueError(
-            f"The storage {_without_password(text)!r} cannot be opened: {_one_line(error)}. Give the "
-            "path of a journal file in an existing folder, or the URL of a database such as "
+            f"The storage {_without_password(text)!r} cannot be opened: {_one_line(error)}. Give "
+            "the path of a journal file in an existing folder, or the URL of a database such as "
             "'sqlite:///study.db'."
         ) from error
 

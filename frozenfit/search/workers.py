@@ -215,8 +215,8 @@ def _report_failures(
     died = [number for number, code in enumerate(codes) if code]
     if len(died) == len(processes) and count_done(study) < search.n_trials:
         raise RuntimeError(
-            f"All {len(processes)} workers were killed (exit codes {codes}) after {count_done(study)} "
-            f"of {search.n_trials} trials. Repeat the call to continue the study."
+            f"All {len(processes)} workers were killed (exit codes {codes}) after "
+            f"{count_done(study)} of {search.n_trials} trials. Repeat the call to continue the study."
         )
     if died:
         warnings.warn(

@@ -138,9 +138,8 @@ def test_an_error_in_a_worker_is_raised_here(tmp_path, capfd):
 
 
 def test_the_command_searches_in_two_processes(tmp_path):
-    words = (
-        "search --data digits --limit 150 --epochs 1 --trials 3 --folds 2 --workers 2 --verbose 0"
-    )
+    words = "search --dataset digits --limit 150 --epochs 1 --trials 3 --folds 2 --workers 2"
+    words += " --verbose 0"
     words += " --objectives score trainable --learning-rate 0.01 --frozen zero --random-state 0"
     places = {name: tmp_path / f"a.{name}" for name in ("log", "html", "frozenfit")}
     places_words = ["--storage", places["log"], "--report", places["html"]]

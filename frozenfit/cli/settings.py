@@ -1,0 +1,175 @@
+"""The options of the classifier: one for each parameter of PartialNetClassifier."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from frozenfit.cli.options import literal_or_text, pair
+from frozenfit.utils.optional import import_with_backend
+
+if TYPE_CHECKING:
+    from frozenfit.estimators import PartialNetClassifier
+
+# Parameters that take objects, that concern several fits, or that have an option elsewhere.
+_NOT_OPTIONS = ("callbacks", "warm_start", "model_params", "verbose")
+_CLASS = "PartialNetClassifier"
+
+
+class Parameter(NamedTuple):
+    """A constructor parameter: name, annotation, default and first sentence of its description."""
+
+    name: str
+    annotation: str
+    default: Any
+    description: str
+
+
+def classifier_parameters() -> Iterator[Parameter]:
+    """Read the constructor parameters of PartialNetClassifier from its source.
+
+    Importing the class loads a backend, which takes seconds; ``--help`` and typos must not wait.
+
+    Yields
+    ------
+    Parameter
+        The parameters in the order of the signature.
+    """
+    path = Path(__file__).parents[1] / "estimators" / "partial_net.py"
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    cls = next(n for n in module.body if isinstance(n, ast.ClassDef) and n.name == _CLASS)
+    init = next(n for n in cls.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    descriptions = parameter_descriptions(ast.get_docstring(cls) or "")
+    given = [*init.args.args[1:], *init.args.kwonlyargs]
+    defaults = [*init.args.defaults, *init.args.kw_defaults]
+    for argument, default in zip(given, defaults, strict=True):
+        yield Parameter(
+            argument.arg,
+            ast.unparse(argument.annotation) if argument.annotation else "",
+            ast.literal_eval(default) if default is not None else None,
+            descriptions.get(argument.arg, ""),
+        )
+
+
+def parameter_descriptions(docstring: str) -> dict[str, str]:
+    """Return the first sentence on each parameter of a numpydoc docstring.
+
+    Parameters
+    ----------
+    docstring : str
+        The docstring.
+
+    Returns
+    -------
+    dict of str to str
+        The sentences by parameter name, without markup. A list ends the sentence before it; a
+        colon does not.
+    """
+    text = inspect.cleandoc(docstring)
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.M | re.S)
+    descriptions = {}
+    if section:
+        for names, body in re.findall(
+            r"^(\w[\w, ]*?)(?: :[^\n]*)?\n((?:(?:[ ]+[^\n]*)?\n?)*)", section[1], re.M
+        ):
+            paragraph = inspect.cleandoc(body).partition("\n\n")[0]
+            sentence = re.split(r"(?<=\.)\s+(?=[A-Z\"'`(])", " ".join(paragraph.split()))[0]
+            sentence = re.sub(r":$", ".", sentence).replace("`", "")
+            descriptions |= {name.strip(): sentence for name in names.split(",")}
+    return descriptions
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add one option per constructor parameter of the classifier.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The parser of a command.
+    """
+    group = parser.add_argument_group(
+        "parameters of the classifier",
+        "A value that is a Python literal is read as one; any other value is text.",
+    )
+    for name, annotation, default, description in classifier_parameters():
+        if name == "model_params":
+            group.add_argument(
+                "--model-params",
+                nargs="+",
+                type=pair,
+                metavar="NAME=VALUE",
+                help=f"{description} For example: width=4 batch_norm=True.".replace("%", "%%"),
+            )
+        if name in _NOT_OPTIONS:
+            continue
+        text = f"{description} (default: {default})".strip()
+        # Suppressed, so that a namespace contains the given parameters only: a search does not
+        # search over these.
+        options: dict[str, Any] = {"help": text.replace("%", "%%"), "default": argparse.SUPPRESS}
+        if annotation == "bool":
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options["type"] = {"int": int, "float": float}.get(annotation, literal_or_text)
+            options["metavar"] = {"int": "N", "float": "X"}.get(annotation, "VALUE")
+        group.add_argument(f"--{name.replace('_', '-')}", dest=f"set_{name}", **options)
+
+
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the classifier's parameters that the command line sets.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The parsed command line.
+
+    Returns
+    -------
+    dict of str to object
+        The values by parameter name.
+    """
+    settings = {
+        name.removeprefix("set_"): value
+        for name, value in vars(arguments).items()
+        if name.startswith("set_")
+    }
+    if arguments.model_params is not None:
+        settings["model_params"] = dict(arguments.model_params)
+    return settings
+
+
+def make_classifier(settings: dict[str, Any], verbose: int = 0) -> PartialNetClassifier:
+    """Make a classifier, and check its parameters before any data is loaded.
+
+    Parameters
+    ----------
+    settings : dict
+        The parameters.
+    verbose : int, default=0
+        Its verbosity.
+
+    Returns
+    -------
+    PartialNetClassifier
+        The unfitted classifier.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is invalid.
+    """
+    if isinstance(settings.get("trainable"), str):  # needs no backend, so it is checked first
+        from frozenfit.selectors import parse
+
+        parse(settings["trainable"])
+    classifier = getattr(import_with_backend("frozenfit.estimators"), _CLASS)
+    classifier = classifier(**settings, verbose=verbose)
+    # scikit-learn calls this in `fit`; here the data would have been loaded before.
+    classifier._validate_params()
+    if isinstance(classifier.model, str):
+        import_with_backend("frozenfit.architectures").find(classifier.model)
+    return classifier
