@@ -1,10 +1,10 @@
-"""How much memory a study of 100 tiny trials takes.
+"""Memory growth of a search over 100 small trials.
 
     KERAS_BACKEND=jax python benchmarks/search_memory.py
 
-Two studies, each in a process of its own: trials of one shape, in which the learning rate alone
-differs, and the whole space of `frozenfit.search.suggest`, in which almost every trial has a shape
-of its own to compile. Growth is counted from the end of the first trial, which loads the backend's
+Two studies, each in a separate process: trials of one network shape that differ in the learning
+rate only, and the whole space of `frozenfit.search.suggest`, in which almost every trial compiles a
+different shape. Growth is measured from the end of the first trial, which loads the backend's
 compiler, to the end of the last.
 """
 
@@ -59,10 +59,10 @@ def study(space: str, trials: int) -> None:
 
 
 def main() -> None:
-    """Read the command line and run."""
+    """Run both studies, or the one that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--space", choices=SPACES, help="this one alone, in this process")
+    parser.add_argument("--space", choices=SPACES, help="run this study only, in this process")
     args = parser.parse_args()
     if args.space:
         study(args.space, args.trials)

@@ -1,13 +1,13 @@
-"""What a search finds: a tenth of the trainable weights, and a fraction for each block.
+"""Hyperparameter search: the smallest trained fraction, and one fraction per block of a ResNet.
 
     python examples/search.py
     python examples/search.py --budget cpu --tabular FOLDER --out docs/results
 
-For digits and, where --tabular names the folder with them, four tables: a network with everything
-learned at its defaults is cross-validated; then 40 trials search what fraction of a like network
-to learn, at most a tenth, with learning rate and epochs. Both are fitted on the training part and
-scored on a test part that no trial saw. Then, on digits as images, each block of a resnet gets a
-fraction of its own.
+For digits and, with --tabular FOLDER, four tabular data sets: a fully trained network with default
+parameters is cross-validated. Then 40 trials search for the trained fraction (at most a tenth), the
+learning rate and the number of epochs of the same network. Both are fitted on the training set and
+evaluated on a test set that no trial saw. Finally, on digits as images, the search has one fraction
+per block of a ResNet.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def network(width: int, seed: int, **settings):
 
 
 def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict) -> common.Row:
-    """Search once, with at most a tenth learned; return a row of figures."""
+    """Search once, with at most a tenth of the parameters trained; return a row of figures."""
     X, X_test, y, y_test = parts
     cv = StratifiedKFold(setting["folds"], shuffle=True, random_state=seed)
     whole = network(width, seed, trainable=1.0)
@@ -91,28 +91,28 @@ def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict
         random_state=seed,
     ).fit(X, y)
     row = {
-        "all learned": total,
+        "all trainable": total,
         "all cv": reference,
         "all test": float(whole.score(X_test, y_test)),
-        "found learned": int(found.cv_results_["mean_trainable"][found.best_index_]),
+        "found trainable": int(found.cv_results_["mean_trainable"][found.best_index_]),
         "found cv": float(found.best_score_),
         "found test": float(found.score(X_test, y_test)),
         "params": {name.split("__")[1]: value for name, value in found.best_params_.items()},
         "cpu_s": round(time.process_time() - start, 1),
     }
-    # The fewest weights whose cross-validated accuracy is that of the reference, if any has it.
+    # The smallest number of trained parameters that is as accurate as the reference, if any is.
     enough = [r["trainable"] for r in found.trials_table() if r["score"] >= reference]
-    row["fewest learned"] = int(min(enough)) if enough else None
+    row["fewest trainable"] = int(min(enough)) if enough else None
     return row | {"trials": trials(found, "trainable", "score", "pareto_optimal")}
 
 
 def trials(found, *keep: str) -> list[common.Row]:
-    """Return what is kept of the trials of a search."""
+    """Return some columns of the trials of a search."""
     return [{name: trial[name] for name in keep} for trial in found.trials_table()]
 
 
 def search_blocks(parts: tuple, seed: int, setting: dict) -> common.Row:
-    """Search a fraction for each block of a resnet; return a row of figures."""
+    """Search one fraction per block of a ResNet; return a row of figures."""
     X, X_test, y, y_test = parts
     X, X_test = (part.reshape(-1, 8, 8, 1) / 16 for part in (X, X_test))
     blocks = setting["blocks"]
@@ -131,7 +131,7 @@ def search_blocks(parts: tuple, seed: int, setting: dict) -> common.Row:
         directions=DIRECTIONS["pareto"],
         random_state=seed,
     ).fit(X, y)
-    row: common.Row = {"found learned": common.trainable(found.best_estimator_)}
+    row: common.Row = {"found trainable": common.trainable(found.best_estimator_)}
     row |= {"found cv": float(found.best_score_), "found test": float(found.score(X_test, y_test))}
     row["importances"] = found.param_importances()
     return row | {"trials": trials(found, "trainable", "score", "pareto_optimal", "params")}
@@ -141,8 +141,11 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(
         __doc__,
         given,
-        (("--tabular", "--data"), {"type": Path, "help": "folder of satimage.npz and others"}),
-        (("--sets",), {"nargs": "+", "default": ["digits", *TABLES, "blocks"], "help": "some"}),
+        (("--tabular", "--data"), {"type": Path, "help": "folder with satimage.npz and others"}),
+        (
+            ("--sets",),
+            {"nargs": "+", "default": ["digits", *TABLES, "blocks"], "help": "data sets to run"},
+        ),
         (("--width",), {"type": int, "nargs": "+", "help": "hidden units (default: 1000)"}),
         (("--objective",), {"choices": DIRECTIONS, "default": "pareto"}),
     )
@@ -162,14 +165,14 @@ def main(given=None) -> list[common.Row]:
     wanted = setting["blocks"] and "blocks" in args.sets
     for _, seed in common.each(args, ["blocks"] if wanted else [], "blocks"):
         blocks.append({"seed": seed, **search_blocks(sets["digits"], seed, setting)})
-    of = ("all cv", "all test", "found learned", "found cv", "found test", "cpu_s")
-    table = common.over_seeds(rows, ("data", "width", "all learned"), of)
+    of = ("all cv", "all test", "found trainable", "found cv", "found test", "cpu_s")
+    table = common.over_seeds(rows, ("data", "width", "all trainable"), of)
     common.write(args, "search", setting, table, [*rows, *blocks], draw([*rows, *blocks]))
     return table
 
 
 def draw(rows: list[common.Row]):
-    """Draw the front of each search, of its last seed, and what matters in the blocks."""
+    """Plot the Pareto front of each search with the last seed, and the importances of the blocks."""
     last = {(row.get("data"), row.get("width")): row for row in rows}
     blocks = last.get((None, None))
     figure, pictures = common.figure(len(last) + bool(blocks), columns=4)

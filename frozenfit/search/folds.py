@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
 from frozenfit.search.spaces import target
@@ -48,7 +48,7 @@ class Folds:
         """Return a digest of the splits and targets, by which processes detect other data."""
         return str(joblib.hash((self.y, self.splits)))
 
-    def test_part(self, estimator: BaseEstimator, fold: int) -> tuple[Any, Any, dict[str, Any]]:
+    def test_part(self, estimator: Any, fold: int) -> tuple[Any, Any, dict[str, Any]]:
         """Return the validation samples, targets and scorer arguments of a fold.
 
         Parameters
@@ -69,7 +69,7 @@ class Folds:
         X, y = safe_split(estimator, self.X, self.y, test, train)
         return X, y, check_method_params(self.X, self.score_params, test)
 
-    def measure(self, estimator: BaseEstimator, fold: int) -> dict[str, float]:
+    def measure(self, estimator: Any, fold: int) -> dict[str, float]:
         """Fit an estimator on the training part of a fold and compute its metrics.
 
         Parameters
@@ -101,7 +101,7 @@ class Folds:
         figures = {"score": score, "fit_time": fitted - start, "score_time": scored - fitted}
         return figures | counts(estimator) | self._costly(estimator, X_test)
 
-    def _costly(self, estimator: BaseEstimator, X_test: Any) -> dict[str, float]:
+    def _costly(self, estimator: Any, X_test: Any) -> dict[str, float]:
         figures = {}
         if "bytes" in self.wanted:
             figures["bytes"] = float(stored_bytes(estimator))
@@ -115,11 +115,12 @@ class Folds:
         if missing:
             raise ValueError(
                 f"{type(target(estimator)[1]).__name__} does not provide "
-                f"{', '.join(sorted(missing))}. Use an estimator of frozenfit, or other `directions` and `constraints`."
+                f"{', '.join(sorted(missing))}. Use an estimator of frozenfit, or other "
+                "`directions` and `constraints`."
             )
         return figures
 
-    def measure_all(self, estimator: BaseEstimator, n_jobs: int | None) -> list[dict[str, float]]:
+    def measure_all(self, estimator: Any, n_jobs: int | None) -> list[dict[str, float]]:
         """Measure all folds, in parallel processes if requested.
 
         Parameters
@@ -140,10 +141,10 @@ class Folds:
             return [self.measure(clone(estimator), fold) for fold in range(len(self.splits))]
         call = delayed(self.measure)
         jobs = (call(clone(estimator), fold) for fold in range(len(self.splits)))
-        return list(Parallel(n_jobs=n_jobs)(jobs))
+        return cast("list[dict[str, float]]", list(Parallel(n_jobs=n_jobs)(jobs)))
 
 
-def counts(estimator: BaseEstimator) -> dict[str, float]:
+def counts(estimator: Any) -> dict[str, float]:
     """Count the trained parameters of a fitted estimator, and all of them.
 
     Parameters
@@ -163,7 +164,7 @@ def counts(estimator: BaseEstimator) -> dict[str, float]:
     return {"trainable": float(sum(r[3] for r in rows)), "total": float(sum(r[4] for r in rows))}
 
 
-def stored_bytes(estimator: BaseEstimator) -> int:
+def stored_bytes(estimator: Any) -> int:
     """Count the bytes of the arrays in the file of a fitted estimator.
 
     Parameters

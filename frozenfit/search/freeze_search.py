@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
@@ -202,7 +202,7 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         estimator: BaseEstimator,
         *,
         n_trials: int = 40,
-        space: Mapping[str, object] | Callable[..., dict[str, object]] | None = None,
+        space: Mapping[str, Any] | Callable[..., dict[str, object]] | None = None,
         cv: int | BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | None = None,
         scoring: str | Callable[..., float] | None = None,
         directions: Mapping[str, str] | None = None,
@@ -287,7 +287,7 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         self._collect(run)
         if self.refit:
             start = time.perf_counter()
-            best = clone(run.estimator).set_params(**copy.deepcopy(self.best_params_))
+            best = cast("Any", clone(run.estimator)).set_params(**copy.deepcopy(self.best_params_))
             params = check_method_params(run.folds.X, run.folds.fit_params)
             X, y = run.folds.X, run.folds.y
             self.best_estimator_ = best.fit(X, **params) if y is None else best.fit(X, y, **params)

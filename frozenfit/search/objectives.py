@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring, get_scorer_names
@@ -180,4 +180,4 @@ def make_scorer(estimator: BaseEstimator, scoring: Any) -> Callable[..., float]:
             f"`scoring` must be one name or one callable, got {scoring!r}. Further objectives are "
             f"given by `directions`, from {', '.join(METRICS)}."
         )
-    return check_scoring(estimator, scoring)
+    return cast("Callable[..., float]", check_scoring(estimator, scoring))

@@ -110,7 +110,9 @@ def _one_line(value: object) -> str:
 
 def _image(title: str, axes: Axes) -> str:
     file = io.BytesIO()
-    axes.figure.savefig(file, format="png", dpi=120, bbox_inches="tight")
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # the Axes of frozenfit.plots always have one
+    figure.savefig(file, format="png", dpi=120, bbox_inches="tight")
     data = base64.b64encode(file.getvalue()).decode("ascii")
     name = html.escape(title)
     return f'<h2>{name}</h2><img alt="{name}" src="data:image/png;base64,{data}">'

@@ -177,6 +177,7 @@ def checked_index(index: object, rows: Sequence[Row]) -> int:
             f"A callable `refit` must return an integer, the index of a row of `cv_results_`, "
             f"got {index!r}."
         )
+    index = int(index)
     if not 0 <= index < len(rows):
         raise IndexError(
             f"A callable `refit` must return an index from 0 to {len(rows) - 1}, got {index}."
@@ -186,7 +187,7 @@ def checked_index(index: object, rows: Sequence[Row]) -> int:
             f"`refit` returned trial {rows[index]['trial']}, which violates a constraint. Choose "
             "among the rows where `cv_results_['feasible']` is True."
         )
-    return int(index)
+    return index
 
 
 def check_any_feasible(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from sklearn.base import clone, is_classifier
@@ -107,7 +107,8 @@ class Run:
     def _folds(self, X: Any, y: Any, given: dict) -> Folds:
         X, y = indexable(X, y)
         scorer = make_scorer(self.estimator, self.settings.scoring)
-        splitter = check_cv(self.settings.cv, y, classifier=is_classifier(self.estimator))
+        cv: Any = self.settings.cv
+        splitter = cast("Any", check_cv(cv, y, classifier=is_classifier(self.estimator)))
         asked = {*self.directions, *(c.metric for c in self.constraints)}
         routed = route_fit(self.settings, given)
         splits = splitter.split(X, y, **routed.split)
@@ -211,7 +212,7 @@ class Run:
 
     def _measure(self, trial: Any) -> list[dict[str, float]]:
         params = self.params(trial)
-        estimator = clone(self.estimator).set_params(**copy.deepcopy(params))
+        estimator = cast("Any", clone(self.estimator)).set_params(**copy.deepcopy(params))
         if self.settings.pruner is None:
             return self.folds.measure_all(estimator, self.settings.n_jobs)
         reports = EpochReports(trial, self.folds, self._epochs())
@@ -244,7 +245,7 @@ def nsga2(optuna: Any, n_trials: int, seed: int | None) -> Any:
 
 def _seeded(estimator: Any, seed: int | None) -> Any:
     """Clone an estimator and set every `random_state` that is None."""
-    estimator = clone(estimator)
+    estimator = cast("Any", clone(estimator))
     if seed is None:
         return estimator
     params = estimator.get_params(deep=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import keras
 from scipy.stats import loguniform
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
@@ -309,6 +308,8 @@ def _check_partial(core: Any, params: dict[str, Any]) -> None:
 
 
 def _frozen_values(params: dict[str, Any]) -> tuple[str, ...]:
+    import keras  # here, so that `frozenfit.search` can be imported without a backend
+
     given = isinstance(params.get("model"), keras.Model)
     return ("keep", "random", "zero") if given else ("random", "zero")
 

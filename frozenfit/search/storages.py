@@ -9,13 +9,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from frozenfit.search._optuna import load_optuna
 from frozenfit.utils.optional import require
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.storages import BaseStorage
     from sqlalchemy import Engine
 
     from frozenfit import types
@@ -30,8 +31,8 @@ _RETRIES = 3
 
 
 def open_storage(
-    storage: types.Path | optuna.storages.BaseStorage | None, *, heartbeat: int = 60
-) -> optuna.storages.BaseStorage | None:
+    storage: types.Path | BaseStorage | None, *, heartbeat: int = 60
+) -> BaseStorage | None:
     """Open a storage for studies.
 
     Parameters
@@ -70,8 +71,8 @@ def open_storage(
     """
     optuna = load_optuna()
     if storage is None or isinstance(storage, optuna.storages.BaseStorage):
-        return storage
-    text = os.fspath(storage)
+        return cast("BaseStorage | None", storage)
+    text = os.fspath(cast("types.Path", storage))
     try:
         with _quiet():
             return _open(text, heartbeat, optuna)
@@ -177,7 +178,7 @@ def _without_password(text: str) -> str:
 
 
 def open_study(
-    storage: optuna.storages.BaseStorage | None,
+    storage: BaseStorage | None,
     name: str | None,
     directions: dict[str, str],
     mark: dict[str, Any],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import warnings
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from sklearn import config_context, get_config
@@ -129,7 +129,8 @@ class _WorkerFactory:
 
     def __call__(self) -> BaseProcess:
         # A worker refits nothing and draws no bar, and a callable `refit` need not be picklable.
-        worker = clone(self.search).set_params(refit=False, verbose=0)
+        worker = cast("FreezeSearchCV", clone(self.search))
+        worker.set_params(refit=False, verbose=0)
         if worker.sampler is None:
             seed = self._seeds and int(self._seeds.spawn(1)[0].generate_state(1)[0])
             worker.set_params(sampler=_sampler(worker, self.optuna, seed))
@@ -216,7 +217,8 @@ def _report_failures(
     if len(died) == len(processes) and count_done(study) < search.n_trials:
         raise RuntimeError(
             f"All {len(processes)} workers were killed (exit codes {codes}) after "
-            f"{count_done(study)} of {search.n_trials} trials. Repeat the call to continue the study."
+            f"{count_done(study)} of {search.n_trials} trials. Repeat the call to continue the "
+            "study."
         )
     if died:
         warnings.warn(
