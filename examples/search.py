@@ -172,7 +172,7 @@ def main(given=None) -> list[common.Row]:
 
 
 def draw(rows: list[common.Row]):
-    """Plot the Pareto front of each search, and the importances of the blocks, for the last seed."""
+    """Plot the Pareto fronts of the last seed, and the importances of the blocks."""
     last = {(row.get("data"), row.get("width")): row for row in rows}
     blocks = last.get((None, None))
     figure, pictures = common.figure(len(last) + bool(blocks), columns=4)

@@ -147,9 +147,10 @@ codes = [
     main(["train", "--dataset", "digit"]),
     main(["train", "--trainable", "filter(0.1)"]),
     main(["train", "--epochs", "many"]),
+    main(["train", "--trainable", "1.5"]),
     main(["search", "--objectives", "acuracy"]),
 ]
-assert codes == [0, 0, 2, 2, 2, 2, 2, 2], codes
+assert codes == [0, 0, 2, 2, 2, 2, 2, 2, 2], codes
 print(*sorted({"keras", "tensorflow", "jax", "torch", "sklearn.datasets"} & sys.modules.keys()))
 """
 
@@ -162,7 +163,14 @@ def test_help_and_typos_load_neither_a_backend_nor_data():
 
 @pytest.mark.parametrize(
     "words",
-    [["--epochs", "0"], ["--frozen", "ones"], ["--model", "lenet"], ["--learning-rate", "fast"]],
+    [
+        ["--epochs", "0"],
+        ["--frozen", "ones"],
+        ["--model", "lenet"],
+        ["--model-params", "widht=4"],
+        ["--learning-rate", "fast"],
+        ["--trainable", "1.5"],
+    ],
 )
 def test_invalid_parameters_fail_before_data_is_loaded(words, monkeypatch, capsys):
     monkeypatch.setattr("frozenfit.datasets.load", None)  # calling it would be a TypeError

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frozenfit.cli.options import literal_or_text, pair
+from frozenfit.utils.names import did_you_mean
 from frozenfit.utils.optional import import_with_backend
 
 if TYPE_CHECKING:
@@ -162,14 +163,22 @@ def make_classifier(settings: dict[str, Any], verbose: int = 0) -> PartialNetCla
     ValueError
         If a parameter is invalid.
     """
-    if isinstance(settings.get("trainable"), str):  # needs no backend, so it is checked first
-        from frozenfit.selectors import parse
+    trainable = settings.get("trainable")
+    if trainable is not None and not isinstance(trainable, bool):
+        # Selectors need no backend, so this is checked before one is imported.
+        from frozenfit import selectors
 
-        parse(settings["trainable"])
+        selectors.parse(trainable) if isinstance(trainable, str) else selectors.filters(trainable)
     classifier = getattr(import_with_backend("frozenfit.estimators"), _CLASS)
     classifier = classifier(**settings, verbose=verbose)
     # scikit-learn calls this in `fit`; here the data would have been loaded before.
     classifier._validate_params()
     if isinstance(classifier.model, str):
-        import_with_backend("frozenfit.architectures").find(classifier.model)
+        known = import_with_backend("frozenfit.architectures").parameters(classifier.model)
+        for name in settings.get("model_params") or ():
+            if name not in known:
+                raise ValueError(
+                    f"The network {classifier.model!r} has no parameter {name!r}. "
+                    f"{did_you_mean(name, known)}"
+                )
     return classifier
