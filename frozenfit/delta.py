@@ -62,27 +62,11 @@ class Parts:
     traced: list[tuple[Any, Any]] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Route:
-    """How a batch goes through a PartialModel in one stretch of training.
-
-    Attributes
-    ----------
-    network : keras.Model or None, default=None
-        Run in place of the base: a part of it, made of the base's own layers.
-    still : frozenset of str, default=frozenset()
-        Paths of trainable weights that do not move: constants like the frozen ones.
-    inference : sequence of keras.Layer or None, default=None
-        Layers that compute as at inference while training; None takes the model's own choice.
-    """
-
-    network: Any = None
-    still: frozenset[str] = frozenset()
-    inference: Sequence[Any] | None = None
-
-
 def layers_with_stored_statistics(
-    base: keras.Model, selection: Selection, choice: bool | str, still: frozenset[str] = frozenset()
+    base: keras.Model,
+    selection: Selection,
+    choice: bool | str,
+    waiting: frozenset[str] = frozenset(),
 ) -> list:
     """Return the normalizations that use their stored statistics in training.
 
@@ -94,7 +78,7 @@ def layers_with_stored_statistics(
         What is trained of it.
     choice : bool or "auto"
         None of them; all that are frozen; or those that are frozen with everything before them.
-    still : frozenset of str, default=frozenset()
+    waiting : frozenset of str, default=frozenset()
         Paths of trainable weights that count as frozen.
 
     Returns
@@ -107,7 +91,7 @@ def layers_with_stored_statistics(
     layers = _layout.statistic_layers(base)
     frozen = {
         layer: all(
-            isinstance(selection.forms[w.path], forms.Nothing) or w.path in still
+            isinstance(selection.forms[w.path], forms.Nothing) or w.path in waiting
             for w in selection.layout.weights
             if w.layer == layer
         )

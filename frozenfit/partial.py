@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -12,7 +12,7 @@ from keras import ops
 
 from frozenfit import delta as _delta
 from frozenfit import layout as _layout
-from frozenfit.delta import Delta, Route, computed_forms, format_table, positions
+from frozenfit.delta import Delta, computed_forms, format_table, positions
 from frozenfit.draws import draw
 from frozenfit.isolation import inference_mode, isolated
 from frozenfit.selectors import Selection, Selector, forms
@@ -20,7 +20,6 @@ from frozenfit.selectors import Selection, Selector, forms
 __all__ = [
     "Delta",
     "PartialModel",
-    "Route",
     "computed_forms",
     "format_table",
     "positions",
@@ -247,23 +246,29 @@ class PartialModel(keras.Model):
             self.add_loss(ops.sum(ops.stack([ops.cast(x, "float32") for x in losses])))
         return outputs
 
-    def moving(self, route: Route) -> list:
-        """Return the trainable parameters that move on a route.
+    def active_variables(self, waiting: frozenset[str] = frozenset()) -> list[keras.Variable]:
+        """Return the trainable variables that a phase of training updates.
 
         Parameters
         ----------
-        route : Route
-            A route.
+        waiting : frozenset of str, default=frozenset()
+            Paths of weights that are not updated.
 
         Returns
         -------
         list of keras.Variable
             Compact variables, in the order of `trainable_variables`.
         """
-        return [v for path, v in self._parts.compact.items() if path not in route.still]
+        return [v for path, v in self._parts.compact.items() if path not in waiting]
 
     def apply_base(
-        self, inputs, training=None, route: Route | None = None
+        self,
+        inputs,
+        training=None,
+        *,
+        waiting: frozenset[str] = frozenset(),
+        network: keras.Model | None = None,
+        inference_layers: Sequence[keras.Layer] | None = None,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Run the base on assembled weights without changing any variable.
 
@@ -273,29 +278,33 @@ class PartialModel(keras.Model):
             Input of the base.
         training : bool or None, default=None
             Mode of the call.
-        route : Route or None, default=None
-            How the batch goes; None goes through the whole base, and all that is learned moves.
+        waiting : frozenset of str, default=frozenset()
+            Paths of trainable weights that count as constants.
+        network : keras.Model or None, default=None
+            Model made of the layers of the base, run in its place.
+        inference_layers : sequence of keras.Layer or None, default=None
+            Layers that use their moving statistics in training; None leaves the choice to
+            `freeze_statistics`.
 
         Returns
         -------
         outputs : tensor
-            Outputs of the base, or of the route's network.
+            Outputs of the base, or of `network`.
         states : list of (Variable, tensor)
             The delta's states that the call changed, with their new values.
         losses : list of tensors
             Losses of the base: regularizers and what its layers added.
         """
-        parts, route = self._parts, route or Route()
-        network = self.base if route.network is None else route.network
+        parts = self._parts
+        network = self.base if network is None else network
         trainable = {
-            p: ops.stop_gradient(v.value) if p in route.still else v
-            for p, v in parts.compact.items()
+            p: ops.stop_gradient(v.value) if p in waiting else v for p, v in parts.compact.items()
         }
         mapping = [(v, _delta.fixed(v)) for v in self.base.variables]
         mapping += [(v, self._assemble(p, trainable.get(p))) for p, v in parts.base_weights.items()]
         mapping += [(v, parts.states[p].value) for p, v in parts.base_states.items()]
         kwargs = {"training": training} if network._call_has_training_arg else {}
-        inference = parts.inference_layers if route.inference is None else route.inference
+        inference = parts.inference_layers if inference_layers is None else inference_layers
         stored = inference_mode(list(inference)) if training else nullcontext()
         with keras.StatelessScope(mapping, collect_losses=True) as scope, stored:
             before = [scope.get_current_value(v) for v in parts.base_states.values()]
@@ -334,13 +343,13 @@ class PartialModel(keras.Model):
         return _delta.entries(self._parts.computed[path], whole, self._parts.index.get(path))
 
     def layers_with_stored_statistics(
-        self, still: frozenset[str] = frozenset(), finished: bool = False
+        self, waiting: frozenset[str] = frozenset(), finished: bool = False
     ) -> list:
         """Return the normalizations that use their stored statistics in training.
 
         Parameters
         ----------
-        still : frozenset of str, default=frozenset()
+        waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that do not move and so count as frozen.
         finished : bool, default=False
             Whether these moved before: then all frozen from the input on use stored statistics.
@@ -354,7 +363,7 @@ class PartialModel(keras.Model):
         if choice is not True:
             auto = finished or (choice == "auto" and self.frozen == "keep")
             choice = "auto" if auto else False
-        return _delta.layers_with_stored_statistics(self.base, self.selection, choice, still)
+        return _delta.layers_with_stored_statistics(self.base, self.selection, choice, waiting)
 
     @property
     def stored_statistics(self) -> tuple[str, ...]:

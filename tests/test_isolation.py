@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from frozenfit.isolation import initial_values, isolated
-from frozenfit.training.network import drawn_base
+from frozenfit.training.base import drawn_base
 
 ON_JAX = keras.config.backend() == "jax"
 

@@ -19,8 +19,8 @@ from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterru
 from frozenfit.estimators.ensemble_members import check_members, member_selectors
 from frozenfit.estimators.partial_base import PartialNet, part_seeds
 from frozenfit.isolation import spawn
+from frozenfit.training.base import Base
 from frozenfit.training.data import Data
-from frozenfit.training.network import Base
 from frozenfit.training.workspace import workspace
 
 # What an ensemble finds out about its data, and its members know too.

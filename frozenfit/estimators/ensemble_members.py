@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from frozenfit.selectors import Context, Selector, as_selector, disjoint, parse
-from frozenfit.training.network import Base
-from frozenfit.training.workspace import Network
+from frozenfit.training.base import Base
+from frozenfit.training.network import Network
 
 __all__ = ["check_members", "member_selectors"]
 

@@ -20,16 +20,16 @@ from frozenfit.isolation import isolated, spawn
 from frozenfit.partial import Delta, PartialModel
 from frozenfit.selectors import Context, Selection, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
+from frozenfit.training.base import Base, drawn_base, given_base
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.data import Data, split
 from frozenfit.training.filling import can_be_drawn, filled
 from frozenfit.training.fisher import diagonal_fisher
 from frozenfit.training.loop import Plan, TrainResult, train
-from frozenfit.training.network import Base, drawn_base, given_base
-from frozenfit.training.progress import EpochBar
-from frozenfit.training.schedules import FREEZINGS, LayerwiseRates, as_freeze_schedule
-from frozenfit.training.schedules import NAMES as SCHEDULES
-from frozenfit.training.workspace import CompiledModel, Network, workspace
+from frozenfit.training.network import CompiledModel, Network
+from frozenfit.training.progress import EpochProgress
+from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule, as_freeze_schedule
+from frozenfit.training.workspace import workspace
 
 
 @dataclass
@@ -74,11 +74,11 @@ class PartialNet(NetworkEstimator):
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "lr_schedule": [
-            StrOptions({"auto", *SCHEDULES}),
+            StrOptions({"auto", *LR_SCHEDULES}),
             keras.optimizers.schedules.LearningRateSchedule,
             None,
         ],
-        "freeze_schedule": [*FREEZINGS, str, None],
+        "freeze_schedule": [FreezeSchedule, str, None],
         "freeze_statistics": [StrOptions({"auto"}), "boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -271,7 +271,7 @@ class PartialNet(NetworkEstimator):
         lr_schedule = self._named_schedule(problem)
         convolutional = compiled.network.layout.convolutional
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
-        falls = lr_schedule is not None or getattr(freeze_schedule, "falls", False)
+        falls = lr_schedule is not None or getattr(freeze_schedule, "lowers_lr", False)
         automatic = optimizers.automatic_rate(falls, convolutional)
 
         def make() -> tuple[keras.optimizers.Optimizer, float, Any]:
@@ -287,9 +287,9 @@ class PartialNet(NetworkEstimator):
             joined = self._joined_history(problem, history)
             return setting.attributes(delta or compiled.model.delta(), joined)
 
-        title = f"{type(self).__name__}, {setting.selection.n_trainable:,} learned"
+        title = f"{type(self).__name__}, {setting.selection.n_trainable:,} trainable"
         with (
-            EpochBar(epochs, int(self.verbose), title) as bar,
+            EpochProgress(epochs, int(self.verbose), title) as bar,
             EpochTasks(self, problem, epochs, attributes) as tasks,
         ):
             plan = Plan(
@@ -305,7 +305,7 @@ class PartialNet(NetworkEstimator):
                 validation=validation,
                 patience=self.patience if self._stops_early(problem) else None,
                 callbacks=KerasCallbacks(self.callbacks),
-                watchers=(bar, tasks),
+                epoch_callbacks=(bar, tasks),
             )
             rng = np.random.default_rng(seeds["batches"])
             result = train(compiled, data, plan, rng, self._optimizer_state_to_load(setting))
@@ -316,7 +316,9 @@ class PartialNet(NetworkEstimator):
         """Return the schedule, "auto" decided: it falls where the rate is ours, in a whole fit."""
         if self.lr_schedule == "auto":
             ours = self.learning_rate == "auto" and isinstance(self.optimizer, str)
-            ours = ours and not getattr(as_freeze_schedule(self.freeze_schedule), "falls", False)
+            ours = ours and not getattr(
+                as_freeze_schedule(self.freeze_schedule), "lowers_lr", False
+            )
             return "cosine" if ours and not problem.one_pass else None
         if problem.one_pass and isinstance(self.lr_schedule, str):
             raise ValueError(
@@ -385,7 +387,7 @@ class PartialNet(NetworkEstimator):
         check_is_fitted(self)
         at = self._setting
         network = Network(at.base)
-        network.hold(at.base)
+        network.load(at.base)
         with isolated(0):
             model = PartialModel(
                 network.model,
@@ -441,26 +443,26 @@ def _check_finite(delta: Delta) -> None:
 
 
 def _check_freeze_schedule(
-    freeze_schedule: Any,
+    freeze_schedule: FreezeSchedule,
     problem: FitData,
     epochs: int,
     lr_schedule: Any,
     optimizer: keras.optimizers.Optimizer,
 ) -> None:
-    """See that freezing over time can be done in this call."""
-    if problem.one_pass and not isinstance(freeze_schedule, LayerwiseRates):
+    """Raise a ValueError where this fit cannot follow the freeze schedule."""
+    if problem.one_pass and freeze_schedule.needs_end:
         raise ValueError(
-            f"freeze_schedule={freeze_schedule!r} needs to know when training ends, which partial_fit cannot; "
-            "use freeze_schedule=None or LayerwiseRates"
+            f"`freeze_schedule={freeze_schedule!r}` depends on when training ends, which is not "
+            "known in `partial_fit`. Use freeze_schedule=None or LayerwiseRates."
         )
-    if freeze_schedule.falls and lr_schedule is not None:
+    if freeze_schedule.lowers_lr and lr_schedule is not None:
         raise ValueError(
-            f"freeze_schedule={freeze_schedule!r} brings a fall of the learning rate for each layer; use "
-            f"lr_schedule=None or 'auto' with it, found {lr_schedule!r}"
+            f"`freeze_schedule={freeze_schedule!r}` decays the learning rate of each layer and "
+            f"requires `lr_schedule` to be None or 'auto', got {lr_schedule!r}."
         )
     if optimizer.use_ema:
         raise ValueError(
-            "freezing cannot go with an optimizer that averages weights over all steps; use "
-            "use_ema=False"
+            "`freeze_schedule` cannot be combined with an optimizer that averages weights over "
+            "all steps. Use an optimizer with use_ema=False."
         )
     freeze_schedule.check(epochs)

@@ -15,9 +15,10 @@ from frozenfit.estimators import stored_base
 from frozenfit.partial import Delta
 from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
 from frozenfit.selectors.kinds import Everything, Form, Indices, Leading
+from frozenfit.training.base import Base
 from frozenfit.training.filling import drawn_fill, filled, with_frozen
-from frozenfit.training.network import Base
-from frozenfit.training.workspace import Network, workspace
+from frozenfit.training.network import Network
+from frozenfit.training.workspace import workspace
 
 _TARGETS = {
     "_target_mean": "mean",

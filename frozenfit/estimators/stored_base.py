@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from frozenfit import draws
-from frozenfit.training.network import Base, drawn_base, given_base
-from frozenfit.training.workspace import Network
+from frozenfit.training.base import Base, drawn_base, given_base
+from frozenfit.training.network import Network
 
 _MOMENT_TOLERANCE = 1e-6
 

@@ -22,7 +22,7 @@ from frozenfit.architectures import registry
 from frozenfit.selectors import Selector
 from frozenfit.storage import keras_config
 from frozenfit.storage.keras_config import first_line
-from frozenfit.training.schedules import FREEZINGS
+from frozenfit.training.schedules import FreezeSchedule, schedule_classes
 
 __all__ = ["decode", "encode", "encode_network"]
 
@@ -145,12 +145,22 @@ def _encode(value: Any, where: str, depth: int) -> Any:
         return _encode_array(value, where, inner)
     if isinstance(value, Selector):
         return {_KIND: "selector", "value": _encode_selector(value, where)}
-    if kind in FREEZINGS:
-        fields = {key: inner(item) for key, item in dataclasses.asdict(value).items()}
-        return {_KIND: "freeze_schedule", "name": kind.__name__, "fields": fields}
+    if isinstance(value, FreezeSchedule):
+        return _encode_freeze_schedule(value, where, inner)
     if isinstance(value, keras_config.OBJECTS):
         return {_KIND: "keras", "config": _encode_object(value, where)}
     return _encode_named(value, where)
+
+
+def _encode_freeze_schedule(value: FreezeSchedule, where: str, inner: Callable) -> Any:
+    kind = type(value)
+    if not dataclasses.is_dataclass(value) or schedule_classes().get(kind.__name__) is not kind:
+        raise ValueError(
+            f"{where} is a {kind.__name__}, which a file cannot store: make the schedule a "
+            "dataclass with a name that no other schedule has"
+        )
+    fields = {key: inner(item) for key, item in dataclasses.asdict(value).items()}
+    return {_KIND: "freeze_schedule", "name": kind.__name__, "fields": fields}
 
 
 def _encode_integer(value: int, where: str) -> int:
@@ -337,10 +347,12 @@ def _read_architecture(node: dict, inner: Callable[[Any], Any], base: Any) -> An
 
 
 def _read_freeze_schedule(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
-    kinds = {kind.__name__: kind for kind in FREEZINGS}
-    if node["name"] not in kinds:
-        raise ValueError(f"there is no way of freezing over time called {node['name']!r}")
-    return kinds[node["name"]](**{str(key): inner(item) for key, item in node["fields"].items()})
+    kind = schedule_classes().get(node["name"])
+    if kind is None or not dataclasses.is_dataclass(kind):
+        raise ValueError(
+            f"there is no freeze schedule {node['name']!r}: import the module that defines it first"
+        )
+    return kind(**{str(key): inner(item) for key, item in node["fields"].items()})
 
 
 def _read_keras(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:

@@ -55,7 +55,7 @@ class KerasCallbacks:
         self._read_rate()
 
     def follow(self, trainer: Any) -> None:
-        """Go over to the trainer of another stage."""
+        """Continue with the trainer of another phase."""
         self._trainer = trainer
         if self.copies:
             self._model.optimizer = trainer.optimizer

@@ -9,9 +9,9 @@ import numpy as np
 
 from frozenfit import draws
 from frozenfit.selectors import Selection, WeightInfo, forms
-from frozenfit.training.network import Base
+from frozenfit.training.base import Base
+from frozenfit.training.network import Network
 from frozenfit.training.structure import all_weights
-from frozenfit.training.workspace import Network
 
 
 def drawn_fill(

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from frozenfit.selectors import everything
+from frozenfit.training.base import Base
 from frozenfit.training.data import Data
-from frozenfit.training.network import Base
-from frozenfit.training.workspace import Network
+from frozenfit.training.network import Network
 
 _SAMPLES = 256
 

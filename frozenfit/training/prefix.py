@@ -1,14 +1,14 @@
-"""The frozen beginning of a network: where it ends, and its output computed once.
+"""The frozen prefix of a network: where it ends, and its output computed once.
 
-Where everything before the first learned entry is frozen, statistics included, the output there
-is a function of the sample alone. It is computed once for the training data, and the epochs run
-the rest of the network only.
+Where everything before the first trainable parameter is frozen, moving statistics included, the
+features there are a function of the sample alone. They are computed once for the training data,
+and the epochs run only the layers after them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,16 +18,16 @@ from keras import layers as kl
 
 from frozenfit import layout as _layout
 from frozenfit.isolation import isolated
-from frozenfit.partial import PartialModel, Route
+from frozenfit.partial import PartialModel
 from frozenfit.selectors import forms
 from frozenfit.training.backends import Predictor
 from frozenfit.training.data import Data
 
 _SHARE_OF_MEMORY = 0.25
-_MEMORY_UNTOLD = 8 * 2**30
+_DEFAULT_MEMORY = 8 * 2**30
 _ROWS = 4096
-# Functions of keras.ops that work on each number; others may look at the whole batch.
-_ENTRY_BY_ENTRY = {
+# Functions of keras.ops that act on each element; others may depend on the whole batch.
+_ELEMENTWISE = {
     *("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative", "Abs", "Square", "Sqrt"),
     *("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Gelu", "Silu", "Sigmoid", "Tanh", "Softplus"),
 }
@@ -35,38 +35,38 @@ _ENTRY_BY_ENTRY = {
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """A network cut in two where its frozen beginning ends.
+    """A network cut in two where its frozen prefix ends.
 
     Attributes
     ----------
-    rest : keras.Model
-        From the cut to the outputs, made of the base's own layers.
+    suffix : keras.Model
+        From the cut to the outputs, made of the layers of the base.
     shape : tuple of int
         Shape of a sample at the cut.
     predictor : Predictor
-        Computes the frozen beginning.
+        Computes the features at the cut.
     """
 
-    rest: keras.Model
+    suffix: keras.Model
     shape: tuple[int, ...]
     predictor: Predictor
 
     def bytes(self, rows: int) -> int:
-        """Return how much memory the outputs of so many samples take."""
+        """Return the memory in bytes that the features of a number of samples take."""
         return 4 * rows * int(np.prod(self.shape))
 
-    def outputs(self, data: Data) -> Data:
-        """Compute the frozen beginning for samples.
+    def features(self, data: Data) -> Data:
+        """Compute the features of samples.
 
         Parameters
         ----------
         data : Data
-            Samples; only the rows that take part are computed.
+            Samples; only the rows that are used are computed.
 
         Returns
         -------
         Data
-            The same targets and weights, with the outputs at the cut as inputs.
+            The same targets and weights, with the features as inputs.
         """
         X = np.empty((len(data), *self.shape), np.float32)
         for start in range(0, len(data), _ROWS):
@@ -75,48 +75,54 @@ class Prefix:
         return replace(data, X=X, y=data.y[data.rows], rows=np.arange(len(data)))
 
 
-def find(model: PartialModel, route: Route) -> Prefix | None:
-    """Find the frozen beginning of a partial model.
+def find(
+    model: PartialModel,
+    waiting: frozenset[str] = frozenset(),
+    inference_layers: Sequence[keras.Layer] | None = None,
+) -> Prefix | None:
+    """Find the frozen prefix of a partial model.
 
     Parameters
     ----------
     model : PartialModel
         The model.
-    route : Route
-        Which trainable weights do not move, and which layers compute as at inference.
+    waiting : frozenset of str, default=frozenset()
+        Paths of trainable weights that are not updated.
+    inference_layers : sequence of keras.Layer or None, default=None
+        Layers that use their moving statistics in training; None takes those of the model.
 
     Returns
     -------
     Prefix or None
-        Cut at the last tensor that all data to the first moving layer passes; None where there is
-        no weight before it, or where the base shows no graph.
+        Cut at the last tensor through which every path to the first active layer leads; None
+        where no weight is before it, or where the base has no graph.
     """
     steps = _layout.steps(model.base)
-    cut = _last_cut(steps, _moving_variables(model, route))
+    cut = _last_cut(steps, _varying(model, waiting, inference_layers))
     if cut is None:
         return None
     with isolated(0):
         features = keras.Model(model.base.inputs, cut)
         if not features.weights:
             return None
-        rest = keras.Model(cut, model.base.outputs[0])
+        suffix = keras.Model(cut, model.base.outputs[0])
     shape = tuple(int(size) for size in cut.shape[1:])
-    return Prefix(rest, shape, Predictor(model, replace(route, network=features)))
+    return Prefix(suffix, shape, Predictor(model, network=features))
 
 
 def memory_limit() -> int:
-    """Return how many bytes of outputs are kept at most.
+    """Return the largest size of cached features in bytes.
 
-    A fixed share of the machine's memory, not of what is free just now: whether outputs are kept
-    decides the last bits of a fit, which must repeat.
+    It is a fixed share of the machine's memory rather than of the free memory: whether features
+    are cached decides the last bits of a fit, and two fits must agree.
     """
-    ask = getattr(os, "sysconf", None)  # Windows has none
-    memory = ask("SC_PHYS_PAGES") * ask("SC_PAGE_SIZE") if ask else _MEMORY_UNTOLD
+    ask = getattr(os, "sysconf", None)  # not available on Windows
+    memory = ask("SC_PHYS_PAGES") * ask("SC_PAGE_SIZE") if ask else _DEFAULT_MEMORY
     return int(_SHARE_OF_MEMORY * memory)
 
 
 def operations(model: Any) -> Iterator[Any]:
-    """Yield what a Functional or Sequential model is made of.
+    """Yield the operations of a Functional or Sequential model.
 
     Parameters
     ----------
@@ -126,7 +132,7 @@ def operations(model: Any) -> Iterator[Any]:
     Yields
     ------
     keras.Operation
-        Layers and functions, those of nested models one by one; a subclassed model whole.
+        Layers and functions, including those of nested models; a subclassed model as a whole.
     """
     if not hasattr(model, "operations") and not isinstance(model, keras.Sequential):
         yield model
@@ -140,17 +146,18 @@ def operations(model: Any) -> Iterator[Any]:
 
 
 def is_plain(operation: Any) -> bool:
-    """Say whether an operation is one of Keras's own that does what its name says, row by row.
+    """Return whether an operation is a Keras layer that treats each row by itself.
 
     Parameters
     ----------
     operation : keras.Operation
-        A layer, or a function of `keras.ops`, which may look at the whole batch.
+        A layer, or a function of `keras.ops`, which may depend on the whole batch.
 
     Returns
     -------
     bool
-        False for a function, a Lambda, a layer from elsewhere, or one with an activity loss.
+        False for a function, a Lambda, a layer that is not part of Keras, or one with an
+        activity loss.
     """
     return (
         isinstance(operation, keras.Layer)
@@ -160,15 +167,17 @@ def is_plain(operation: Any) -> bool:
     )
 
 
-def _moving_variables(model: PartialModel, route: Route) -> set[int]:
-    """Collect the variables that training changes or that make the output random, by identity."""
+def _varying(model: PartialModel, waiting: frozenset[str], inference_layers: Any) -> set[int]:
+    """Collect the ids of variables that training changes or that make the output random."""
     base, selection = model.base, model.selection
-    moving = {
+    varying = {
         id(variable)
         for path, variable in _layout.trainable(base).items()
-        if path not in route.still and not isinstance(selection.forms[path], forms.Nothing)
+        if path not in waiting and not isinstance(selection.forms[path], forms.Nothing)
     }
-    chosen = model.layers_with_stored_statistics() if route.inference is None else route.inference
+    chosen = inference_layers
+    if chosen is None:
+        chosen = model.layers_with_stored_statistics()
     layers = dict(_layout.leaf_layers(base))
     for info, variable in _layout.states(base).values():
         layer = layers[info.layer]
@@ -176,28 +185,28 @@ def _moving_variables(model: PartialModel, route: Route) -> set[int]:
             not layer.trainable or any(layer is other for other in chosen)
         )
         if not stored and not isinstance(layer, kl.Normalization):
-            moving.add(id(variable))
-    return moving
+            varying.add(id(variable))
+    return varying
 
 
-def _last_cut(steps: list[_layout.Step], moving: set[int]) -> Any:
-    """Return the last tensor of the frozen beginning through which all the rest hangs on it."""
+def _last_cut(steps: list[_layout.Step], varying: set[int]) -> Any:
+    """Return the last tensor that separates the frozen prefix from all other layers."""
     after: set[int] = set()
     before = []
     for step in steps:
-        if _moves(step.operation, moving) or any(id(t) in after for t in step.inputs):
+        if _varies(step.operation, varying) or any(id(t) in after for t in step.inputs):
             after |= {id(t) for t in step.outputs}
         else:
             before += [] if isinstance(step.operation, kl.InputLayer) else step.outputs
     return next((cut for cut in reversed(before) if _separates(steps, cut, after)), None)
 
 
-def _moves(operation: Any, moving: set[int]) -> bool:
+def _varies(operation: Any, varying: set[int]) -> bool:
     if isinstance(operation, keras.Layer):
-        if any(id(variable) in moving for variable in operation.variables):
+        if any(id(variable) in varying for variable in operation.variables):
             return True
     parts = operations(operation) if isinstance(operation, keras.Model) else [operation]
-    return not all(is_plain(part) or type(part).__name__ in _ENTRY_BY_ENTRY for part in parts)
+    return not all(is_plain(part) or type(part).__name__ in _ELEMENTWISE for part in parts)
 
 
 def _separates(steps: list[_layout.Step], cut: Any, after: set[int]) -> bool:

@@ -1,57 +1,43 @@
-"""A progress bar for epochs."""
+"""The progress bar of a fit, one unit per epoch."""
 
 from __future__ import annotations
 
-from typing import Any
+from frozenfit.utils.progress import ProgressBar
 
 
-class EpochBar:
-    """Shows training on the terminal.
+class EpochProgress:
+    """An epoch callback that shows the metrics of each epoch on the terminal.
 
     Parameters
     ----------
     epochs : int
-        Length of the bar.
+        Number of epochs.
     verbose : int
-        0 shows nothing, 1 a bar, 2 a line per epoch besides.
+        0 shows nothing, 1 shows a bar, 2 also prints a line per epoch.
     title : str
-        Words before the bar.
+        Text before the bar.
     """
 
     def __init__(self, epochs: int, verbose: int, title: str):
-        self.epochs, self.verbose, self.title = epochs, verbose, title
-        self._bar: Any = None
+        self.epochs, self.verbose = epochs, verbose
+        self._bar = ProgressBar(title, epochs, enabled=bool(verbose))
 
-    def __enter__(self) -> EpochBar:
+    def __enter__(self) -> EpochProgress:
         """Show the bar."""
-        if self.verbose:
-            # rich comes with Keras, which prints its own tables by it.
-            from rich import progress
-
-            self._bar = progress.Progress(
-                "[progress.description]{task.description}",
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TimeElapsedColumn(),
-                progress.TextColumn("{task.fields[figures]}"),
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self.title, total=self.epochs, figures="")
+        self._bar.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Leave the bar as it stands."""
-        if self._bar is not None:
-            self._bar.stop()
+        """Leave the bar on the terminal as it is."""
+        self._bar.__exit__(*exception)
 
     def epoch_begin(self, epoch: int) -> None:
-        """Nothing to show yet."""
+        """Do nothing: there are no metrics yet."""
 
     def epoch_end(self, epoch: int, logs: dict[str, float]) -> bool:
-        """Move the bar on; never stops training."""
-        if self._bar is not None:
-            figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-            self._bar.update(self._task, completed=epoch + 1, figures=figures)
-            if self.verbose > 1:
-                self._bar.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}")
+        """Show the metrics of an epoch; never stops training."""
+        text = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        self._bar.update(epoch + 1, text)
+        if self.verbose > 1:
+            self._bar.print(f"epoch {epoch + 1}/{self.epochs}  {text}")
         return False

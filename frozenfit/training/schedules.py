@@ -1,9 +1,10 @@
-"""The learning rate of every step; freezing over time: which layers learn when, and how fast."""
+"""Schedules: the learning rate of every step, and which layers are trained when."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import keras
 import numpy as np
 
-NAMES = ("cosine", "steps")
+from frozenfit.utils.names import did_you_mean
+
+LR_SCHEDULES = ("cosine", "steps")
 _DROPS = (0.5, 0.75)
 _DROP_FACTOR = 0.1
 _POWERS = {"linear": 1, "squared": 2, "cubic": 3}
-_TIE = 1e-9  # two times nearer than this are one
+_TIE = 1e-9  # Times that differ by rounding only are equal.
 
 
 def rates(schedule: Any, learning_rate: float, start: int, steps: int, total: int) -> np.ndarray:
@@ -23,15 +26,18 @@ def rates(schedule: Any, learning_rate: float, start: int, steps: int, total: in
 
     Parameters
     ----------
-    schedule : None, {"cosine", "steps"} or keras LearningRateSchedule
-        None keeps the rate; "cosine" lets it fall to 0 at the end of the fit; "steps" divides it
-        by 10 at a half and at three quarters of the fit, as the published CIFAR runs do.
+    schedule : {"cosine", "steps"}, keras LearningRateSchedule or None
+        None keeps the rate constant. "cosine" decays it to 0 at the end of the fit. "steps"
+        divides it by 10 after half and after three quarters of the fit, as the published
+        CIFAR-10 recipes do.
     learning_rate : float
-        Rate at the beginning; a Keras schedule brings its own.
-    start, steps : int
-        First step, counted over the whole fit, and how many.
+        Rate of the first step; a Keras schedule has its own.
+    start : int
+        Number of steps of the fit before the first one returned.
+    steps : int
+        Number of rates to return.
     total : int
-        Steps of the whole fit.
+        Number of steps of the whole fit.
 
     Returns
     -------
@@ -41,54 +47,153 @@ def rates(schedule: Any, learning_rate: float, start: int, steps: int, total: in
     Examples
     --------
     >>> from frozenfit.training.schedules import rates
-    >>> rates("steps", 1.0, 0, 4, 4).tolist()
+    >>> rates("steps", 1.0, 0, 4, 4).round(3).tolist()
     [1.0, 1.0, 0.10000000149011612, 0.009999999776482582]
     """
-    at = np.arange(start, start + steps)
+    steps_done = np.arange(start, start + steps)
     if schedule is None:
         return np.full(steps, learning_rate, np.float32)
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        values = [float(keras.ops.convert_to_numpy(schedule(step))) for step in at]
+        values = [float(keras.ops.convert_to_numpy(schedule(step))) for step in steps_done]
         return np.asarray(values, np.float32)
-    done = at / total
+    progress = steps_done / total
     if schedule == "cosine":
-        factor = 0.5 * (1 + np.cos(np.pi * done))
+        factor = 0.5 * (1 + np.cos(np.pi * progress))
     else:
-        factor = _DROP_FACTOR ** (done[:, None] >= _DROPS).sum(axis=1)
+        factor = _DROP_FACTOR ** (progress[:, None] >= _DROPS).sum(axis=1)
     return (learning_rate * factor).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class FreezeOut:
-    """Freeze layers one after the other, the first layers first.
+class FreezeSchedule(ABC):
+    """Which of the trainable layers are trained when, and how fast.
 
-    Layer i of 0..L learns until the time ``t_i`` of the run, at a rate that falls to 0 along a
-    cosine of its own: ``rate * (1 + cos(pi * t / t_i)) / 2``. The last layer learns to the end.
+    Subclass it to define your own schedule: implement `active` and, where layers differ in their
+    learning rate, `multipliers`. Layers are numbered from the input to the output; only layers
+    with trainable parameters count. `progress` is the completed fraction of the run, from 0 to 1.
+
+    A schedule must be a pure function of its arguments: the same call returns the same values,
+    because predictions of the saving, resumed runs and the compiled phases rely on it. A
+    subclass that is a frozen dataclass with plain fields can be compared, printed, written as
+    text and stored in a file.
+
+    Attributes
+    ----------
+    lowers_lr : bool, default=False
+        Whether `multipliers` decays the learning rates, so that no other decay is needed.
+    finishes : bool, default=False
+        Whether inactive layers have been trained before (as in FreezeOut) rather than wait for
+        their turn. BatchNorm layers that are finished keep their moving statistics.
+    needs_end : bool, default=True
+        Whether the schedule depends on `progress`, so that it cannot be used by `partial_fit`,
+        which does not know when training ends.
+
+    See Also
+    --------
+    FreezeOut : Freeze layers one after another, from the input on.
+    GradualUnfreeze : Train the head first, then more and more layers.
+    LayerwiseRates : Smaller learning rates towards the input.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> from frozenfit import FreezeSchedule
+    >>> @dataclass(frozen=True)
+    ... class HeadFirst(FreezeSchedule):
+    ...     start: float = 0.5
+    ...
+    ...     def active(self, n_layers, progress):
+    ...         layers = np.full(n_layers, progress >= self.start)
+    ...         layers[-1] = True
+    ...         return layers
+    >>> HeadFirst().active(3, 0.0).tolist()
+    [False, False, True]
+    """
+
+    lowers_lr: bool = False
+    finishes: bool = False
+    needs_end: bool = True
+
+    @abstractmethod
+    def active(self, n_layers: int, progress: float) -> np.ndarray:
+        """Return which layers are trained in an epoch.
+
+        Parameters
+        ----------
+        n_layers : int
+            Number of layers with trainable parameters.
+        progress : float
+            Completed fraction of the run at the beginning of the epoch.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_layers,)
+            At least one layer must be active. Each new combination is compiled once.
+        """
+
+    def multipliers(self, n_layers: int, progress: np.ndarray) -> np.ndarray:
+        """Return the learning rates of all layers as multiples of the base rate.
+
+        Parameters
+        ----------
+        n_layers : int
+            Number of layers with trainable parameters.
+        progress : ndarray of shape (n,)
+            Completed fraction of the run before each step.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_layers)
+            Ones, unless a subclass overrides this method.
+        """
+        return np.ones((len(progress), n_layers))
+
+    def check(self, epochs: int) -> None:  # noqa: B027
+        """Raise a ValueError if a run of this length cannot follow the schedule.
+
+        Parameters
+        ----------
+        epochs : int
+            Number of epochs in the run. Any number is accepted unless a subclass overrides this
+            method.
+        """
+
+
+@dataclass(frozen=True)
+class FreezeOut(FreezeSchedule):
+    """Freeze layers one after another, from the input on.
+
+    Layer i of 0..L is trained until the time ``t_i`` of the run, at a rate that decays to 0 along
+    a cosine: ``rate * (1 + cos(pi * t / t_i)) / 2``. The last layer is trained to the end.
 
     Parameters
     ----------
     t0 : float, default=0.8
-        Where the first layer stops, as a fraction of the run before `how` is applied; the default
-        is the authors', with "cubic" 0.512 of the run. Their table puts the saving of
-        DenseNet-76 at a fifth for it.
+        Time at which the first layer stops, as a fraction of the run, before `how` is applied.
+        The default is the authors'; with "cubic" the first layer stops at 0.512 of the run. They
+        report that it saves a fifth of the training time of DenseNet-76.
     how : {"linear", "squared", "cubic"}, default="cubic"
-        Power of the times, which lie evenly between `t0` and 1 before.
+        Power that is applied to times spaced evenly between `t0` and 1.
     scale_lr : bool, default=True
-        Divide a layer's rate by its time, so that every layer is moved as much in all. That is
-        a factor of 2 for the first layer at the default `t0`, 8 at .5 and 37 at .3, which a
+        Divide the rate of a layer by its time, so that all layers have the same sum of rates.
+        The factor of the first layer is 2 at the default `t0`, 8 at 0.5 and 37 at 0.3, which a
         network without normalization may not survive.
     phases : int, default=4
-        In how many stretches finished layers leave the computation: each stretch is compiled.
+        Number of times at which finished layers leave the computation; each phase is compiled.
+
+    See Also
+    --------
+    FreezeSchedule : Base class of all schedules.
 
     Notes
     -----
     Brock, Lim, Ritchie and Weston (2017), "FreezeOut: Accelerate Training by Progressively
-    Freezing Layers", arXiv:1706.04983. It saves time in trying designs; the best final accuracy
-    is had without it.
+    Freezing Layers", arXiv:1706.04983. It shortens runs that explore designs; the best final
+    accuracy is reached without it.
 
     Examples
     --------
-    >>> from frozenfit.training.schedules import FreezeOut
+    >>> from frozenfit import FreezeOut
     >>> FreezeOut(0.8).freeze_times(6).round(4).tolist()
     [0.512, 0.5927, 0.6815, 0.7787, 0.8847, 1.0]
     """
@@ -98,15 +203,19 @@ class FreezeOut:
     scale_lr: bool = True
     phases: int = 4
 
-    falls = True  # brings a fall of the rate of its own
-    finishes = True  # a layer that rests has learned
+    lowers_lr = True
+    finishes = True
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
+        """Validate the parameters."""
         if not 0 < self.t0 <= 1:
-            raise ValueError(f"t0 must be in (0, 1], a fraction of the run, found {self.t0!r}")
+            raise ValueError(
+                f"`t0` must be a float in (0, 1], a fraction of the run, got {self.t0!r}."
+            )
         if self.how not in _POWERS:
-            raise ValueError(f"how must be one of {', '.join(_POWERS)}, found {self.how!r}")
+            raise ValueError(
+                f"`how` must be one of {', '.join(map(repr, _POWERS))}, got {self.how!r}."
+            )
         _check_count("phases", self.phases)
 
     def freeze_times(self, n_layers: int) -> np.ndarray:
@@ -115,80 +224,82 @@ class FreezeOut:
         Parameters
         ----------
         n_layers : int
-            How many layers learn.
+            Number of layers with trainable parameters.
 
         Returns
         -------
         ndarray of float64, shape (n_layers,)
-            The last one is 1.
+            Increasing; the last one is 1.
         """
-        return (
-            np.linspace(self.t0, 1, n_layers) ** _POWERS[self.how] if n_layers > 1 else np.ones(1)
-        )
+        if n_layers == 1:
+            return np.ones(1)
+        return np.linspace(self.t0, 1, n_layers) ** _POWERS[self.how]
 
-    def rates(self, n_layers: int, at: np.ndarray) -> np.ndarray:
+    def multipliers(self, n_layers: int, progress: np.ndarray) -> np.ndarray:
         """Return the learning rates of all layers as multiples of the base rate.
 
         Parameters
         ----------
         n_layers : int
-            How many layers learn.
-        at : ndarray, shape (n,)
-            Fractions of the run done.
+            Number of layers with trainable parameters.
+        progress : ndarray of shape (n,)
+            Completed fraction of the run before each step.
 
         Returns
         -------
         ndarray of float64, shape (n, n_layers)
-            0 after a layer's time.
+            0 after the time of a layer.
         """
         times = self.freeze_times(n_layers)
-        done = np.minimum(np.asarray(at)[:, None] / times, 1)
+        done = np.minimum(np.asarray(progress)[:, None] / times, 1)
         return 0.5 * (1 + np.cos(np.pi * done)) / (times if self.scale_lr else 1)
 
-    def moving(self, n_layers: int, at: float) -> np.ndarray:
-        """Say which layers learn in the stretch that begins at a time.
+    def active(self, n_layers: int, progress: float) -> np.ndarray:
+        """Return which layers are trained in an epoch.
 
         Parameters
         ----------
         n_layers : int
-            How many layers learn at some time.
-        at : float
-            Fraction of the run done.
+            Number of layers with trainable parameters.
+        progress : float
+            Completed fraction of the run at the beginning of the epoch.
 
         Returns
         -------
         ndarray of bool, shape (n_layers,)
-            Layers stop at the beginning of a stretch only.
+            A layer becomes inactive at the first phase boundary after its time.
         """
         times = self.freeze_times(n_layers)
-        borders = np.linspace(times[0], 1, self.phases, endpoint=False)
-        passed = borders[borders <= at + _TIE]
+        boundaries = np.linspace(times[0], 1, self.phases, endpoint=False)
+        passed = boundaries[boundaries <= progress + _TIE]
         return times > passed[-1] + _TIE if len(passed) else np.ones(n_layers, bool)
-
-    def check(self, epochs: int) -> None:
-        """See that so many epochs can follow it: any number can."""
 
 
 @dataclass(frozen=True)
-class GradualUnfreeze:
-    """Learn the layers nearest the outputs first, and let the others join in steps.
+class GradualUnfreeze(FreezeSchedule):
+    """Train the layers nearest the output first, and add groups of layers step by step.
 
     Parameters
     ----------
     steps : int, default=3
-        How many times a group of layers joins; the groups are equally large.
+        Number of times at which a group of layers is added; the groups are equally large.
     until : float, default=0.5
-        When the last group joins, as a fraction of the run.
+        Time at which the last group is added, as a fraction of the run.
+
+    See Also
+    --------
+    FreezeSchedule : Base class of all schedules.
 
     Notes
     -----
     Howard and Ruder (2018), "Universal Language Model Fine-tuning for Text Classification",
-    arXiv:1801.06146, let one group of layers join each epoch. The head first protects pretrained
-    features from the large first gradients of a new head (Kumar et al. 2022, arXiv:2202.10054).
+    arXiv:1801.06146, add one group of layers in each epoch. Training the head first protects
+    pretrained features from the large first gradients of a new head (Kumar et al. 2022,
+    arXiv:2202.10054).
 
     Examples
     --------
-    >>> from frozenfit.training.schedules import GradualUnfreeze
+    >>> from frozenfit import GradualUnfreeze
     >>> GradualUnfreeze(steps=2, until=0.5).start_times(3).tolist()
     [0.5, 0.25, 0.0]
     """
@@ -196,29 +307,26 @@ class GradualUnfreeze:
     steps: int = 3
     until: float = 0.5
 
-    falls = False
-    finishes = False
-
     def __post_init__(self) -> None:
-        """Check the parameters."""
+        """Validate the parameters."""
         _check_count("steps", self.steps)
         if not 0 < self.until < 1:
             raise ValueError(
-                f"until must be in (0, 1), a fraction of the run, found {self.until!r}"
+                f"`until` must be a float in (0, 1), a fraction of the run, got {self.until!r}."
             )
 
     def start_times(self, n_layers: int) -> np.ndarray:
-        """Return when each layer joins, as a fraction of the run.
+        """Return when each layer is added, as a fraction of the run.
 
         Parameters
         ----------
         n_layers : int
-            How many layers learn.
+            Number of layers with trainable parameters.
 
         Returns
         -------
         ndarray of float64, shape (n_layers,)
-            The last one is 0.
+            Decreasing; the last one is 0.
         """
         order = np.arange(n_layers)[::-1]
         if n_layers > self.steps:
@@ -227,70 +335,53 @@ class GradualUnfreeze:
             group = order * self.steps // max(1, n_layers - 1)
         return self.until * group / self.steps
 
-    def rates(self, n_layers: int, at: np.ndarray) -> np.ndarray:
-        """Return 1 for all layers: those that wait are left out, not slowed down.
+    def active(self, n_layers: int, progress: float) -> np.ndarray:
+        """Return which layers are trained in an epoch.
 
         Parameters
         ----------
         n_layers : int
-            How many layers learn.
-        at : ndarray, shape (n,)
-            Fractions of the run done.
-
-        Returns
-        -------
-        ndarray of float64, shape (n, n_layers)
-            Ones.
-        """
-        return np.ones((len(at), n_layers))
-
-    def moving(self, n_layers: int, at: float) -> np.ndarray:
-        """Say which layers learn at a time.
-
-        Parameters
-        ----------
-        n_layers : int
-            How many layers learn at some time.
-        at : float
-            Fraction of the run done.
+            Number of layers with trainable parameters.
+        progress : float
+            Completed fraction of the run at the beginning of the epoch.
 
         Returns
         -------
         ndarray of bool, shape (n_layers,)
-            Those that have joined.
+            The layers that have been added.
         """
-        return self.start_times(n_layers) <= at + _TIE
+        return self.start_times(n_layers) <= progress + _TIE
 
     def check(self, epochs: int) -> None:
-        """See that there is an epoch for each step.
+        """Raise a ValueError where two groups would be added in the same epoch.
 
         Parameters
         ----------
         epochs : int
-            Length of the run.
-
-        Raises
-        ------
-        ValueError
-            Where two groups would join at once.
+            Number of epochs in the run.
         """
         if self.until * epochs < self.steps:
             needed = int(np.ceil(self.steps / self.until))
             raise ValueError(
-                f"{self!r} is longer than the run: its {self.steps} steps in the first "
-                f"{self.until:.0%} need at least {needed} epochs, found {epochs}"
+                f"{self!r} adds {self.steps} groups of layers in the first {self.until:.0%} of "
+                f"the run and needs `epochs` >= {needed}, got {epochs}. Use more epochs, fewer "
+                "steps or a later `until`."
             )
 
 
 @dataclass(frozen=True)
-class LayerwiseRates:
-    """Give each layer a smaller learning rate than the one after it.
+class LayerwiseRates(FreezeSchedule):
+    """Train each layer at a smaller learning rate than the layer after it.
 
     Parameters
     ----------
     decay : float, default=0.9
-        Factor from one layer to the layer before it; the last layer has the full rate. Published
-        fine-tuning uses 0.65 to 0.95, ULMFiT 1 / 2.6.
+        Ratio of the rates of a layer and the layer after it; the last layer has the full rate.
+        Published fine-tuning recipes use 0.65 to 0.95, ULMFiT 1 / 2.6.
+
+    See Also
+    --------
+    FreezeSchedule : Base class of all schedules.
 
     Notes
     -----
@@ -299,104 +390,123 @@ class LayerwiseRates:
     Examples
     --------
     >>> import numpy as np
-    >>> from frozenfit.training.schedules import LayerwiseRates
-    >>> LayerwiseRates(0.5).rates(3, np.zeros(1)).tolist()
+    >>> from frozenfit import LayerwiseRates
+    >>> LayerwiseRates(0.5).multipliers(3, np.zeros(1)).tolist()
     [[0.25, 0.5, 1.0]]
     """
 
     decay: float = 0.9
 
-    falls = False
-    finishes = False
+    needs_end = False
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
+        """Validate the parameters."""
         if not 0 < self.decay <= 1:
-            raise ValueError(f"decay must be in (0, 1], found {self.decay!r}")
+            raise ValueError(f"`decay` must be a float in (0, 1], got {self.decay!r}.")
 
-    def rates(self, n_layers: int, at: np.ndarray) -> np.ndarray:
+    def multipliers(self, n_layers: int, progress: np.ndarray) -> np.ndarray:
         """Return the learning rates of all layers as multiples of the base rate.
 
         Parameters
         ----------
         n_layers : int
-            How many layers learn.
-        at : ndarray, shape (n,)
-            Fractions of the run done.
+            Number of layers with trainable parameters.
+        progress : ndarray of shape (n,)
+            Completed fraction of the run before each step.
 
         Returns
         -------
         ndarray of float64, shape (n, n_layers)
             The same at all times.
         """
-        return np.tile(self.decay ** np.arange(n_layers)[::-1], (len(at), 1))
+        return np.tile(self.decay ** np.arange(n_layers)[::-1], (len(progress), 1))
 
-    def moving(self, n_layers: int, at: float) -> np.ndarray:
-        """Say which layers learn at a time: all.
+    def active(self, n_layers: int, progress: float) -> np.ndarray:
+        """Return that all layers are trained in every epoch.
 
         Parameters
         ----------
         n_layers : int
-            How many layers learn.
-        at : float
-            Fraction of the run done.
+            Number of layers with trainable parameters.
+        progress : float
+            Completed fraction of the run.
 
         Returns
         -------
         ndarray of bool, shape (n_layers,)
-            True.
+            True everywhere.
         """
         return np.ones(n_layers, bool)
 
-    def check(self, epochs: int) -> None:
-        """See that so many epochs can follow it: any number can."""
 
-
-FREEZINGS = (FreezeOut, GradualUnfreeze, LayerwiseRates)
-
-
-def as_freeze_schedule(value: Any) -> Any:
-    """Return a way of freezing over time, parsed where it is written as text.
-
-    Parameters
-    ----------
-    value : str, FreezeOut, GradualUnfreeze, LayerwiseRates or None
-        A text is the call that makes one, as on a command line or in a file of settings.
+def schedule_classes() -> dict[str, type[FreezeSchedule]]:
+    """Return every concrete subclass of FreezeSchedule that is defined, by class name.
 
     Returns
     -------
-    FreezeOut, GradualUnfreeze, LayerwiseRates or None
+    dict of str to type
+        Where two classes share a name, the one defined first.
+
+    Examples
+    --------
+    >>> from frozenfit.training.schedules import schedule_classes
+    >>> "FreezeOut" in schedule_classes()
+    True
+    """
+    found: dict[str, type[FreezeSchedule]] = {}
+    pending = FreezeSchedule.__subclasses__()
+    while pending:
+        each = pending.pop(0)
+        if not inspect.isabstract(each):
+            found.setdefault(each.__name__, each)
+        pending += each.__subclasses__()
+    return found
+
+
+def as_freeze_schedule(value: FreezeSchedule | str | None) -> FreezeSchedule | None:
+    """Return a freeze schedule, parsed where it is given as text.
+
+    Parameters
+    ----------
+    value : FreezeSchedule, str or None
+        A schedule, or the text of the call that creates one, as on a command line.
+
+    Returns
+    -------
+    FreezeSchedule or None
+        The schedule.
 
     Raises
     ------
     ValueError
-        If the text is no such call.
+        If the text is not such a call.
 
     Examples
     --------
-    >>> from frozenfit.training.schedules import as_freezing
-    >>> as_freezing("FreezeOut(0.5, how='linear')")
+    >>> from frozenfit.training.schedules import as_freeze_schedule
+    >>> as_freeze_schedule("FreezeOut(0.5, how='linear')")
     FreezeOut(t0=0.5, how='linear', scale_lr=True, phases=4)
     """
     if not isinstance(value, str):
         return value
-    kinds = {kind.__name__: kind for kind in FREEZINGS}
+    classes, name = schedule_classes(), value.partition("(")[0].strip()
     try:
         call = ast.parse(value.strip(), mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise ValueError(value)
-        kind = kinds[call.func.id]
+        kind = classes[call.func.id]
         args = [ast.literal_eval(arg) for arg in call.args]
         named = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
         inspect.signature(kind).bind(*args, **named)
     except (KeyError, SyntaxError, TypeError, ValueError):
+        hint = "" if name in classes else f" {did_you_mean(name, classes)}"
         raise ValueError(
-            f"freeze_schedule={value!r} is none of {', '.join(kinds)} with its parameters; write for "
-            "example 'FreezeOut(0.5)'"
+            "`freeze_schedule` must be a FreezeSchedule, None, or the text of a call that creates "
+            f"one, such as 'FreezeOut(0.5)', got {value!r}.{hint}"
         ) from None
     return kind(*args, **named)
 
 
 def _check_count(name: str, value: Any) -> None:
     if not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, found {value!r}")
+        raise ValueError(f"`{name}` must be an int >= 1, got {value!r}.")

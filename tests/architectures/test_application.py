@@ -8,7 +8,7 @@ import pytest
 
 from frozenfit import architectures
 from frozenfit.isolation import isolated
-from frozenfit.partial import PartialModel, Route
+from frozenfit.partial import PartialModel
 from frozenfit.training import prefix
 
 
@@ -37,7 +37,7 @@ def test_small_grey_pixels_arrive_resized_coloured_and_preprocessed(mobile):
 
 def test_a_block_is_learned_by_name_and_what_lies_before_it_can_be_kept(mobile):
     model = PartialModel(mobile, "layers('block_16_*') | head()")
-    found = prefix.find(model, Route())
+    found = prefix.find(model)
     assert found is not None and found.shape == (1, 1, 160)  # the output of block 15
     stored = model.stored_statistics
     assert "block_15_project_BN" in stored and "Conv_1_bn" not in stored

@@ -1,4 +1,4 @@
-"""Steps that are recorded or traced without variables are the plain steps."""
+"""Steps that are recorded, or taken in a loop, equal plain steps."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from keras import layers as kl
 
 from frozenfit import PartialModel
 from frozenfit.training.backends import Trainer
+from frozenfit.training.phases import Phase
 
 BACKEND = keras.config.backend()
-pytestmark = pytest.mark.skipif(BACKEND == "jax", reason="JAX compiles the step as it is")
 on_torch = pytest.mark.skipif(BACKEND != "torch", reason="steps are recorded on torch")
 HALF, ENTRIES = "filters(0.5) | head()", "random(0.3, seed=1)"
 STEPS = 9
@@ -31,10 +31,10 @@ def adamw():
     return keras.optimizers.AdamW(0.01, weight_decay=0.1)
 
 
-def make(kind, trainable=HALF, optimizer=adamw, loss="classification", by_weight=False) -> Any:
+def make(kind, trainable=HALF, optimizer=adamw, loss="classification", per_weight=False) -> Any:
     base = build(kind) if isinstance(kind, str) else kind
     model = PartialModel(base, trainable, frozen="random", seed=5)
-    return Trainer(model, optimizer(), loss, by_weight=by_weight)
+    return Trainer(model, optimizer(), loss, phase=Phase(per_weight=per_weight))
 
 
 def recordings(trainer) -> list:
@@ -43,15 +43,19 @@ def recordings(trainer) -> list:
 
 
 def plainly(trainer):
-    """Leave a trainer its plain loop."""
+    """Make a trainer take its steps one by one."""
     if BACKEND == "torch":
         trainer._recorder = None
+    elif BACKEND == "jax":
+        trainer._loops = False
     else:
+        loop = trainer._loop
 
-        def refuse(specs):
-            raise ValueError("plain")
+        def one_by_one(*stacks):
+            sums = [loop(*(stack[i : i + 1] for stack in stacks)) for i in range(STEPS)]
+            return [sum(each) for each in zip(*sums, strict=True)]
 
-        trainer._loop_over_values = refuse
+        trainer._loop = one_by_one
     return trainer
 
 
@@ -61,7 +65,7 @@ def results(trainer, kind="dense", calls=2, regression=False):
     if regression:
         y = np.random.default_rng(1).normal(size=(*y.shape, CLASSES)).astype("float32")
     scales = None
-    if trainer.by_weight:
+    if trainer.phase.per_weight:
         scales = np.linspace(0, 1, STEPS * len(trainer.variables), dtype="float32")
         scales = scales.reshape(STEPS, -1)
     rates = np.linspace(0.01, 0.001, STEPS, dtype="float32")
@@ -79,7 +83,7 @@ def agree(found, expected):
 
 CASES = [
     ("dense", HALF, {}),
-    ("dense", ENTRIES, {"by_weight": True}),
+    ("dense", ENTRIES, {"per_weight": True}),
     ("dense", HALF, {"optimizer": keras.optimizers.RMSprop}),
     ("dense", HALF, {"optimizer": lambda: keras.optimizers.Adam(0.01, clipnorm=0.1)}),
     ("conv_norm", HALF, {}),
@@ -112,7 +116,7 @@ def test_a_second_training_gives_the_bits_of_the_first(early):
     assert same_bits([first[0], *first[1]], [second[0], *second[1]])
 
 
-def test_a_joined_optimizer_leaves_the_others_slots_as_they_would_be(early):
+def test_every_optimizer_is_left_in_the_state_of_plain_steps(early):
     names = ("Adadelta", "Adagrad", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
     for name in names:  # some of which torch cannot record
         kind = getattr(keras.optimizers, name)
@@ -150,7 +154,7 @@ def test_a_rate_read_while_recording_is_not_kept(early, monkeypatch):
     apply = trainer._apply
 
     def at_a_number(gradients, scale):
-        scaled = float(trainer._rate.learning_rate.value)
+        scaled = float(trainer._inner_optimizer.learning_rate.value)
         apply([g * scaled for g in gradients], scale)
 
     monkeypatch.setattr(trainer, "_apply", at_a_number)
@@ -175,3 +179,24 @@ def test_a_recording_that_differs_from_the_plain_step_is_dropped(early, monkeypa
     fast, plain = make("dense"), plainly(make("dense"))
     assert agree(results(fast), results(plain))
     assert not any(shape.proved for shape in recordings(fast))
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="the choice is made on JAX")
+@pytest.mark.parametrize(
+    ("network", "loops"),
+    [
+        (lambda: build("dense"), True),
+        (lambda: build("gru"), True),
+        (lambda: build("conv_norm"), False),
+        (lambda: chain((6, 2), kl.Conv1D(3, 2), kl.Flatten(), kl.Dense(CLASSES)), False),
+        (lambda: chain((6, 6, 2), kl.DepthwiseConv2D(2), kl.Flatten(), kl.Dense(CLASSES)), False),
+        (lambda: chain((6, 6, 2), kl.MaxPooling2D(), kl.Flatten(), kl.Dense(CLASSES)), True),
+    ],
+    ids=["dense", "gru", "conv_norm", "conv1d", "depthwise", "pooling"],
+)
+def test_steps_with_a_convolution_are_taken_one_by_one_on_a_cpu(network, loops):
+    base = network()
+    trainer = make(base, "everything()")
+    x = np.zeros((2, 4, *base.input_shape[1:]), "float32")
+    trainer.run(x, np.zeros((2, 4), int), np.ones((2, 4), "float32"), np.full(2, 0.01, "float32"))
+    assert trainer._loops is loops

@@ -16,8 +16,8 @@ from keras import layers as kl
 
 from frozenfit import PartialModel
 from frozenfit.isolation import isolated
-from frozenfit.training.network import drawn_base
-from frozenfit.training.workspace import Network
+from frozenfit.training.base import drawn_base
+from frozenfit.training.network import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAWN = "7c4a90003e72854b"

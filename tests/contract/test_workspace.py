@@ -13,9 +13,9 @@ from keras import layers as kl
 from frozenfit import PartialModel, PartialNetClassifier, clear_workspace
 from frozenfit.isolation import isolated
 from frozenfit.selectors import random
-from frozenfit.training import workspace as module
-from frozenfit.training.network import drawn_base, given_base
-from frozenfit.training.workspace import CompiledModel, Network, Workspace
+from frozenfit.training.base import drawn_base, given_base
+from frozenfit.training.network import _MAX_TRAINERS, CompiledModel, Network
+from frozenfit.training.workspace import Workspace
 
 X = np.random.default_rng(0).normal(size=(40, 6)).astype("float32")
 Y = np.arange(40) % 3
@@ -157,9 +157,9 @@ def test_optimizers_of_one_model_do_not_pile_up():
         network = Network(small_base())
     selection = random(0.5, seed=1).resolve(network.layout)
     compiled = network.compiled(small_base(), selection)
-    for decay in np.linspace(0.01, 0.1, 7):
+    for decay in np.linspace(0.01, 0.1, _MAX_TRAINERS + 3):
         compiled.trainer(keras.optimizers.SGD(0.1, weight_decay=float(decay)), "classification")
-    assert len(compiled._trainers) <= module._TRAINERS
+    assert len(compiled._trainers) == _MAX_TRAINERS
 
 
 def test_after_an_error_in_a_fit_the_next_one_is_right():

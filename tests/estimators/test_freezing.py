@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import pytest
 from estimator_data import classifier, images, raw, same, small_cnn, table, whole
+from schedule_contract import ScheduleContract
 from sklearn.base import clone
 
-from frozenfit.partial import PartialModel, Route
+import frozenfit
+from frozenfit import FreezeSchedule
+from frozenfit.partial import PartialModel
 from frozenfit.training.backends import Trainer
+from frozenfit.training.phases import Phase, PhasePlan
 from frozenfit.training.schedules import FreezeOut, GradualUnfreeze, LayerwiseRates
-from frozenfit.training.stages import Stage, Stages
 
 DEEP = {"model_params": {"hidden_layer_sizes": (8, 8)}, "trainable": 1.0}
 
@@ -81,13 +86,13 @@ def test_a_smaller_rate_of_a_layer_is_a_smaller_step_of_it(optimizer):
 def test_slots_of_what_still_learns_are_carried_over():
     def run(cut):
         model = PartialModel(net(), "everything()")
-        first = Trainer(model, keras.optimizers.Adam(), "classification", Route())
+        first = Trainer(model, keras.optimizers.Adam(), "classification")
         X, y = (a[None] for a in table(16))
         weight, rate = np.ones((1, 16), "float32"), np.full(1, 0.01, "float32")
         first.run(X, y, weight, rate)
         last = first
         if cut:
-            last = Trainer(model, keras.optimizers.Adam(), "classification", Route(still=STILL))
+            last = Trainer(model, keras.optimizers.Adam(), "classification", Phase(WAITING))
             last.take_over(first)
         last.run(X, y, weight, rate)
         return dict(model.assembled()), last
@@ -99,7 +104,7 @@ def test_slots_of_what_still_learns_are_carried_over():
             x = keras.layers.Dense(units, name=name, kernel_initializer=init)(x)
         return keras.Model(inputs, x)
 
-    STILL = frozenset({"a/kernel", "a/bias"})
+    WAITING = frozenset({"a/kernel", "a/bias"})
     (whole_run, _), (staged, last) = run(cut=False), run(cut=True)
     assert np.allclose(whole_run["b/kernel"], staged["b/kernel"], atol=1e-6)
     assert not np.allclose(whole_run["a/kernel"], staged["a/kernel"], atol=1e-4)
@@ -131,12 +136,12 @@ def test_history_tells_the_predicted_and_the_measured_saving():
 
 
 def test_predicted_savings_count_forward_and_backward_work():
-    stages = Stages(FreezeOut(0.5), PartialModel(dense_net(), 1.0), 10)
+    phases = PhasePlan(FreezeOut(0.5), PartialModel(dense_net(), 1.0), 10)
     costs = np.array([4 * 8 + 1, 8 * 6 + 1, 6 * 2 + 1])
     still = frozenset({"a/kernel", "a/bias"})
     expected = costs[0] / (2 * costs.sum())
-    assert np.isclose(stages.predicted_saving(Stage(still, True)), expected)
-    assert np.isclose(stages.predicted_saving(Stage(still, True, from_prefix=True)), 2 * expected)
+    assert np.isclose(phases.predicted_saving(Phase(still, True)), expected)
+    assert np.isclose(phases.predicted_saving(Phase(still, True, from_prefix=True)), 2 * expected)
 
 
 def dense_net():
@@ -166,19 +171,61 @@ def test_a_clone_keeps_the_schedule():
     assert clone(estimator).freeze_schedule == FreezeOut(0.7, "squared")
 
 
+@dataclass(frozen=True)
+class HeadFirst(FreezeSchedule):
+    """A user's schedule: the head is trained alone until `start`."""
+
+    start: float = 0.5
+
+    def active(self, n_layers, progress):
+        layers = np.full(n_layers, progress >= self.start)
+        layers[-1] = True
+        return layers
+
+
+class TestHeadFirst(ScheduleContract):
+    schedule = HeadFirst(0.25)
+
+
+def test_a_schedule_of_the_user_trains_what_it_activates():
+    _, layers = epochs_of(epochs=4, freeze_schedule=HeadFirst(0.5))
+    assert moved(layers, 1) == [False, False, True]
+    assert moved(layers, 3) == [True, True, True]
+
+
+@pytest.mark.parametrize("schedule", [HeadFirst(0.5), "HeadFirst(start=0.5)"], ids=str)
+def test_a_schedule_of_the_user_is_cloned_saved_and_loaded(schedule, tmp_path):
+    X, y = table()
+    estimator = clone(classifier(**DEEP, epochs=2, freeze_schedule=schedule)).fit(X, y)
+    frozenfit.save(estimator, tmp_path / "net.frozenfit")
+    loaded = frozenfit.load(tmp_path / "net.frozenfit")
+    assert loaded.freeze_schedule == schedule and same(estimator, loaded)
+
+
+def test_a_schedule_that_a_file_cannot_hold_is_refused_when_saving(tmp_path):
+    class Plain(FreezeSchedule):
+        def active(self, n_layers, progress):
+            return np.ones(n_layers, bool)
+
+    X, y = table()
+    estimator = classifier(freeze_schedule=Plain()).fit(X, y)
+    with pytest.raises(ValueError, match="make the schedule a dataclass"):
+        frozenfit.save(estimator, tmp_path / "net.frozenfit")
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [
         (
             {"freeze_schedule": FreezeOut(), "lr_schedule": "cosine"},
-            "use lr_schedule=None or 'auto'",
+            "requires `lr_schedule` to be None or 'auto'",
         ),
-        ({"freeze_schedule": GradualUnfreeze(3), "epochs": 2}, "need at least 6 epochs, found 2"),
+        ({"freeze_schedule": GradualUnfreeze(3), "epochs": 2}, "needs `epochs` >= 6, got 2"),
         (
             {"freeze_schedule": FreezeOut(), "optimizer": keras.optimizers.SGD(0.1, use_ema=True)},
             "averages weights",
         ),
-        ({"freeze_schedule": "freezeout"}, "write for example 'FreezeOut"),
+        ({"freeze_schedule": "freezeout"}, "such as 'FreezeOut"),
         ({"freeze_schedule": 0.5}, "The 'freeze_schedule' parameter"),
     ],
 )
@@ -191,5 +238,5 @@ def test_what_cannot_go_together_is_refused(params, words):
 def test_partial_fit_takes_layerwise_rates_only():
     X, y = table()
     classifier(freeze_schedule=LayerwiseRates(0.8)).partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match="partial_fit cannot"):
+    with pytest.raises(ValueError, match="not known in `partial_fit`"):
         classifier(freeze_schedule=FreezeOut()).partial_fit(X, y, classes=[0, 1, 2])

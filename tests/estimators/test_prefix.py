@@ -9,7 +9,7 @@ from estimator_data import classifier, given_net, images, small_cnn, table, targ
 from keras import layers
 
 from frozenfit import PartialNetRegressor
-from frozenfit.partial import PartialModel, Route
+from frozenfit.partial import PartialModel
 from frozenfit.training import prefix
 from frozenfit.training.backends import Trainer
 from frozenfit.training.workspace import workspace
@@ -31,9 +31,9 @@ def agree(a, b, X):
 def rows_through(monkeypatch):
     """Count the rows whose frozen beginning is computed."""
     seen = []
-    inner = prefix.Prefix.outputs
+    inner = prefix.Prefix.features
     monkeypatch.setattr(
-        prefix.Prefix, "outputs", lambda self, data: seen.append(len(data)) or inner(self, data)
+        prefix.Prefix, "features", lambda self, data: seen.append(len(data)) or inner(self, data)
     )
     return seen
 
@@ -84,18 +84,21 @@ def test_a_pretrained_network_with_batch_norm_is_cut_behind_it():
 @pytest.mark.parametrize(("statistics", "shape"), [(False, (6, 6, 4)), (True, (4,))])
 def test_batch_statistics_that_still_move_end_the_frozen_beginning(statistics, shape):
     model = PartialModel(small_cnn((8, 8, 1), 2), "head()", freeze_statistics=statistics)
-    found = prefix.find(model, Route())
+    found = prefix.find(model)
     assert found is not None and found.shape == shape
 
 
 def test_dropout_ends_the_frozen_beginning():
     model = PartialModel(small_cnn((8, 8, 1), 2, dropout=0.5), "head()")
-    found = prefix.find(model, Route())
-    assert found is not None and [layer.name for layer in found.rest.layers[1:]] == ["drop", "head"]
+    found = prefix.find(model)
+    assert found is not None and [layer.name for layer in found.suffix.layers[1:]] == [
+        "drop",
+        "head",
+    ]
 
 
 def test_a_learned_first_layer_leaves_nothing_to_keep():
-    assert prefix.find(PartialModel(given_net(), "filters(0.5)"), Route()) is None
+    assert prefix.find(PartialModel(given_net(), "filters(0.5)")) is None
 
 
 def test_a_skip_around_the_last_frozen_layer_moves_the_cut_before_it():
@@ -104,9 +107,9 @@ def test_a_skip_around_the_last_frozen_layer_moves_the_cut_before_it():
     late = layers.Dense(4, name="late")(stem)
     both = layers.Concatenate(name="both")([layers.Dense(3, name="new")(late), stem])
     model = PartialModel(keras.Model(inputs, layers.Dense(2, name="out")(both)), "layers('new/*')")
-    found = prefix.find(model, Route())
-    assert found is not None and found.rest.input_shape == (None, 4)
-    assert {"late", "new", "out"} <= {layer.name for layer in found.rest.layers}
+    found = prefix.find(model)
+    assert found is not None and found.suffix.input_shape == (None, 4)
+    assert {"late", "new", "out"} <= {layer.name for layer in found.suffix.layers}
 
 
 def test_a_layer_of_the_users_own_is_not_taken_for_a_function_of_the_row():
@@ -118,21 +121,21 @@ def test_a_layer_of_the_users_own_is_not_taken_for_a_function_of_the_row():
     x = Centered(name="centered")(layers.Dense(5, name="first")(x))
     x = layers.Dense(5, name="second")(x)
     model = PartialModel(keras.Model(inputs, layers.Dense(2, name="out")(x)), "head()")
-    found = prefix.find(model, Route())
+    found = prefix.find(model)
     assert found is not None and found.shape == (5,)
-    assert "centered" in {layer.name for layer in found.rest.layers}
+    assert "centered" in {layer.name for layer in found.suffix.layers}
 
 
 def test_the_rest_gives_the_outputs_and_gradients_of_the_whole():
     X, y = images(channels=1)
     weight = np.ones(len(y), "float32")
     model = PartialModel(small_cnn((8, 8, 1), 2), "head()")
-    found = prefix.find(model, Route())
+    found = prefix.find(model)
     assert found is not None
     features = found.predictor(X)
     sgd = keras.optimizers.SGD
     whole = Trainer(model, sgd(), "classification").gradients(X, y, weight)
-    part = Trainer(model, sgd(), "classification", Route(network=found.rest))
+    part = Trainer(model, sgd(), "classification", network=found.suffix)
     for a, b in zip(whole, part.gradients(features, y, weight), strict=True):
         assert np.allclose(a, b, atol=1e-5)
 
@@ -146,7 +149,7 @@ def test_the_rest_gives_the_outputs_and_gradients_of_the_whole():
 )
 def test_insisting_where_nothing_can_be_kept_is_refused(params):
     X, y = images()
-    with pytest.raises(ValueError, match="cache_features=True finds nothing to keep"):
+    with pytest.raises(ValueError, match="requires a frozen prefix"):
         classifier(cache_features=True, **params).fit(X, y)
 
 
@@ -154,7 +157,7 @@ def test_a_cache_larger_than_its_share_of_memory_is_refused_or_left_out(monkeypa
     X, y = table()
     seen = rows_through(monkeypatch)
     monkeypatch.setattr(prefix, "memory_limit", lambda: 100)
-    with pytest.raises(ValueError, match="more than a quarter of this machine's memory"):
+    with pytest.raises(ValueError, match="more than a quarter of the memory"):
         classifier(cache_features=True, trainable="head()", **DEEP).fit(X, y)
     classifier(cache_features="auto", trainable="head()", **DEEP).fit(X, y)
     assert seen == []

@@ -13,9 +13,9 @@ from keras import layers
 import frozenfit
 from frozenfit.isolation import isolated
 from frozenfit.selectors import Context, as_selector, forms
+from frozenfit.training.base import given_base
 from frozenfit.training.filling import filled
-from frozenfit.training.network import given_base
-from frozenfit.training.workspace import Network
+from frozenfit.training.network import Network
 
 
 def lstm():

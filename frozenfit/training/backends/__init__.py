@@ -1,9 +1,8 @@
-"""Many training steps in one call, per backend: the cost of a step is arithmetic, not Python.
+"""Training steps and predictions, one file for each Keras backend.
 
-A `Trainer` takes batches stacked on a first axis, (steps, batch, ...), and runs them all before
-it returns: a compiled loop on TensorFlow and JAX, a plain loop on torch. Keras's own optimizers
-and layers do the work, so the weights are those of Keras's ``fit`` on the same batches. A
-`Predictor` computes outputs.
+A `Trainer` runs many steps in one call, so that the cost of a step is its arithmetic and not
+Python; a `Predictor` computes outputs. The abstract classes in `trainer` and `predictor` state
+what a backend promises; ``Trainer`` and ``Predictor`` here are those of the backend in use.
 """
 
 from __future__ import annotations
@@ -12,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from frozenfit.training.backends.predictor import Predictor
-from frozenfit.training.backends.trainer import BaseTrainer
-
 __all__ = ["Predictor", "Trainer"]
 
 if TYPE_CHECKING:
-    Trainer = BaseTrainer
+    from frozenfit.training.backends.predictor import Predictor as Predictor
+    from frozenfit.training.backends.trainer import Trainer as Trainer
 elif keras.config.backend() == "torch":
+    from frozenfit.training.backends.torch import TorchPredictor as Predictor
     from frozenfit.training.backends.torch import TorchTrainer as Trainer
 elif keras.config.backend() == "tensorflow":
+    from frozenfit.training.backends.tensorflow import TensorFlowPredictor as Predictor
     from frozenfit.training.backends.tensorflow import TensorFlowTrainer as Trainer
 else:
+    from frozenfit.training.backends.jax import JaxPredictor as Predictor
     from frozenfit.training.backends.jax import JaxTrainer as Trainer

@@ -1,67 +1,83 @@
-"""Training steps on JAX: a loop inside one compiled function."""
+"""Training steps and predictions on JAX."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from frozenfit.training.backends.predictor import lengthen
-from frozenfit.training.backends.trainer import BaseTrainer, part_of_the_way
+from frozenfit.training.backends.predictor import Predictor, pad_rows
+from frozenfit.training.backends.trainer import Trainer, scaled_step
 
 
-class JaxTrainer(BaseTrainer):
-    """Trains in a `jax.lax.fori_loop`."""
+class JaxTrainer(Trainer):
+    """Trains in a compiled loop, or in one compiled call per step where a loop would be slow.
 
-    fixed_batch = True
+    XLA's CPU compiler runs a convolution inside a loop by naive code that takes 4 to 35 times as
+    long as the same convolution outside of one, and takes several times as long to compile. Dense,
+    recurrent, attention and pooling layers lose nothing in a loop. So steps with a convolution on
+    a CPU are called one by one, and all others run in `jax.lax.fori_loop`.
+    """
 
-    def _prepare(self) -> None:
+    one_batch_shape = True
+
+    def _compile(self) -> None:
         import jax
 
-        optimizer, rate = self.optimizer, self._rate._learning_rate
+        def loop(carry, fixed, stacks, steps):
+            def body(i, carry):
+                return self._step(carry, fixed, [stack[i] for stack in stacks])
 
-        def step(i, carry, fixed, data):
-            moving, states, optimizer_state, totals = carry
-            x, y, weight, rates, scales = (a[i] for a in data)
-            optimizer_state = [
-                rates if v is rate else s
-                for v, s in zip(optimizer.variables, optimizer_state, strict=True)
-            ]
-            gradient = jax.value_and_grad(self._stateless, has_aux=True)
-            (_, (sums, states)), grads = gradient(
-                moving, states, fixed, optimizer_state, x, y, weight
-            )
-            moving, optimizer_state = self._stateless_apply(
-                moving, fixed, optimizer_state, grads, scales
-            )
-            return moving, states, optimizer_state, tuple(map(sum, zip(totals, sums, strict=True)))
+            return jax.lax.fori_loop(0, steps, body, carry)
 
-        def run(carry, fixed, data, steps):
-            return jax.lax.fori_loop(0, steps, lambda i, c: step(i, c, fixed, data), carry)
+        self._compiled_step = jax.jit(self._step)
+        self._compiled_loop = jax.jit(loop)
+        self._compiled_gradient = jax.jit(jax.grad(self._loss, has_aux=True))
+        self._loops: bool | None = None
 
-        self._compiled = jax.jit(run)
-        self._compiled_gradient = jax.jit(jax.grad(self._stateless, has_aux=True))
-
-    def _stateless_apply(self, moving, fixed, optimizer_state, gradients, scales):
+    def _step(self, carry, fixed, batch):
         """Take a step as a function of the values of all variables."""
+        import jax
+
+        active, states, optimizer_state, totals = carry
+        x, y, weight, rate, multipliers = batch
+        learning_rate = self._inner_optimizer._learning_rate
+        optimizer_state = [
+            rate if variable is learning_rate else value
+            for variable, value in zip(self.optimizer.variables, optimizer_state, strict=True)
+        ]
+        gradient = jax.value_and_grad(self._loss, has_aux=True)
+        (_, (sums, states)), gradients = gradient(
+            active, states, fixed, optimizer_state, x, y, weight
+        )
+        active, optimizer_state = self._updated(
+            active, fixed, optimizer_state, gradients, multipliers
+        )
+        totals = tuple(map(sum, zip(totals, sums, strict=True)))
+        return active, states, optimizer_state, totals
+
+    def _updated(self, active, fixed, optimizer_state, gradients, multipliers):
+        """Return the active variables and the optimizer state after a step."""
         constants = fixed[len(fixed) - len(self.model.fixed_variables) :]
         with self.model.reading(constants):
             new, optimizer_state = self.optimizer.stateless_apply(
-                optimizer_state, gradients, moving
+                optimizer_state, gradients, active
             )
-            if self.by_weight:
-                steps = zip(self.variables, moving, new, scales, strict=True)
-                new = [part_of_the_way(*step) for step in steps]
+            if self.phase.per_weight:
+                steps = zip(self.variables, active, new, multipliers, strict=True)
+                new = [scaled_step(*step) for step in steps]
         return new, optimizer_state
 
-    def _stateless(self, moving, states, fixed, optimizer_state, x, y, weight):
-        """Compute the objective as a function of the values of all variables."""
+    def _loss(self, active, states, fixed, optimizer_state, x, y, weight):
+        """Compute the loss as a function of the values of all variables."""
         groups = self._variables
+        values = (active, states, fixed, optimizer_state)
         mapping = [
             pair
-            for group, values in zip(groups, (moving, states, fixed, optimizer_state), strict=True)
-            for pair in zip(group, values, strict=True)
+            for group, given in zip(groups, values, strict=True)
+            for pair in zip(group, given, strict=True)
         ]
         with keras.StatelessScope(mapping):
             loss, totals, changed = self._objective(x, y, weight)
@@ -70,34 +86,95 @@ class JaxTrainer(BaseTrainer):
         return loss, (totals, after)
 
     @property
-    def _variables(self):
-        """What moves, the states, what no step changes, and the slots."""
-        model, moving = self.model, self.variables
-        still = [v for v in model.trainable_variables if not any(v is m for m in moving)]
-        fixed = [*still, *model.fixed_variables]
-        return moving, model.state_variables, fixed, self.optimizer.variables
+    def _variables(self) -> tuple[list, list, list, list]:
+        """Active variables, states, what no step changes, and the optimizer's variables."""
+        model, active = self.model, self.variables
+        ids = {id(v) for v in active}
+        waiting = [v for v in model.trainable_variables if id(v) not in ids]
+        fixed = [*waiting, *model.fixed_variables]
+        return active, model.state_variables, fixed, self.optimizer.variables
 
     def _gradients(self, x, y, weight):
         values = [[v.value for v in group] for group in self._variables]
         return self._compiled_gradient(*values, x, y, weight)[0]
 
-    def _run(self, x, y, weight, rates, scales):
-        steps = len(x)
-        room = 1 << (steps - 1).bit_length()
-        data = [_place(lengthen(np.asarray(a), room)) for a in (x, y, weight)]
-        data += [lengthen(a, room) for a in (rates, scales)]
+    def _run(self, x, y, weight, rates, multipliers):
         groups = self._variables
-        moving, states, fixed, optimizer_state = ([v.value for v in group] for group in groups)
-        carry = (moving, states, optimizer_state, (np.float32(0),) * 3)
-        *values, totals = self._compiled(carry, fixed, data, steps)
+        active, states, fixed, optimizer_state = ([v.value for v in group] for group in groups)
+        if self._loops is None:
+            batch = x[0], y[0], weight[0]
+            self._loops = not _on_cpu() or not _convolves(
+                self._loss, active, states, fixed, optimizer_state, *batch
+            )
+        carry = (active, states, optimizer_state, (np.float32(0),) * 3)
+        run = self._in_a_loop if self._loops else self._one_by_one
+        *values, totals = run(carry, fixed, (x, y, weight), (rates, multipliers))
         for group, new in zip((groups[0], groups[1], groups[3]), values, strict=True):
             for variable, value in zip(group, new, strict=True):
                 variable.assign(value)
         return totals
 
+    def _in_a_loop(self, carry, fixed, batches, settings):
+        steps = len(batches[0])
+        # The stack is padded to a power of two, so that few lengths are compiled; the loop ends
+        # before the padding.
+        length = 1 << (steps - 1).bit_length()
+        stacks = [_distribute(pad_rows(np.asarray(a), length)) for a in batches]
+        stacks += [pad_rows(a, length) for a in settings]
+        return self._compiled_loop(carry, fixed, stacks, steps)
 
-def _place(stack: np.ndarray) -> Any:
-    """Spread the batches over the devices of a `keras.distribution`, where one is set."""
+    def _one_by_one(self, carry, fixed, batches, settings):
+        stacks = [*(_distribute(np.asarray(a)) for a in batches), *settings]
+        for batch in zip(*stacks, strict=True):
+            carry = self._compiled_step(carry, fixed, batch)
+        return carry
+
+
+class JaxPredictor(Predictor):
+    """Computes outputs in a compiled function of the values of all variables."""
+
+    def _compile(self) -> None:
+        import jax
+
+        self._compiled = jax.jit(self._stateless)
+
+    def _stateless(self, values, x):
+        with keras.StatelessScope(list(zip(self._variables, values, strict=True))):
+            return self._outputs(x)
+
+    @property
+    def _variables(self) -> list:
+        return [*self.model.trainable_variables, *self.model.non_trainable_variables]
+
+    def _compute(self, x):
+        return self._compiled([v.value for v in self._variables], x)
+
+
+def _on_cpu() -> bool:
+    import jax
+
+    return jax.default_backend() == "cpu"
+
+
+def _convolves(function: Callable, *args: Any) -> bool:
+    """Return whether a traced function contains a convolution, at any depth."""
+    import jax
+
+    pending = [jax.make_jaxpr(function)(*args).jaxpr]
+    while pending:
+        for equation in pending.pop().eqns:
+            if equation.primitive.name == "conv_general_dilated":
+                return True
+            for value in equation.params.values():
+                # A branch, body or called function is a jaxpr, a closed one, or a tuple of them.
+                inner = value if isinstance(value, tuple | list) else (value,)
+                jaxprs = (getattr(each, "jaxpr", each) for each in inner)
+                pending += [each for each in jaxprs if hasattr(each, "eqns")]
+    return False
+
+
+def _distribute(stack: np.ndarray) -> Any:
+    """Spread batches over the devices of `keras.distribution`, where a distribution is set."""
     import jax
 
     distribution = keras.distribution.distribution()

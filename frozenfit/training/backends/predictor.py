@@ -1,113 +1,85 @@
-"""Outputs of a partial model, in batches of fixed sizes."""
+"""What the predictors of all backends promise and share."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.partial import PartialModel, Route
+from frozenfit.partial import PartialModel
 
-_SMALL_PREDICT, _LARGE_PREDICT = 64, 512
-
-
-def lengthen(stack: np.ndarray, room: int) -> np.ndarray:
-    """Pad the first axis with zeros, so that few shapes are compiled.
-
-    Parameters
-    ----------
-    stack : ndarray, shape (n, ...)
-        Rows or steps.
-    room : int
-        Length to reach.
-
-    Returns
-    -------
-    ndarray, shape (room, ...)
-        The stack and zeros.
-    """
-    return np.concatenate([stack, np.zeros((room - len(stack), *stack.shape[1:]), stack.dtype)])
+_SMALL, _LARGE = 64, 512
 
 
-class Predictor:
-    """Outputs of a partial model, computed in batches of two fixed sizes.
+class Predictor(ABC):
+    """Computes the outputs of a partial model in batches of two fixed sizes.
 
-    The sizes are fixed so that little is compiled and so that a row's outputs do not depend on
-    how many rows it came with.
+    Few shapes are compiled, and the outputs of a row do not depend on how many rows it is
+    predicted with: scikit-learn's checks compare them bit for bit. A backend implements
+    `_compute`.
 
     Parameters
     ----------
     model : PartialModel
         The model.
-    route : Route or None, default=None
+    network : keras.Model or None, default=None
         Network to run in place of the base.
     """
 
-    def __init__(self, model: PartialModel, route: Route | None = None):
+    def __init__(self, model: PartialModel, network: keras.Model | None = None):
         self.model = model
-        self._route = route
-        backend = keras.config.backend()
-        if backend == "jax":
-            import jax
-
-            self._compiled = jax.jit(self._stateless)
-        else:
-            self._traces: dict[tuple, Any] = {}
-
-    def _outputs(self, x):
-        outputs, _, _ = self.model.apply_base(x, training=False, route=self._route)
-        return outputs
-
-    def _stateless(self, values, x):
-        with keras.StatelessScope(list(zip(self._variables, values, strict=True))):
-            return self._outputs(x)
-
-    @property
-    def _variables(self) -> list:
-        return [*self.model.trainable_variables, *self.model.non_trainable_variables]
+        self.network = network
+        self._compile()
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Compute the outputs of some rows.
+        """Compute outputs.
 
         Parameters
         ----------
-        x : ndarray, shape (n, ...)
+        x : ndarray of shape (n, ...)
             Inputs.
 
         Returns
         -------
         ndarray of float32, shape (n, n_outputs)
-            Outputs, or what the route's network gives.
+            Outputs of the network.
         """
-        size = _SMALL_PREDICT if len(x) <= _SMALL_PREDICT else _LARGE_PREDICT
+        size = _SMALL if len(x) <= _SMALL else _LARGE
         parts = []
         for start in range(0, len(x), size):
             rows = np.asarray(x[start : start + size], keras.config.floatx())
-            parts.append(self._batch(lengthen(rows, size))[: len(rows)])
+            outputs = self._compute(pad_rows(rows, size))
+            parts.append(np.asarray(ops.convert_to_numpy(outputs), np.float32)[: len(rows)])
         return np.concatenate(parts)
 
-    def _trace(self, x: np.ndarray) -> Any:
-        """Return TensorFlow's graph for rows of a shape, their number left open."""
-        import tensorflow as tf
+    def _compile(self) -> None:  # noqa: B027
+        """Prepare compiled functions; called once."""
 
-        key = (x.shape[1:], x.dtype)
-        if key not in self._traces:
-            function = tf.function(self._outputs, autograph=False)
-            spec = tf.TensorSpec((None, *x.shape[1:]), x.dtype)
-            self._traces[key] = function.get_concrete_function(spec)
-        return self._traces[key]
+    @abstractmethod
+    def _compute(self, x: np.ndarray) -> Any:
+        """Return the outputs of one batch as a tensor."""
 
-    def _batch(self, x: np.ndarray) -> np.ndarray:
-        backend = keras.config.backend()
-        if backend == "jax":
-            outputs = self._compiled([v.value for v in self._variables], x)
-        elif backend == "tensorflow":
-            outputs = self._trace(x)(ops.convert_to_tensor(x))
-        else:
-            import torch
+    def _outputs(self, x: Any) -> Any:
+        outputs, _, _ = self.model.apply_base(x, training=False, network=self.network)
+        return outputs
 
-            with torch.no_grad():
-                outputs = self._outputs(ops.convert_to_tensor(x))
-        return np.asarray(ops.convert_to_numpy(outputs), np.float32)
+
+def pad_rows(stack: np.ndarray, length: int) -> np.ndarray:
+    """Append rows of zeros along the first axis.
+
+    Parameters
+    ----------
+    stack : ndarray of shape (n, ...)
+        The array.
+    length : int
+        Length of the result, at least n.
+
+    Returns
+    -------
+    ndarray of shape (length, ...)
+        The rows, then zeros.
+    """
+    return np.concatenate([stack, np.zeros((length - len(stack), *stack.shape[1:]), stack.dtype)])

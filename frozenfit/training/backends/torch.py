@@ -1,4 +1,4 @@
-"""Training steps on torch: a plain loop, recorded where that pays."""
+"""Training steps and predictions on torch."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import numpy as np
 from keras import ops
 
 from frozenfit.isolation import TorchStream
+from frozenfit.training.backends.predictor import Predictor
 from frozenfit.training.backends.torch_recorder import Recorder, can_be_recorded
-from frozenfit.training.backends.trainer import BaseTrainer
+from frozenfit.training.backends.trainer import Trainer
 
 
-class TorchTrainer(BaseTrainer):
-    """Trains step by step, with a private random stream for dropout."""
+class TorchTrainer(Trainer):
+    """Trains step by step with a private random stream for dropout.
+
+    Steps that are always the same tensor operations are recorded and replayed without Keras.
+    """
 
     _stream: TorchStream | None = None
     _recorder: Recorder | None = None
 
-    def _prepare(self) -> None:
+    def _compile(self) -> None:
         model, optimizer_state = self.model, self.optimizer.variables
         if can_be_recorded(model.base, self.optimizer):
             changed = [*self.variables, *model.state_variables, *optimizer_state]
@@ -26,12 +30,12 @@ class TorchTrainer(BaseTrainer):
             self._recorder = Recorder(self._step, changed, read)
 
     def reset(self) -> None:
-        """Put the optimizer back to its first step, and the stream to its start."""
+        """Return the optimizer and the random stream to the state before the first step."""
         super().reset()
         self._stream = None
 
     def _private_stream(self) -> TorchStream:
-        """Start from the seed states of the delta and from the step training goes on from."""
+        """Seed a stream by the seed states of the delta and the step to continue from."""
         states = [np.asarray(ops.convert_to_numpy(v)) for v in self.model.state_variables]
         whole = [v.ravel().astype(np.int64) for v in states if v.dtype.kind in "iu"]
         numbers = [int(n) % 2**32 for v in whole for n in v]
@@ -51,14 +55,14 @@ class TorchTrainer(BaseTrainer):
         gradients = torch.autograd.grad(loss, values, allow_unused=True, materialize_grads=True)
         return list(gradients), sums, states
 
-    def _run(self, x, y, weight, rates, scales):
+    def _run(self, x, y, weight, rates, multipliers):
         if self._stream is None:
             self._stream = self._private_stream()
         with self._stream.entered():
-            return self._steps(x, y, weight, rates, scales)
+            return self._steps(x, y, weight, rates, multipliers)
 
-    def _steps(self, x, y, weight, rates, scales):
-        tensors: list[Any] = [ops.convert_to_tensor(a) for a in (rates, x, y, weight, scales)]
+    def _steps(self, x, y, weight, rates, multipliers):
+        tensors: list[Any] = [ops.convert_to_tensor(a) for a in (rates, x, y, weight, multipliers)]
         stacks = [tensor.unbind(0) for tensor in tensors]
         step = self._step
         if self._recorder is not None:
@@ -68,13 +72,23 @@ class TorchTrainer(BaseTrainer):
             totals = [t + s for t, s in zip(totals, step(*batch), strict=True)]
         return totals
 
-    def _step(self, rate, x, y, weight, scale):
+    def _step(self, rate, x, y, weight, multipliers):
         import torch
 
-        self._rate.learning_rate.assign(rate)
+        self._inner_optimizer.learning_rate.assign(rate)
         gradients, sums, states = self._step_gradients(x, y, weight)
         with torch.no_grad():
-            self._apply(gradients, scale)
+            self._apply(gradients, multipliers)
             for variable, value in states:
                 variable.assign(value.detach())
         return [s.detach() for s in sums]
+
+
+class TorchPredictor(Predictor):
+    """Computes outputs without recording operations for gradients."""
+
+    def _compute(self, x: np.ndarray) -> Any:
+        import torch
+
+        with torch.no_grad():
+            return self._outputs(ops.convert_to_tensor(x))

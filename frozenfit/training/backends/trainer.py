@@ -1,92 +1,112 @@
-"""What the trainers of the backends share: variables, slots and their reset."""
+"""What the trainers of all backends promise and share."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.partial import PartialModel, Route
+from frozenfit.partial import PartialModel
 from frozenfit.training.backends.losses import LOSSES, Totals
+from frozenfit.training.phases import Phase
 
 
-class BaseTrainer:
-    """Trains what is loaded in a partial model, many steps in one call.
+class Trainer(ABC):
+    """Trains the values loaded in a partial model, many steps in one call.
+
+    A backend implements `_run` and `_gradients`, and may override `_compile` and `reset`. It
+    promises that
+
+    - a call of `run` equals as many calls with one batch each, to float tolerance;
+    - a step equals a step of Keras's ``fit`` with the same optimizer on the same batch;
+    - only the active trainable variables, the states of the model and the optimizer's variables
+      change, and no global random stream does;
+    - `reset` followed by the same batches repeats the same bits.
 
     Parameters
     ----------
     model : PartialModel
-        The model.
+        The model to train.
     optimizer : keras.optimizers.Optimizer
-        A fresh optimizer; it gets slots for what the route moves.
+        A fresh optimizer. It is built for the variables that are active in the phase.
     loss : {"classification", "regression"}
-        Name of a loss.
-    route : Route or None, default=None
-        Which trainable weights move and through which network; None moves all of them in all of
-        the base.
-    by_weight : bool, default=False
-        Whether each weight has a learning rate of its own.
+        Name of the loss.
+    phase : Phase or None, default=None
+        Which trainable variables are active; None means all of them.
+    network : keras.Model or None, default=None
+        Network to run in place of the base, such as the layers after a cached prefix.
+    inference_layers : sequence of keras.Layer or None, default=None
+        Layers that use their moving statistics during training; None leaves the choice to the
+        model.
+
+    Attributes
+    ----------
+    one_batch_shape : bool
+        Whether the backend compiles once for each shape of a batch, so that padding the last,
+        smaller batch avoids a compilation.
     """
 
-    fixed_batch = False  # whether each size of batch is compiled anew
+    one_batch_shape = False
 
     def __init__(
         self,
         model: PartialModel,
         optimizer: keras.optimizers.Optimizer,
         loss: str,
-        route: Route | None = None,
-        by_weight: bool = False,
+        phase: Phase | None = None,
+        network: keras.Model | None = None,
+        inference_layers: Sequence[keras.Layer] | None = None,
     ):
         self.model = model
         self.loss = LOSSES[loss]
-        self.route = route or Route()
-        self.by_weight = by_weight
+        self.phase = phase or Phase()
+        self.network = network
+        self.inference_layers = inference_layers
         self.optimizer = _with_loss_scale(optimizer, model)
         self.optimizer.build(self.variables)
         self.optimizer.built = True
-        self._initial = self.optimizer_state()
-        self._rate = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        self._prepare()
+        self._initial_state = self.optimizer_state()
+        self._inner_optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        self._compile()
 
     @property
-    def variables(self) -> list:
-        """The trainable parameters that this trainer moves."""
-        return self.model.moving(self.route)
-
-    def _prepare(self) -> None:
-        """Compile, where the backend does."""
+    def variables(self) -> list[keras.Variable]:
+        """Trainable variables that are active in the phase."""
+        return self.model.active_variables(self.phase.waiting)
 
     def optimizer_state(self) -> list[np.ndarray]:
-        """Take out the optimizer's variables."""
+        """Copy the optimizer's variables to NumPy arrays."""
         return [np.array(ops.convert_to_numpy(v)) for v in self.optimizer.variables]
 
-    def load_optimizer_state(self, optimizer_state: list[np.ndarray]) -> None:
-        """Put the optimizer's variables back."""
-        for variable, value in zip(self.optimizer.variables, optimizer_state, strict=True):
+    def load_optimizer_state(self, state: list[np.ndarray]) -> None:
+        """Assign what `optimizer_state` returned."""
+        for variable, value in zip(self.optimizer.variables, state, strict=True):
             variable.assign(value)
 
-    def take_over(self, other: BaseTrainer) -> None:
-        """Go on from another trainer of this model: its counters, and the slots both have.
+    def take_over(self, other: Trainer) -> None:
+        """Continue from another trainer of the same model.
 
         Parameters
         ----------
-        other : BaseTrainer
-            A trainer with the same kind of optimizer.
+        other : Trainer
+            A trainer with the same type of optimizer. Its counters, and the state of every
+            variable that both trainers update, are copied.
         """
-        theirs = {_without_optimizer(v): v for v in other.optimizer.variables}
+        theirs = {_path_below_optimizer(v): v for v in other.optimizer.variables}
         for variable in self.optimizer.variables:
-            if (found := theirs.get(_without_optimizer(variable))) is not None:
+            if (found := theirs.get(_path_below_optimizer(variable))) is not None:
                 variable.assign(np.array(ops.convert_to_numpy(found)))
 
     def reset(self) -> None:
-        """Put the optimizer back to its first step."""
-        self.load_optimizer_state(self._initial)
+        """Return the optimizer to the state before the first step."""
+        self.load_optimizer_state(self._initial_state)
 
     def finish(self) -> None:
-        """Let an optimizer with averaged weights write them, at the end of training."""
+        """Write averaged weights into the variables, where the optimizer keeps averages."""
         self.optimizer.finalize_variable_values(self.variables)
 
     def run(
@@ -95,104 +115,117 @@ class BaseTrainer:
         y: np.ndarray,
         weight: np.ndarray,
         rates: np.ndarray,
-        scales: np.ndarray | None = None,
+        multipliers: np.ndarray | None = None,
     ) -> Totals:
         """Train on a stack of batches.
 
         Parameters
         ----------
-        x : ndarray, shape (steps, batch, ...)
+        x : ndarray of shape (steps, batch, ...)
             Inputs.
-        y : ndarray, shape (steps, batch) or (steps, batch, n_targets)
+        y : ndarray of shape (steps, batch) or (steps, batch, n_targets)
             Class indices or targets.
-        weight : ndarray, shape (steps, batch)
-            Sample weights; a row of weight 0 takes no part in the loss.
-        rates : ndarray, shape (steps,)
+        weight : ndarray of shape (steps, batch)
+            Sample weights; a row of weight 0 has no part in the loss.
+        rates : ndarray of shape (steps,)
             Learning rate of each step.
-        scales : ndarray of shape (steps, n_variables) or None, default=None
-            With `by_weight`, each weight's own rate as a multiple of the step's.
+        multipliers : ndarray of shape (steps, n_variables) or None, default=None
+            Learning rate of each active variable as a multiple of the step's; read where the
+            phase has a rate per weight.
 
         Returns
         -------
         Totals
-            Sums over all steps, taken before each step's update.
+            Sums over all steps, computed before the update of each step.
         """
-        if scales is None:
-            scales = np.ones((len(rates), len(self.variables)), np.float32)
-        sums = self._run(x, y, weight, rates, scales.astype(np.float32))
+        if multipliers is None:
+            multipliers = np.ones((len(rates), len(self.variables)), np.float32)
+        sums = self._run(x, y, weight, rates, multipliers.astype(np.float32))
         return Totals(*(float(ops.convert_to_numpy(v)) for v in sums))
 
-    def _run(self, x, y, weight, rates, scales) -> Any:
-        raise AssertionError("made by a backend's trainer")
-
     def gradients(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
-        """Compute the gradient of one batch's loss, without a step.
+        """Compute the gradient of the loss of one batch, without a step.
 
         Parameters
         ----------
-        x : ndarray, shape (batch, ...)
+        x : ndarray of shape (batch, ...)
             Inputs.
-        y : ndarray, shape (batch,) or (batch, n_targets)
+        y : ndarray of shape (batch,) or (batch, n_targets)
             Class indices or targets.
-        weight : ndarray, shape (batch,)
+        weight : ndarray of shape (batch,)
             Sample weights.
 
         Returns
         -------
         list of ndarray
-            One per moving weight, in its compact shape.
+            One array per active variable, in its compact shape.
         """
         tensors = [ops.convert_to_tensor(a) for a in (x, y, weight)]
         return [np.array(ops.convert_to_numpy(g)) for g in self._gradients(*tensors)]
 
+    def _compile(self) -> None:  # noqa: B027
+        """Prepare compiled functions; called once, after the optimizer is built."""
+
+    @abstractmethod
+    def _run(self, x, y, weight, rates, multipliers) -> Any:
+        """Take the steps of `run`; return the three sums of `Totals` as scalars or tensors."""
+
+    @abstractmethod
     def _gradients(self, x, y, weight) -> Any:
-        raise AssertionError("made by a backend's trainer")
+        """Return the gradients of `gradients` as tensors."""
 
     def _objective(self, x, y, weight):
         """Return the scaled loss, the totals and the changed states of one batch."""
-        outputs, states, losses = self.model.apply_base(x, training=True, route=self.route)
+        outputs, states, losses = self.model.apply_base(
+            x,
+            training=True,
+            waiting=self.phase.waiting,
+            network=self.network,
+            inference_layers=self.inference_layers,
+        )
         loss, totals = self.loss(y, outputs, weight)
         for extra in losses:
             loss = loss + ops.cast(extra, loss.dtype)
         return self.optimizer.scale_loss(loss), totals, states
 
-    def _apply(self, gradients, scale) -> None:
-        """Take a step; with `by_weight`, go only a part of the way for each weight.
+    def _apply(self, gradients, multipliers) -> None:
+        """Take one step of the optimizer, scaled per variable where the phase asks for it.
 
-        A part of the step is the step of that part of the rate: the slots of Keras's optimizers
-        depend on gradients alone (momentum, whose velocity holds the rate, at a constant rate).
+        A fraction of the step equals a step at that fraction of the rate, because the state of
+        Keras's optimizers depends on gradients alone (except for the velocity of SGD with
+        momentum, which contains the rate).
         """
         variables = self.variables
-        before = [ops.copy(v.value) for v in variables] if self.by_weight else []
+        before = [ops.copy(v.value) for v in variables] if self.phase.per_weight else []
         self.optimizer.apply(gradients, variables)
         for i, old in enumerate(before):
-            variables[i].assign(part_of_the_way(variables[i], old, variables[i].value, scale[i]))
+            variables[i].assign(scaled_step(variables[i], old, variables[i].value, multipliers[i]))
 
 
-def part_of_the_way(variable: Any, old: Any, new: Any, scale: Any) -> Any:
-    """Go from a weight's old value to its new one by a part of the step.
+def scaled_step(variable: keras.Variable, old: Any, new: Any, multiplier: Any) -> Any:
+    """Return the value after a fraction of a variable's step.
 
     Parameters
     ----------
     variable : keras.Variable
-        The weight, whose constraint holds afterwards.
+        The variable; its constraint is applied to the result.
     old, new : tensor
-        Its values before and after the step.
-    scale : scalar tensor
-        How far to go.
+        Values before and after the whole step.
+    multiplier : scalar tensor
+        Fraction of the step.
 
     Returns
     -------
     tensor
-        The value between.
+        ``old + multiplier * (new - old)``.
     """
-    value = old + ops.cast(scale, old.dtype) * (new - old)
+    value = old + ops.cast(multiplier, old.dtype) * (new - old)
     return value if variable.constraint is None else variable.constraint(value)
 
 
-def _without_optimizer(slot: Any) -> str:
-    """Return a slot's path below the optimizer, whose name Keras may number."""
-    return slot.path.partition("/")[2]
+def _path_below_optimizer(variable: Any) -> str:
+    # Keras numbers optimizers, so the first part of the path differs between two of one type.
+    return variable.path.partition("/")[2]
 
 
 def _with_loss_scale(optimizer: Any, model: PartialModel) -> Any:
