@@ -15,6 +15,7 @@ from scipy import sparse
 
 from frozenfit.elm import as_keras
 from frozenfit.elm.hidden import Frozen
+from frozenfit.utils.arrays import to_numpy
 
 __all__ = ["accelerated", "features", "groups"]
 
@@ -50,7 +51,7 @@ def groups(frozen: Frozen, X: Any) -> list[list[np.ndarray]]:
         _models[frozen] = as_keras.features(frozen)
     found = _models[frozen](np.asarray(X, np.float32), training=False)
     found = found if isinstance(found, list | tuple) else [found]
-    return [[np.array(keras.ops.convert_to_numpy(part), np.float32)] for part in found]
+    return [[np.array(to_numpy(part), np.float32)] for part in found]
 
 
 def features(frozen: Frozen, X: Any) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from frozenfit.elm import activations, images, weights
 from frozenfit.elm.config import Config
 from frozenfit.elm.scaling import Moments, Scaler, fit_scaler, rows_of
+from frozenfit.utils.arrays import to_numpy
 
 __all__ = ["Frozen", "Layer", "freeze", "is_seeded", "make_layer", "make_stage", "products_in"]
 
@@ -177,7 +178,7 @@ def apply_stage(stage: Any, X: Any) -> Any:
         return stage(X)
     if isinstance(stage, keras.Model):
         parts = [
-            np.asarray(keras.ops.convert_to_numpy(stage(X[i : i + _MODEL_BATCH], training=False)))
+            np.asarray(to_numpy(stage(X[i : i + _MODEL_BATCH], training=False)))
             for i in range(0, X.shape[0], _MODEL_BATCH)
         ]
         out: Any = np.concatenate(parts)

@@ -8,12 +8,12 @@ builds them in its safe mode.
 from __future__ import annotations
 
 import types
-import warnings
 from typing import Any
 
 import keras
 
 from frozenfit.isolation import isolated
+from frozenfit.utils.arrays import keras_reads_variables
 
 __all__ = ["OBJECTS", "build", "check_registered", "describe", "first_line"]
 
@@ -68,9 +68,7 @@ def describe(value: Any) -> Any:
     """
     if isinstance(value, types.FunctionType):
         return _function_config(value)
-    with warnings.catch_warnings():
-        # On torch Keras reads an optimizer's rate in a way of which NumPy 2 warns.
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+    with keras_reads_variables():
         config = _portable(keras.saving.serialize_keras_object(value))
     config.pop("compile_config", None)
     if not isinstance(value, keras.Model):
