@@ -290,7 +290,7 @@ def resolve(trainable: Any, base: keras.Model, weights: Mapping[str, Any], seed:
         return trainable
     layout = _layout.describe(base)
     values = Lazy({path: variable for path, variable in weights.items()})
-    return as_selector(trainable, layout).resolve(layout, Context(seed=seed, values=values))
+    return as_selector(trainable).resolve(layout, Context(seed=seed, values=values))
 
 
 class Lazy(Mapping):
