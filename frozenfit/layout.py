@@ -99,7 +99,7 @@ def describe(model: keras.Model) -> Layout:
     >>> import keras
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")], name="net")
     >>> [(w.path, w.role, w.output_axes) for w in describe(model).weights]
-    [('net/d/kernel', 'kernel', (1,)), ('net/d/bias', 'bias', (0,))]
+    [('d/kernel', 'kernel', (1,)), ('d/bias', 'bias', (0,))]
     """
     survey = _Survey(model)
     infos = {key: survey.info(key) for key in survey.weights}
@@ -141,7 +141,7 @@ def trainable(model: keras.Model) -> dict[str, Any]:
     >>> import keras
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")], name="net")
     >>> list(trainable(model))
-    ['net/d/kernel', 'net/d/bias']
+    ['d/kernel', 'd/bias']
     """
     survey = _Survey(model)
     return {survey.paths[id(variable)]: variable for variable in model.trainable_variables}

@@ -1,4 +1,4 @@
-"""What all tests share: one thread, the backend's name in the header, real data where it is."""
+"""Shared by all tests: one thread, the backend in the header, markers, and real data."""
 
 from __future__ import annotations
 
@@ -7,12 +7,68 @@ from pathlib import Path
 
 import pytest
 
-# Before any backend is loaded: idle threads of small products cost more than they bring.
+# Before any backend is loaded: on small networks further threads only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TESTS = Path(__file__).parent
+
+# Tests whose result does not depend on the backend; the full set runs them once, on the first.
+ANY_BACKEND = (
+    "selectors/",
+    "datasets/",
+    "architectures/test_published_counts.py",
+    "elm/test_calibration.py",
+    "elm/test_leaving.py",
+    "elm/test_ridge.py",
+    "estimators/test_ensemble_counts.py",
+    "search/test_storage.py",
+    "search/test_spaces.py",
+    "search/test_sklearn_checks.py",
+    "search/test_workers.py",
+    "storage/test_across.py",
+    "test_cli.py",
+    "test_docs.py",
+    "test_draws.py",
+    "test_examples.py",
+    "test_imports.py",
+    "test_plots.py",
+    "training/test_schedules.py",
+)
+# One test file per part of the package, for the working loop: see CONTRIBUTING.md.
+QUICK = (
+    "selectors/",
+    "training/",
+    "contract/test_fills.py",
+    "contract/test_training.py",
+    "elm/test_ridge.py",
+    "estimators/test_params.py",
+    "estimators/test_training.py",
+    "estimators/test_freezing.py",
+    "estimators/test_ensemble_members.py",
+    "search/test_spaces.py",
+    "storage/test_values.py",
+    "test_draws.py",
+    "test_imports.py",
+    "test_isolation.py",
+    "test_layout.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the file they are in."""
+    for item in items:
+        if TESTS not in item.path.parents:
+            item.add_marker(pytest.mark.any_backend)  # examples in docstrings
+            continue
+        path = item.path.relative_to(TESTS).as_posix()
+        if path.startswith(ANY_BACKEND):
+            item.add_marker(pytest.mark.any_backend)
+        if path.startswith(QUICK):
+            item.add_marker(pytest.mark.quick)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Say the backend first; pytest's own header is not shown under -q."""
+    """Print the backend first; pytest's own header is not shown under -q."""
     backend = os.environ.get("KERAS_BACKEND")
     if not backend:
         import keras

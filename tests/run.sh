@@ -1,19 +1,28 @@
 #!/usr/bin/env bash
-# Makes a virtual environment, installs what the tests need, checks style and types, runs them.
-# KERAS_BACKEND chooses the backend: tensorflow (the default), jax or torch.
+# Makes a virtual environment, installs what the tests need, checks style and types, and runs the
+# tests in two processes. KERAS_BACKEND selects the backend: tensorflow (the default), jax or torch.
+# Arguments are those of pytest; without any, the examples of all docstrings run too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export KERAS_BACKEND="${KERAS_BACKEND:-tensorflow}"
-# One thread: on small networks more only spin, up to a hundred times slower on torch.
-export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
-# Tests on JAX mostly compile.
+# One thread per process: on small networks more threads only spin, on torch up to a hundred times
+# slower. OMP_NUM_THREADS does not bind TensorFlow.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
+# On JAX the tests mostly compile.
 export JAX_DISABLE_MOST_OPTIMIZATIONS=1
+case "$KERAS_BACKEND" in
+    tensorflow) backend=tensorflow-cpu ;; # a fraction of the download of tensorflow
+    *) backend="$KERAS_BACKEND" ;;
+esac
 [ -x .venv-test/bin/python ] || python3 -m venv .venv-test
 .venv-test/bin/python -m pip install --quiet --disable-pip-version-check \
-    -e ".[$KERAS_BACKEND,data,search,plot,dask,test]"
+    "$backend" -e ".[data,search,plot,dask,test]"
 if [ -z "${TESTS_ONLY:-}" ]; then
     .venv-test/bin/ruff check .
     .venv-test/bin/ruff format --check .
+    .venv-test/bin/codespell
     .venv-test/bin/pyright
 fi
-exec .venv-test/bin/python -m pytest "$@"
+[ $# -gt 0 ] || set -- --doctest-modules tests frozenfit
+exec .venv-test/bin/python -m pytest -n 2 "$@"

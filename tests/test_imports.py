@@ -1,4 +1,4 @@
-"""The modules import each other one way, and a backend is named in a few files only."""
+"""Imports go one way, without circles, and a backend is named in a few files only."""
 
 from __future__ import annotations
 
@@ -6,133 +6,138 @@ import ast
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import pytest
-
-PACKAGE = Path(__file__).resolve().parents[1] / "frozenfit"
-MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-
-BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
-BACKEND_FILES = {"slices.py", "training/backends/", "isolation.py", "estimators/elm.py"}
-
-# Each unit and the units it may import; a unit is a module or a folder, with its helpers.
-CHAIN = [
-    ("selectors", "draws", "isolation"),
-    ("layout",),
-    ("partial",),
-    ("slices", "thin"),
-    ("training",),
-    ("elm",),
-    ("estimators",),
-    ("search", "analysis"),
-    ("cli",),
-]
-HELPERS = {
-    "delta": "partial",
-    "layer_kinds": "layout",
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "frozenfit"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != PACKAGE / "__init__.py"
 }
 
-
-def allowed_imports() -> dict[str, set[str]]:
-    allowed: dict[str, set[str]] = {"": set(), "architectures": set(), "datasets": set()}
-    allowed["plots"] = set()
-    below: set[str] = {"architectures"}
-    for units in CHAIN:
-        for unit in units:
-            allowed[unit] = set(below)
-        below |= set(units)
-    for unit in ("selectors", "draws", "isolation", "layout", "partial"):
-        allowed[unit] -= {"architectures"}
-    for unit in list(allowed):
-        allowed[unit] |= {"utils", "types"}
-    allowed["utils"], allowed["types"] = set(), {"selectors", "training"}
-    allowed["storage"] = {
-        "utils",
-        "types",
-        "selectors",
-        "isolation",
-        "architectures",
-        "partial",
-        "training",
-        "estimators",
-    }
-    allowed["search"] |= {"plots"}
-    allowed["cli"] |= {"storage", "datasets", "plots"}
-    return allowed
+# Each unit may import the units before it; a unit is a module or a folder of the package.
+CHAIN = [
+    ["utils", "types"],
+    ["selectors", "draws", "isolation", "architectures", "datasets"],
+    ["layer_kinds"],
+    ["layout"],
+    ["delta"],
+    ["partial"],
+    ["training"],
+    ["elm"],
+    ["estimators"],
+    ["storage", "plots"],
+    ["search"],
+    ["cli"],
+]
+# For type checkers alone: the aliases name classes of later units.
+TYPES_ONLY = {"types"}
+BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
+BACKEND_MODULES = ("training.backends.", "isolation", "estimators.elm")
+NO_KERAS = ("selectors", "draws")
 
 
-ALLOWED = allowed_imports()
-
-
-def unit_of(parts: tuple[str, ...]) -> str:
-    """The unit of a dotted name below frozenfit; "" is the package itself."""
-    first = parts[0] if parts else ""
-    return HELPERS.get(first, first)
-
-
-def unit_of_file(path: str) -> str:
-    first = path.split("/")[0].removesuffix(".py")
-    return unit_of(() if first == "__init__" else (first,))
-
-
-def imported(path: str) -> Iterator[tuple[str, ...]]:
-    """Every absolute name a module imports, at its top, inside functions and for types alike."""
-    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
-    here = ("frozenfit", *Path(path).with_suffix("").parts)
-    for node in ast.walk(tree):
+def imports(path: Path, top_level: bool = False) -> Iterator[str]:
+    """Yield the absolute dotted names that a module imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    here = ["frozenfit", *path.relative_to(PACKAGE).with_suffix("").parts]
+    for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield tuple(alias.name.split("."))
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            start = here[: len(here) - node.level] if node.level else ()
-            module = tuple(node.module.split(".")) if node.module else ()
-            for alias in node.names:
-                yield (*start, *module, alias.name)
+            start = here[: len(here) - node.level] if node.level else []
+            module = [*start, *([node.module] if node.module else [])]
+            yield from (".".join([*module, alias.name]) for alias in node.names)
 
 
-def is_unit(name: str) -> bool:
-    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+def module_of(name: str) -> str | None:
+    """The module of this package that a dotted name is in, without the package's name."""
+    parts = name.split(".")
+    if parts[0] != "frozenfit":
+        return None
+    for end in range(len(parts), 1, -1):
+        if ".".join(parts[1:end]) in MODULES:
+            return ".".join(parts[1:end])
+    return None
 
 
-def test_there_are_modules_to_check():
-    assert "storage/files.py" in MODULES and "selectors/slices.py" in MODULES
+def test_imports_go_one_way_between_the_packages():
+    rank = {unit: place for place, units in enumerate(CHAIN) for unit in units}
+    assert set(rank) == {name.partition(".")[0] for name in MODULES}
+    wrong = []
+    for name, path in MODULES.items():
+        unit = name.partition(".")[0]
+        for target in filter(None, map(module_of, imports(path))):
+            other = target.partition(".")[0]
+            if other != unit and rank[other] >= rank[unit] and unit not in TYPES_ONLY:
+                wrong.append(f"{name} imports {target}")
+    assert not wrong
 
 
-@pytest.mark.parametrize("path", MODULES)
-def test_every_module_has_a_place_in_the_order(path):
-    assert unit_of_file(path) in ALLOWED
+def test_no_circle_of_modules_within_a_package():
+    graph = {
+        name: {t for t in map(module_of, imports(path, top_level=True)) if t and t != name}
+        for name, path in MODULES.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail[trail.index(name) :], name])
+        if name not in done:
+            for target in graph[name]:
+                visit(target, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
 
 
-@pytest.mark.parametrize("path", MODULES)
-def test_imports_go_one_way(path):
-    unit = unit_of_file(path)
-    ours = [name[1:] for name in imported(path) if name[0] == "frozenfit"]
-    used = {unit_of(name) for name in ours if name and is_unit(name[0])}
-    assert used - {unit} <= ALLOWED[unit]
+def test_backends_and_dependencies_are_where_they_belong():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [*declared["dependencies"], *sum(declared["optional-dependencies"].values(), [])]
+    allowed = {_plain(name.split(">")[0].split("[")[0]) for name in named}
+    distributions = packages_distributions()
+    for name, path in MODULES.items():
+        tops = {target.partition(".")[0] for target in imports(path)}
+        if not name.startswith(BACKEND_MODULES):
+            assert not tops & BACKENDS, name
+        if name.startswith(NO_KERAS):
+            assert "keras" not in tops, name
+        for top in tops - set(sys.stdlib_module_names) - {"frozenfit", "__future__"} - BACKENDS:
+            assert {_plain(d) for d in distributions[top]} & allowed, f"{name} imports {top}"
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if not p.startswith(tuple(BACKEND_FILES))])
-def test_a_backend_is_imported_in_the_files_for_it_only(path):
-    assert not BACKENDS & {name[0] for name in imported(path)}
+def _plain(distribution: str) -> str:
+    return distribution.strip().lower().replace("_", "-")
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if unit_of_file(p) in ("selectors", "draws")])
-def test_subsets_and_draws_need_no_keras(path):
-    assert "keras" not in {name[0] for name in imported(path)}
-
-
-def test_importing_the_package_loads_no_backend_and_no_keras():
-    code = "import sys, frozenfit; print(frozenfit.__version__, *sys.modules)"
+def test_importing_the_package_loads_no_backend_and_every_module_loads_alone():
+    code = """
+import os, sys
+import frozenfit
+assert not {"keras", "sklearn", "tensorflow", "jax", "torch"} & set(sys.modules)
+import keras, sklearn.base
+for name in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        try:
+            __import__("frozenfit." + name)
+        except BaseException as error:
+            print(name, repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, name
+"""
+    # Children are forked after Keras is loaded, which torch allows and which makes each cheap.
+    environment = {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(ROOT)}
+    if not packages_distributions().get("torch"):
+        environment["KERAS_BACKEND"] = "numpy"
+    names = [name for name in MODULES if not name.endswith("__main__")]
     run = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=PACKAGE.parent,
-        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, env=environment
     )
-    loaded = set(run.stdout.split()[1:])
-    assert "frozenfit" in loaded
-    assert not loaded & (BACKENDS | {"keras", "sklearn"})
+    assert run.returncode == 0, run.stdout + run.stderr

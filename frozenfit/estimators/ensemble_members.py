@@ -55,7 +55,7 @@ def member_selectors(
 
     Examples
     --------
-    >>> member_subsets(0.5, "disjoint", 2, seed=1)
+    >>> member_selectors(0.5, "disjoint", 2, seed=1)
     [disjoint(0.5, 0, 2, seed=1), disjoint(0.5, 1, 2, seed=1)]
     """
     if not isinstance(members, str):
@@ -105,9 +105,9 @@ def check_members(
     Parameters
     ----------
     selectors : sequence
-        What `member_subsets` gave.
+        What `member_selectors` gave.
     members : {"same", "disjoint"} or sequence
-        As of `member_subsets`.
+        As of `member_selectors`.
     network : Network
         A network of the base's structure.
     base : Base
