@@ -73,14 +73,14 @@ def cheap(setting: dict, trainable, data: tuple, seed: int) -> dict:
     """Measure one cheap ensemble."""
     X, y, X_test, y_test = data
     start = time.process_time()
-    ensemble = frozenfit.CheapEnsembleClassifier(
+    member = frozenfit.PartialNetClassifier(
         setting["model"],
         model_params=setting["params"],
-        n_estimators=MEMBERS,
         trainable=trainable,
-        base_epochs=setting["epochs"][0],
         epochs=setting["epochs"][1],
-        random_state=seed,
+    )
+    ensemble = frozenfit.CheapEnsembleClassifier(
+        member, MEMBERS, base_epochs=setting["epochs"][0], random_state=seed
     ).fit(X, y)
     seconds = time.process_time() - start
     sizes = {"trainable": ensemble.n_trainable_, "bytes": common.file_size(ensemble)}

@@ -13,6 +13,7 @@ from keras import ops
 
 from frozenfit import layout as _layout
 from frozenfit.selectors import Context, Selection, as_selector, forms
+from frozenfit.utils.arrays import to_numpy
 
 FROZEN_VALUES = ("keep", "random", "zero")
 _tokens = itertools.count()
@@ -236,10 +237,6 @@ def fixed(variable: Any) -> Any:
     return ops.stop_gradient(ops.convert_to_tensor(variable.value))
 
 
-def array(value: Any) -> np.ndarray:
-    return np.array(ops.convert_to_numpy(value))
-
-
 def state_variables(model: keras.Model) -> dict[str, Any]:
     return {path: variable for path, (_, variable) in _layout.states(model).items()}
 
@@ -293,7 +290,7 @@ def resolve(trainable: Any, base: keras.Model, weights: Mapping[str, Any], seed:
         return trainable
     layout = _layout.describe(base)
     values = Lazy({path: variable for path, variable in weights.items()})
-    return as_selector(trainable, layout).resolve(layout, Context(seed=seed, values=values))
+    return as_selector(trainable).resolve(layout, Context(seed=seed, values=values))
 
 
 class Lazy(Mapping):
@@ -303,7 +300,7 @@ class Lazy(Mapping):
         self._variables = variables
 
     def __getitem__(self, path: str) -> np.ndarray:
-        return array(self._variables[path])
+        return to_numpy(self._variables[path])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._variables)

@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 
 _SEED_LIMIT = 2**31 - 1
+# The global streams belong to the process: where two threads overlap, each would save the other's
+# state and put it back as the user's. The lock is re-entrant, because blocks are nested.
+_global_streams = threading.RLock()
 
 
 def spawn(seed: int, *names: str) -> dict[str, int]:
@@ -68,16 +71,17 @@ def isolated(seed: int) -> Iterator[None]:
     >>> random.getstate() == before
     True
     """
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    try:
-        with _keras_names_and_seed(seed), _backend_streams(seed):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    with _global_streams:
+        python_state = random.getstate()
+        numpy_state = np.random.get_state()
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            with _keras_names_and_seed(seed), _backend_streams(seed):
+                yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
 
 
 _KERAS_ATTRIBUTES = ("object_name_uids", "global_seed_generator", "global_random_seed")
@@ -222,7 +226,8 @@ class TorchStream:
         """Let torch draw from this stream inside the block."""
         import torch
 
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        devices = range(torch.cuda.device_count())
+        with _global_streams, torch.random.fork_rng(devices=devices):
             if self._states is None:
                 torch.manual_seed(self._seed)
             else:

@@ -105,6 +105,33 @@ def is_normalization(layer: Any) -> bool:
     return any("Norm" in kind.__name__ for kind in type(layer).__mro__)
 
 
+def initializer_config(initializer: keras.Initializer) -> dict[str, Any] | None:
+    """Return the class name and the configuration of an initializer of Keras.
+
+    `keras.initializers.serialize` would import TensorFlow wherever it is installed, on any
+    backend, which costs seconds and hundreds of megabytes.
+
+    Parameters
+    ----------
+    initializer : keras.Initializer
+        An initializer.
+
+    Returns
+    -------
+    dict or None
+        ``class_name`` and ``config``; None for a class that is not part of Keras.
+
+    Examples
+    --------
+    >>> initializer_config(keras.initializers.Constant(2.0))
+    {'class_name': 'Constant', 'config': {'value': 2.0}}
+    """
+    kind = type(initializer)
+    if getattr(keras.initializers, kind.__name__, None) is not kind:
+        return None
+    return {"class_name": kind.__name__, "config": initializer.get_config()}
+
+
 def initializer(layer: Any, name: str) -> str | None:
     """Write the initializer of a weight as JSON.
 
@@ -135,16 +162,16 @@ def initializer(layer: Any, name: str) -> str | None:
     used = getattr(layer, attribute, None)
     if not isinstance(used, keras.initializers.Initializer):
         return None
-    serialized = keras.initializers.serialize(used)
-    if serialized.get("module") != "keras.initializers":
+    found = initializer_config(used)
+    if found is None:
         return None
-    config = dict(serialized["config"])
+    config = dict(found["config"])
     if "seed" in config:
         config["seed"] = None
     if isinstance(layer, kl.EinsumDense) and name == "kernel" and "input_axes" in config:
         config.update(_fan_axes(layer, config))
     try:
-        return json.dumps({"class_name": serialized["class_name"], "config": config})
+        return json.dumps({**found, "config": config})
     except TypeError:
         return None
 

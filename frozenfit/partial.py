@@ -16,6 +16,7 @@ from frozenfit.delta import Delta, computed_forms, format_table, positions
 from frozenfit.draws import draw
 from frozenfit.isolation import inference_mode, isolated
 from frozenfit.selectors import Selection, Selector, forms
+from frozenfit.utils.arrays import to_numpy
 
 __all__ = [
     "Delta",
@@ -121,7 +122,7 @@ class PartialModel(keras.Model):
         for path, form in parts.computed.items():
             variable = parts.base_weights[path]
             if not isinstance(form, forms.Nothing):
-                value = forms.take(form, _delta.array(variable))
+                value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
                 parts.compact[path] = self._own(f"trained/{path}", value, True, constraint)
             if isinstance(form, forms.Mask | forms.Indices):
@@ -129,7 +130,7 @@ class PartialModel(keras.Model):
             if self.frozen == "random" and not isinstance(form, forms.Everything):
                 parts.filled[path] = self._own(f"frozen/{path}", self._draw(path))
         for path, variable in parts.base_states.items():
-            parts.states[path] = self._own(f"state/{path}", _delta.array(variable))
+            parts.states[path] = self._own(f"state/{path}", to_numpy(variable))
 
     def _own(self, name: str, value: np.ndarray, trainable: bool = False, constraint=None):
         """Make a variable of the delta; the copy is a true one, for JAX donates buffers.
@@ -380,8 +381,8 @@ class PartialModel(keras.Model):
             Trainable parameters and states as NumPy arrays.
         """
         return Delta(
-            {path: _delta.array(v) for path, v in self._parts.compact.items()},
-            {path: _delta.array(v) for path, v in self._parts.states.items()},
+            {path: to_numpy(v) for path, v in self._parts.compact.items()},
+            {path: to_numpy(v) for path, v in self._parts.states.items()},
         )
 
     def load_delta(self, delta: Delta) -> None:
@@ -454,9 +455,9 @@ class PartialModel(keras.Model):
             Its whole value, trainable parameters written in.
         """
         for path in self._parts.base_weights:
-            yield path, _delta.array(self._assemble(path, self._parts.compact.get(path)))
+            yield path, to_numpy(self._assemble(path, self._parts.compact.get(path)))
         for path, variable in self._parts.states.items():
-            yield path, _delta.array(variable)
+            yield path, to_numpy(variable)
 
     def to_keras(self) -> keras.Model:
         """Make a plain Keras model with everything assembled.
@@ -474,7 +475,7 @@ class PartialModel(keras.Model):
         with isolated(self.seed):
             model = self._rebuild() if self._rebuild is not None else _delta.clone(self.base)
         sources = [value for _, value in self.assembled()]
-        sources += [_delta.array(v) for v in _delta.frozen_by_user(self.base)]
+        sources += [to_numpy(v) for v in _delta.frozen_by_user(self.base)]
         _delta.assign_in_order(model, sources, self.base)
         return model
 

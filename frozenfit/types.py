@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
     from numpy.typing import ArrayLike as ArrayLike
-
     from sklearn.base import BaseEstimator
 
     from frozenfit.elm.stages import FeatureStage

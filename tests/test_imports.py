@@ -47,7 +47,7 @@ def allowed_imports() -> dict[str, set[str]]:
         allowed[unit] -= {"architectures"}
     for unit in list(allowed):
         allowed[unit] |= {"utils", "types"}
-    allowed["utils"], allowed["types"] = set(), {"selectors", "training"}
+    allowed["utils"], allowed["types"] = set(), {"selectors", "training", "elm"}
     allowed["storage"] = {
         "utils",
         "types",
@@ -56,6 +56,7 @@ def allowed_imports() -> dict[str, set[str]]:
         "architectures",
         "partial",
         "training",
+        "elm",
         "estimators",
     }
     allowed["search"] |= {"plots"}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import random
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from frozenfit import PartialNetClassifier, clear_workspace
 from frozenfit.isolation import initial_values, isolated
 from frozenfit.training.base import drawn_base
 
@@ -71,3 +77,47 @@ def test_with_a_seed_keras_draws():
         expected = net((3,), 2).get_weights()
     model, _ = drawn_base(net, (3,), 2, {}, 0).empty(3)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), expected, strict=True))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_fits_in_threads_leave_the_global_streams_as_they_were(dropout):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(64, 5)).astype("float32"), np.arange(64) % 2
+
+    def fit(seed):
+        params = {"hidden_layer_sizes": (6 + seed,), "dropout": dropout}
+        net = PartialNetClassifier(model_params=params, epochs=3, random_state=seed)
+        return net.fit(X, y).predict_proba(X)
+
+    alone = [fit(seed) for seed in range(4)]
+    clear_workspace()
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(fit, range(4)))
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+FITS = """
+import os, sys, tempfile
+import numpy as np
+import frozenfit as ff
+X, y = np.random.default_rng(0).normal(size=(40, 3)).astype("float32"), np.arange(40) % 2
+params = {"hidden_layer_sizes": (4,), "batch_norm": True, "dropout": 0.1}
+net = ff.PartialNetClassifier(model_params=params, epochs=2, early_stopping=True, random_state=0)
+net.fit(X, y).predict(X)
+net.partial_fit(X, y).set_params(warm_start=True, trainable=1.0).fit(X, y)
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, "net.frozenfit")
+    ff.save(net, path, include_frozen=True)
+    assert (ff.load(path).predict(X) == net.predict(X)).all()
+net.to_keras()
+ff.PartialNetRegressor(freeze_schedule=ff.FreezeOut(0.5), epochs=2, optimizer="sgd").fit(X, y)
+ff.ELMClassifier(8).fit(X, y).predict_proba(X)
+assert os.environ["KERAS_BACKEND"] == "tensorflow" or "tensorflow" not in sys.modules
+"""
+
+
+def test_fits_raise_no_warning_and_import_no_other_backend():
+    environment = {**os.environ, "KERAS_BACKEND": keras.config.backend()}
+    subprocess.run([sys.executable, "-W", "error", "-c", FITS], check=True, env=environment)

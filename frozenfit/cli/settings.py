@@ -164,11 +164,11 @@ def make_classifier(settings: dict[str, Any], verbose: int = 0) -> PartialNetCla
         If a parameter is invalid.
     """
     trainable = settings.get("trainable")
-    if trainable is not None and not isinstance(trainable, bool):
+    if trainable is not None:
         # Selectors need no backend, so this is checked before one is imported.
         from frozenfit import selectors
 
-        selectors.parse(trainable) if isinstance(trainable, str) else selectors.filters(trainable)
+        selectors.as_selector(trainable)
     classifier = getattr(import_with_backend("frozenfit.estimators"), _CLASS)
     classifier = classifier(**settings, verbose=verbose)
     # scikit-learn calls this in `fit`; here the data would have been loaded before.

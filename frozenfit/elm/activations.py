@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from scipy.special import expit
 
+from frozenfit.utils.arrays import to_numpy
+
 __all__ = ["apply", "check", "gain"]
 
 _ops: Any = keras.ops
@@ -156,7 +158,7 @@ def apply(activation: str | Callable, x: np.ndarray) -> np.ndarray:
 
 def _on_backend(activation: Any, x: np.ndarray) -> np.ndarray:
     function = keras.activations.get(activation)
-    out = _ops.convert_to_numpy(function(_ops.convert_to_tensor(x)))
+    out = to_numpy(function(_ops.convert_to_tensor(x)))
     if out.shape != x.shape:
         raise ValueError(
             f"activation={activation!r} must return an array of the shape of its input "

@@ -16,6 +16,7 @@ from scipy import sparse
 from frozenfit.elm.dense import layer_path
 from frozenfit.elm.frozen import Frozen
 from frozenfit.isolation import isolated
+from frozenfit.utils.arrays import to_numpy
 
 __all__ = ["accelerated", "dense_layer", "features", "groups", "symbolic_features"]
 
@@ -55,7 +56,7 @@ def groups(frozen: Frozen, X: Any) -> list[list[np.ndarray]]:
             _models[frozen] = keras.Model(*symbolic_features(frozen), name="elm_features")
     outputs = _models[frozen](np.asarray(X, np.float32), training=False)
     outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
-    return [[np.array(ops.convert_to_numpy(part), np.float32)] for part in outputs]
+    return [[np.array(to_numpy(part), np.float32)] for part in outputs]
 
 
 def features(frozen: Frozen, X: Any) -> list[np.ndarray]:

@@ -36,7 +36,9 @@ def _no_tick(rows: int) -> None:
 
 @dataclass(frozen=True)
 class Memory:
-    """The state of a fit. Immutable: every change returns a new one, so a failed change is harmless.
+    """The state of a fit.
+
+    It is immutable: every change returns a new one, so that a failed change is harmless.
 
     Attributes
     ----------

@@ -15,7 +15,15 @@ from frozenfit.elm import ridge
 from frozenfit.elm.config import Config
 from frozenfit.elm.memory import Block, Gathered, Memory
 
-__all__ = ["dask_blocks", "dask_labels", "is_dask", "is_iterator", "is_map", "map_blocks", "sum_blocks"]
+__all__ = [
+    "dask_blocks",
+    "dask_labels",
+    "is_dask",
+    "is_iterator",
+    "is_map",
+    "map_blocks",
+    "sum_blocks",
+]
 
 _check: Any = check_array
 

@@ -73,6 +73,11 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     _parameter_constraints: dict = {}
     _takes_sparse = False
 
+    @property
+    def _settings(self) -> NetworkEstimator:
+        """The estimator that holds the settings of data and training: a meta-estimator's own."""
+        return self
+
     @abstractmethod
     def _train(self, problem: FitData) -> None:
         """Learn, and set the fitted attributes."""
@@ -132,7 +137,6 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
                 params |= {f"model_params__{name}": value for name, value in nested.items()}
         return params
 
-    @final
     def set_params(self, **params: Any):
         """Set parameters; ``model_params__name`` sets one argument of the network.
 
@@ -289,7 +293,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _as_samples(self, X: np.ndarray, reset: bool) -> np.ndarray:
         """Give rows the shape the network takes, and hold later data to it."""
-        shape = getattr(self, "image_shape", None)
+        shape = getattr(self._settings, "image_shape", None)
         if shape is not None:
             if not all(isinstance(n, Integral) and int(n) >= 1 for n in shape) or not shape:
                 raise ValueError(

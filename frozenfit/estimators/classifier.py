@@ -42,7 +42,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return len(self.classes_)
 
     def _balanced(self, y, weight):
-        class_weight = getattr(self, "class_weight", None)
+        class_weight = getattr(self._settings, "class_weight", None)
         if class_weight is None:
             return weight
         each = np.ones(len(y)) if weight is None else weight

@@ -126,12 +126,11 @@ class ELMClassifier(ELM, NetworkClassifier):
     -----
     `fit` accepts sparse matrices, memory maps (read in blocks), dask arrays (each block is summed
     by the worker that has it) and, in place of X and without y, an iterator of batches (X, y) or
-    (X, y, sample_weight), the first of which must
-    contain every class.
+    (X, y, sample_weight), the first of which must contain every class.
 
     Up to `loo_rows` distinct rows, any sequence of `partial_fit` calls gives the same as one
-    `fit`. Beyond that, the scaling, frozen weights made from data and "balanced" class weights stay as they are, and
-    rows are added to sums.
+    `fit`. Beyond that, the scaling, frozen weights made from data and "balanced" class weights
+    stay as they are, and rows are added to sums.
 
     The estimator keeps these sums and a sample of rows for `partial_fit` and `unlearn`. A file
     written by `frozenfit.save` contains neither.
@@ -352,7 +351,7 @@ class ELMRegressor(ELM, NetworkRegressor):
         self.verbose = verbose
 
     def _plain_targets(self):
-        # The inverse transform of predictions is the identity: the ridge keeps the scale of targets.
+        # Predictions are not transformed back: the ridge keeps the scale of the targets.
         self._target_mean, self._target_scale = 0.0, 1.0
 
 

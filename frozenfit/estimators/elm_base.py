@@ -331,9 +331,7 @@ class ELM(RandomLayers):
         check_is_fitted(self)
         return self._solved.get(self._memory)
 
-    def unlearn(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> Self:
+    def unlearn(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Remove rows from the fit, as if they had never been part of it.
 
         The result is that of a fit without the rows, up to rounding. If more than `loo_rows`
@@ -398,7 +396,7 @@ class ELM(RandomLayers):
 
     @property
     def alpha_(self) -> float | np.ndarray:
-        """Regularization strength, relative to the mean eigenvalue; an array with several ridges."""
+        """Regularization strength relative to the mean eigenvalue; an array with several ridges."""
         alphas = self._current()[1].alphas
         return alphas[0] if len(alphas) == 1 else np.array(alphas)
 

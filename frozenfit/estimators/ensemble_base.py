@@ -11,7 +11,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import stored, stored_base
@@ -22,6 +21,8 @@ from frozenfit.isolation import spawn
 from frozenfit.training.base import Base
 from frozenfit.training.data import Data
 from frozenfit.training.workspace import workspace
+from frozenfit.types import RandomState, Trainable
+from frozenfit.utils.scikit_learn import Interval, StrOptions
 
 # What an ensemble finds out about its data, and its members know too.
 _OF_THE_DATA = (
@@ -34,16 +35,8 @@ _OF_THE_DATA = (
     "_single_target",
     "_n_targets",
 )
-# What cannot change between fits that go on.
-_FIXED = (
-    "model",
-    "model_params",
-    "weight_init",
-    "trainable",
-    "members",
-    "frozen",
-    "freeze_statistics",
-)
+# Parameters of the estimator that cannot change between fits that continue.
+_FIXED = ("model", "model_params", "weight_init", "trainable", "frozen", "freeze_statistics")
 
 
 def train_members(
@@ -71,7 +64,7 @@ def train_members(
 
 
 class CheapEnsemble(NetworkEstimator):
-    """Base of the two ensembles. A subclass names the class of its members."""
+    """What the two ensembles share. A subclass names the class of its members."""
 
     _member_class: type[PartialNet]
     base_: Base
@@ -83,68 +76,68 @@ class CheapEnsemble(NetworkEstimator):
     _fitted_as: dict[str, Any]
 
     _parameter_constraints: dict = {
-        **PartialNet._parameter_constraints,
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "base_epochs": [Interval(Integral, 0, None, closed="left")],
+        "base": [StrOptions({"trained", "frozen"})],
+        "base_epochs": [Interval(Integral, 1, None, closed="left")],
         "members": [StrOptions({"same", "disjoint"}), list, tuple],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
     def __init__(
         self,
-        model: Any = "mlp",
-        *,
+        estimator: PartialNet | None = None,
         n_estimators: int = 5,
+        *,
+        base: str = "trained",
         base_epochs: int = 1,
-        members: Any = "same",
-        model_params: dict[str, Any] | None = None,
-        trainable: Any = 0.1,
-        frozen: str = "auto",
-        weight_init: Any = None,
-        epochs: int = 20,
-        batch_size: int = 32,
-        optimizer: Any = "adam",
-        learning_rate: float | str = "auto",
-        weight_decay: float = 0.0,
-        lr_schedule: Any = "auto",
-        freeze_schedule: Any = None,
-        freeze_statistics: bool | str = "auto",
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        patience: int = 5,
-        augment: Any = None,
-        image_shape: tuple[int, ...] | None = None,
-        cache_features: bool | str = "auto",
-        callbacks: Any = None,
+        members: str | Sequence[Trainable] = "same",
         warm_start: bool = False,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ):
-        self.model = model
+        self.estimator = estimator
         self.n_estimators = n_estimators
+        self.base = base
         self.base_epochs = base_epochs
         self.members = members
-        self.model_params = model_params
-        self.trainable = trainable
-        self.frozen = frozen
-        self.weight_init = weight_init
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.lr_schedule = lr_schedule
-        self.freeze_schedule = freeze_schedule
-        self.freeze_statistics = freeze_statistics
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.augment = augment
-        self.image_shape = image_shape
-        self.cache_features = cache_features
-        self.callbacks = callbacks
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    @property
+    def _settings(self) -> PartialNet:
+        return self._member_class() if self.estimator is None else self.estimator
+
+    def set_params(self, **params: Any):
+        """Set parameters; ``estimator__name`` sets a parameter of the members.
+
+        Parameters
+        ----------
+        **params : object
+            Parameter names and values. Where `estimator` is None, setting one of its parameters
+            creates it with the defaults.
+
+        Returns
+        -------
+        self
+            The ensemble.
+        """
+        nested = any(name.startswith("estimator__") for name in params)
+        if nested and "estimator" not in params and self.estimator is None:
+            self.estimator = self._member_class()
+        return super().set_params(**params)
+
+    def _problem(self, *args: Any, **kwargs: Any) -> FitData:
+        # Members are trained without `fit`, which would validate the parameters.
+        self._settings._validate_params()
+        return super()._problem(*args, **kwargs)
+
+    def _settings_fitted(self) -> dict[str, Any]:
+        """Return what cannot change between fits that continue, by parameter name."""
+        settings = {f"estimator__{name}": getattr(self._settings, name) for name in _FIXED}
+        return settings | {"members": self.members}
 
     def _train(self, problem: FitData) -> None:
         self._n_outputs_ = problem.n_outputs
@@ -153,22 +146,24 @@ class CheapEnsemble(NetworkEstimator):
             return
         seeds = spawn(problem.seed, "base", "selector", "held_out", "members")
         training, held_out = self._hold_out(problem, seeds)
-        trainer = self._part(self.model, self.model_params, self.weight_init, 1.0)
+        settings = self._settings
+        trainer = self._part(settings.model, settings.model_params, settings.weight_init, 1.0)
         base = trainer._base(problem, part_seeds(seeds["base"])["base"])
         selectors = member_selectors(
-            self.trainable, self.members, self.n_estimators, seeds["selector"]
+            settings.trainable, self.members, self.n_estimators, seeds["selector"]
         )
         with workspace.check_out(base) as network:
             network.check(self.input_shape_, problem.n_outputs, problem.classifies)
-            if self.base_epochs and not network.own:
+            if self.base == "trained" and not network.own:
                 raise ValueError(
-                    f"the model {network.model.name!r} cannot be copied, so it cannot be trained "
-                    "as a base; use base_epochs=0, or give it as a callable"
+                    f"`base='trained'` requires a model that can be copied, which "
+                    f"{network.model.name!r} cannot. Use base='frozen', or pass the model as a "
+                    "callable."
                 )
             check_members(selectors, self.members, network, base, seeds["selector"])
         self._seeds, self._made = seeds, 0
-        self._fitted_as = {name: getattr(self, name) for name in _FIXED}
-        with self._tasks(problem, len(selectors) + bool(self.base_epochs)) as task:
+        self._fitted_as = self._settings_fitted()
+        with self._tasks(problem, len(selectors) + (self.base == "trained")) as task:
             base = self._trained_base(base, training, task)
             members = [self._member(base, trainable, i) for i, trainable in enumerate(selectors)]
             numbers = list(range(len(members)))
@@ -176,18 +171,19 @@ class CheapEnsemble(NetworkEstimator):
 
     def _go_on(self, problem: FitData) -> None:
         """Train the members further, and make those that are missing."""
+        now = self._settings_fitted()
         for name, then in self._fitted_as.items():
-            now = getattr(self, name)
-            if now is not then and now != then:
+            if now[name] is not then and now[name] != then:
                 raise ValueError(
-                    f"{name} cannot change between calls that go on from the fitted members; put "
-                    f"{then!r} back, or fit anew with warm_start=False"
+                    f"`{name}` cannot change between fits that continue: it was {then!r}, got "
+                    f"{now[name]!r}. Restore it, or fit with warm_start=False."
                 )
         more = self.n_estimators - len(self.estimators_)
         if more < 0 and not problem.one_pass:
             raise ValueError(
-                f"n_estimators={self.n_estimators} is less than the {len(self.estimators_)} "
-                "members there are; call remove_member, or fit anew with warm_start=False"
+                f"`n_estimators` must be at least {len(self.estimators_)}, the number of fitted "
+                f"members, got {self.n_estimators}. Call remove_member, or fit with "
+                "warm_start=False."
             )
         more = 0 if problem.one_pass else more
         fresh = self._more_members(more, None) if more else []
@@ -267,11 +263,12 @@ class CheapEnsemble(NetworkEstimator):
         return problem, None
 
     def _part(self, model: Any, model_params: Any, weight_init: Any, trainable: Any) -> PartialNet:
-        """Make a PartialNet that knows its data, with the settings an ensemble has too."""
-        names, mine = self._member_class().get_params(deep=False), self.get_params(deep=False)
-        own = {name: mine[name] for name in names if name in mine}
-        own |= {"model": model, "model_params": model_params, "weight_init": weight_init}
-        part = self._member_class(**own | {"trainable": trainable})
+        """Make a PartialNet with the settings of `estimator` and the attributes of the data."""
+        settings = self._settings
+        # Not cloned: a copy of a given Keras model would be another base.
+        part = type(settings)(**settings.get_params(deep=False))
+        part.set_params(model=model, model_params=model_params, weight_init=weight_init)
+        part.set_params(trainable=trainable, warm_start=self.warm_start, verbose=self.verbose)
         known = {name: self.__dict__[name] for name in _OF_THE_DATA if name in self.__dict__}
         part.__dict__.update(known, _n_outputs_=self._n_outputs_)
         return part
@@ -282,8 +279,8 @@ class CheapEnsemble(NetworkEstimator):
         return member.set_params(random_state=spawn(self._seeds["members"], *names)[names[-1]])
 
     def _trained_base(self, base: Base, problem: FitData, task: Any) -> Base:
-        """Train all of the base for `base_epochs`, as a new base."""
-        if not self.base_epochs:
+        """Train the whole base for `base_epochs`; return it as a new base."""
+        if self.base == "frozen":
             self.base_history_ = {}
             return base
         trainer = self._part(base, None, None, 1.0)
@@ -337,7 +334,7 @@ class CheapEnsemble(NetworkEstimator):
             )
         seed, taken = self._seeds["selector"], [member.trainable for member in self.estimators_]
         trainable = member_selectors(
-            self.trainable, how, count, seed, parts=self.n_estimators, taken=taken
+            self._settings.trainable, how, count, seed, parts=self.n_estimators, taken=taken
         )
         with workspace.check_out(self.base_) as network:
             check_members(trainable, how, network, self.base_, seed)
@@ -495,7 +492,7 @@ class CheapEnsemble(NetworkEstimator):
         stored.restore_data(self, meta)
         found = stored.restore_base(self, meta, stored.group(arrays, "base"), base)
         self._seeds, self._made = meta["seeds"], meta["made"]
-        self._fitted_as = {name: getattr(self, name) for name in _FIXED}
+        self._fitted_as = self._settings_fitted()
         self.base_history_ = meta["base_history"]
         members = []
         with workspace.check_out(found) as network:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 from scipy.special import softmax
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import ensemble_report as _report
@@ -17,128 +17,90 @@ from frozenfit.estimators.classifier import NetworkClassifier
 from frozenfit.estimators.ensemble_base import CheapEnsemble
 from frozenfit.estimators.partial_net import PartialNetClassifier
 from frozenfit.training.data import split
+from frozenfit.types import RandomState, Trainable
 
 
 class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
-    """An ensemble of classifiers that share one network and learn a part of it each.
+    """An ensemble of classifiers that share one frozen network.
 
-    A base is trained in full for a short time, then each member learns its part of it and leaves
-    the rest. A member is stored as what it learned; the base is there once.
+    All members are trained on the same base and own only what they trained, so that memory and
+    files grow with the trained parameters and not with the number of networks.
 
     Parameters
     ----------
-    model : str, callable, keras.Model or Base, default="mlp"
-        The network below: a name from `frozenfit.architectures`, a callable
-        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` of logits, a built model, or
-        the `base_` of another estimator.
+    estimator : PartialNetClassifier or None, default=None
+        The settings of the members: network, trainable part, frozen values, epochs, optimizer and
+        so on. None means ``PartialNetClassifier()``. Its `random_state`, `warm_start` and
+        `verbose` are replaced by those of the ensemble. Parameters are set as
+        ``estimator__trainable``.
     n_estimators : int, default=5
-        How many members; with five most of the gain is there.
+        Number of members.
+    base : {"trained", "frozen"}, default="trained"
+        The network that the members share. "trained" trains all of it for `base_epochs`, as in
+        the published protocol; "frozen" takes it as it is: drawn from the seed, in which case no
+        file stores it, or the model that `estimator` was given.
     base_epochs : int, default=1
-        Epochs in which all of the network is trained before the members start from it. 0 takes
-        it as it is: random, and then no file holds it, or as it was given.
+        Epochs in which the base is trained; unused with ``base="frozen"``.
     members : {"same", "disjoint"} or list of selectors, default="same"
-        What the members learn: all the same, with their own seeds and orders of the batches;
-        random parts that share no entry, of `trainable` of every weight each, or, where `trainable`
-        is a selector, equal parts of it; or what the list says for each, in the words of `trainable`,
-        which is not read then.
-    model_params : dict or None, default=None
-        Further arguments of a named or callable network, reachable one by one as
-        ``model_params__width``.
-    trainable : float, int, str or Selector, default=0.1
-        What each member learns: see `frozenfit.selectors`. A fraction or a count of the filters, with
-        the head and batch norm; 1.0 learns everything.
-    frozen : {"auto", "random", "zero", "keep"}, default="auto"
-        What the rest of a member holds: the base's values ("auto", "keep"), zero, or random values.
-    weight_init : str, keras initializer or None, default=None
-        Initial distribution of the kernels in place of the network's own.
-    epochs : int, default=20
-        Passes of each member over the training data.
-    batch_size : int, default=32
-        Samples of one step.
-    optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name, or an optimizer whose settings are copied for the base and each member.
-    learning_rate : float or "auto", default="auto"
-        "auto" is the rate of an optimizer object; for a name 0.01, with convolutions 0.006, and
-        0.003 where no schedule lets it fall (docs/defaults.md has the measurements).
-    weight_decay : float, default=0.0
-        Decoupled weight decay of trainable parameters.
-    lr_schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
-        How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
-        where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
-        cannot know the end, keeps it.
-    freeze_schedule : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
-        Which of a member's learned layers learn when; the base is trained without.
-    freeze_statistics : bool or "auto", default="auto"
-        Whether frozen batch normalizations keep the base's statistics. "auto" does so on a trained
-        or given base, for those frozen with everything before them.
-    early_stopping : bool, default=False
-        Stop a member when the validation loss has not improved for `patience` epochs, and put back
-        its best entries. The base is always trained for `base_epochs`.
-    validation_fraction : float, default=0.1
-        Part of the training data that is held out for early stopping and for `calibrate`.
-    patience : int, default=5
-        Epochs without improvement before stopping.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by label.
-    augment : str, keras.Layer, list of them or None, default=None
-        Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
-    image_shape : tuple of int or None, default=None
-        Shape (height, width, channels) of the samples that come as flat rows.
-    cache_features : bool or "auto", default="auto"
-        As of `PartialNetClassifier`, for each member.
-    callbacks : keras.callbacks.Callback, list of them or None, default=None
-        Copied for the base and for each member.
-    warm_start : bool, default=False
-        Whether `fit` trains the members further, and adds some where `n_estimators` has grown.
-    random_state : int, RandomState or None, default=None
-        Decides everything random. None takes fresh entropy and leaves NumPy's global stream alone.
-    verbose : int, default=0
-        1 shows a progress bar for each part, 2 a line per epoch besides.
+        Which parameters each member trains. "same": those of ``estimator.trainable``, from
+        different seeds. "disjoint": parts without a common parameter, which are random where
+        ``estimator.trainable`` is a fraction, and equal shares of it where it is a selector. A
+        list gives one selector for each member.
     calibrate : bool, default=False
-        Fit one temperature for the members' outputs on held-out samples: `X_val, y_val` of `fit`,
-        or `validation_fraction` of the training data, which then no part is trained on.
+        Whether to divide the outputs of all members by one temperature, fitted on `X_val`,
+        `y_val` of `fit` or on ``estimator.validation_fraction`` of the training data, which is
+        then held out from base and members.
+    warm_start : bool, default=False
+        Whether `fit` continues the training of fitted members, and adds members where
+        `n_estimators` has grown.
+    random_state : int, RandomState or None, default=None
+        Determines the base, the parts and all training. None uses fresh entropy and leaves
+        NumPy's global stream unchanged.
+    verbose : int, default=0
+        1 shows a progress bar for the base and each member, 2 also prints a line per epoch.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The class labels.
     base_ : Base
-        The network nobody changes, one object for all members.
+        The network that all members share; it is never modified.
     estimators_ : list of PartialNetClassifier
-        The members; each can be used by itself.
+        The members; each is a fitted estimator that can be used alone.
     base_history_ : dict of str to list of float
-        Loss and accuracy of the base's epochs; a member has its own `history_`.
+        Loss and accuracy of the epochs of the base; empty with ``base="frozen"``.
     n_trainable_ : int
-        Trainable parameters of all members together; those of the base are not counted.
+        Number of trained parameters of all members together, without those of the base.
     freeze_fraction_ : float
-        Frozen entries divided by all, over the members.
+        Number of frozen parameters over the number of all parameters, averaged over the members.
     n_iter_ : int
-        Epochs of the member that did most.
+        Number of epochs of the member that was trained longest.
     n_features_in_ : int
         Number of features of a sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where X had string names for all.
+        Names of the columns, where X had string names for all of them.
     input_shape_ : tuple of int
-        Shape of one sample as the network takes it.
+        Shape of one sample as the network receives it.
     temperature_ : float
-        What the members' outputs are divided by; 1 without `calibrate`.
+        Divisor of the members' outputs; 1 without `calibrate`.
 
     See Also
     --------
-    CheapEnsembleRegressor : The same for targets.
-    PartialNetClassifier : One network.
+    CheapEnsembleRegressor : The same for regression.
+    PartialNetClassifier : A single network.
 
     Notes
     -----
     Rosenfeld and Tsotsos (2018), "Intriguing Properties of Randomly Weighted Networks",
-    arXiv:1802.00844, who train base and members for one epoch each.
+    arXiv:1802.00844, train the base and each member for one epoch.
 
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from frozenfit import CheapEnsembleClassifier
+    >>> from frozenfit import CheapEnsembleClassifier, PartialNetClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> ensemble = CheapEnsembleClassifier(n_estimators=3, random_state=0).fit(X / 16, y)
+    >>> member = PartialNetClassifier(trainable=0.1)
+    >>> ensemble = CheapEnsembleClassifier(member, n_estimators=3, random_state=0).fit(X / 16, y)
     >>> ensemble.predict_members(X[:2] / 16).shape
     (3, 2, 10)
     >>> rows = ensemble.ensemble_report(X / 16, y)
@@ -150,78 +112,41 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
 
     _parameter_constraints = {
         **CheapEnsemble._parameter_constraints,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "estimator": [PartialNetClassifier, None],
         "calibrate": ["boolean"],
     }
 
     def __init__(
         self,
-        model: Any = "mlp",
-        *,
+        estimator: PartialNetClassifier | None = None,
         n_estimators: int = 5,
+        *,
+        base: str = "trained",
         base_epochs: int = 1,
-        members: Any = "same",
-        model_params: dict[str, Any] | None = None,
-        trainable: Any = 0.1,
-        frozen: str = "auto",
-        weight_init: Any = None,
-        epochs: int = 20,
-        batch_size: int = 32,
-        optimizer: Any = "adam",
-        learning_rate: float | str = "auto",
-        weight_decay: float = 0.0,
-        lr_schedule: Any = "auto",
-        freeze_schedule: Any = None,
-        freeze_statistics: bool | str = "auto",
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        patience: int = 5,
-        class_weight: Any = None,
-        augment: Any = None,
-        image_shape: tuple[int, ...] | None = None,
-        cache_features: bool | str = "auto",
-        callbacks: Any = None,
-        warm_start: bool = False,
-        random_state: Any = None,
-        verbose: int = 0,
+        members: str | Sequence[Trainable] = "same",
         calibrate: bool = False,
+        warm_start: bool = False,
+        random_state: RandomState = None,
+        verbose: int = 0,
     ):
         super().__init__(
-            model,
-            n_estimators=n_estimators,
+            estimator,
+            n_estimators,
+            base=base,
             base_epochs=base_epochs,
             members=members,
-            model_params=model_params,
-            trainable=trainable,
-            frozen=frozen,
-            weight_init=weight_init,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            lr_schedule=lr_schedule,
-            freeze_schedule=freeze_schedule,
-            freeze_statistics=freeze_statistics,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            patience=patience,
-            augment=augment,
-            image_shape=image_shape,
-            cache_features=cache_features,
-            callbacks=callbacks,
             warm_start=warm_start,
             random_state=random_state,
             verbose=verbose,
         )
-        self.class_weight = class_weight
         self.calibrate = calibrate
 
     def _hold_out(self, problem, seeds):
         if not self.calibrate or problem.validation is not None:
             return problem, problem.validation
         rng = np.random.default_rng(seeds["held_out"])
-        training, held_out = split(problem.data, self.validation_fraction, rng, stratify=True)
+        fraction = self._settings.validation_fraction
+        training, held_out = split(problem.data, fraction, rng, stratify=True)
         return replace(problem, data=training), held_out
 
     def _after_members(self, held_out):
@@ -246,7 +171,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         X : array-like of shape (n_samples, ...)
             Samples.
         n_members : int, default=None
-            Ask the first so many members only; None asks all.
+            Number of members to use, from the first; None uses all.
 
         Returns
         -------
@@ -257,14 +182,14 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         return self.classes_[self._outputs(X, n_members=n_members).argmax(axis=1)]
 
     def predict_proba(self, X, n_members=None):
-        """Compute class probabilities: the mean of the members' own.
+        """Compute class probabilities, the mean of those of the members.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...)
             Samples.
         n_members : int, default=None
-            Ask the first so many members only; None asks all.
+            Number of members to use, from the first; None uses all.
 
         Returns
         -------
@@ -289,7 +214,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         return softmax(self._member_logits(self._samples(X)) / self.temperature_, axis=2)
 
     def predictive_entropy(self, X):
-        """Compute how uncertain the ensemble is about each sample.
+        """Compute the uncertainty of the ensemble about each sample.
 
         Parameters
         ----------
@@ -304,7 +229,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         return _report.entropy(self.predict_proba(X))
 
     def mutual_information(self, X):
-        """Compute how much of the uncertainty comes from members that differ.
+        """Compute the part of the uncertainty that is due to differing members.
 
         Parameters
         ----------
@@ -314,14 +239,14 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Predictive entropy minus the mean entropy of the members, in nats; 0 where all agree.
+            Predictive entropy minus the mean entropy of the members, in nats; 0 where all members agree.
         """
         each = self.predict_members(X)
         shared = _report.entropy(each.mean(axis=0)) - _report.entropy(each).mean(axis=0)
         return np.maximum(shared, 0.0)
 
     def ensemble_report(self, X, y):
-        """Say how good the members are, and the ensemble.
+        """Evaluate each member and the ensemble.
 
         Parameters
         ----------
@@ -336,7 +261,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             ``(member, accuracy, nll, brier, ece, disagreement)`` of each member, "mean" and
             "ensemble": negative log likelihood, Brier score from 0 to 2, expected calibration
             error over 15 bins, and the share of samples on which two members predict different
-            labels. `frozenfit.estimators.report_text` prints it.
+            labels. `frozenfit.estimators.report_text` formats them.
         """
         check_is_fitted(self)
         X, y = self._check_data(X, y, reset=False)

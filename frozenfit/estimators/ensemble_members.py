@@ -132,9 +132,7 @@ def check_members(
     for number, selector in enumerate(selectors):
         if number and selector is selectors[number - 1]:
             continue
-        one = as_selector(selector, layout).resolve(
-            layout, context, allow_empty=members == "disjoint"
-        )
+        one = as_selector(selector).resolve(layout, context, allow_empty=members == "disjoint")
         if not one.n_trainable:
             raise ValueError(
                 f"members='disjoint' leaves no entry for member {number} of {len(selectors)}: there "

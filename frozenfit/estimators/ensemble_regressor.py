@@ -12,103 +12,69 @@ from frozenfit.estimators.regressor import NetworkRegressor
 
 
 class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
-    """An ensemble of regressors that share one network and learn a part of it each.
+    """An ensemble of regressors that share one frozen network.
 
-    As `CheapEnsembleClassifier`; targets are standardized as in `PartialNetRegressor`, and the
-    prediction is the mean of the members' predictions.
+    All members are trained on the same base and own only what they trained, so that memory and
+    files grow with the trained parameters and not with the number of networks.
 
     Parameters
     ----------
-    model : str, callable, keras.Model or Base, default="mlp"
-        The network below: a name from `frozenfit.architectures`, a callable
-        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` of outputs, a built model, or
-        the `base_` of another estimator.
+    estimator : PartialNetRegressor or None, default=None
+        The settings of the members: network, trainable part, frozen values, epochs, optimizer and
+        so on. None means ``PartialNetRegressor()``. Its `random_state`, `warm_start` and
+        `verbose` are replaced by those of the ensemble. Parameters are set as
+        ``estimator__trainable``.
     n_estimators : int, default=5
-        How many members; with five most of the gain is there.
+        Number of members.
+    base : {"trained", "frozen"}, default="trained"
+        The network that the members share. "trained" trains all of it for `base_epochs`, as in
+        the published protocol; "frozen" takes it as it is: drawn from the seed, in which case no
+        file stores it, or the model that `estimator` was given.
     base_epochs : int, default=1
-        Epochs in which all of the network is trained before the members start from it. 0 takes
-        it as it is: random, and then no file holds it, or as it was given.
+        Epochs in which the base is trained; unused with ``base="frozen"``.
     members : {"same", "disjoint"} or list of selectors, default="same"
-        What the members learn: all the same, with their own seeds and orders of the batches;
-        random parts that share no entry, of `trainable` of every weight each, or, where `trainable`
-        is a selector, equal parts of it; or what the list says for each, in the words of `trainable`,
-        which is not read then.
-    model_params : dict or None, default=None
-        Further arguments of a named or callable network, reachable one by one as
-        ``model_params__width``.
-    trainable : float, int, str or Selector, default=0.1
-        What each member learns: see `frozenfit.selectors`. A fraction or a count of the filters, with
-        the head and batch norm; 1.0 learns everything.
-    frozen : {"auto", "random", "zero", "keep"}, default="auto"
-        What the rest of a member holds: the base's values ("auto", "keep"), zero, or random values.
-    weight_init : str, keras initializer or None, default=None
-        Initial distribution of the kernels in place of the network's own.
-    epochs : int, default=20
-        Passes of each member over the training data.
-    batch_size : int, default=32
-        Samples of one step.
-    optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name, or an optimizer whose settings are copied for the base and each member.
-    learning_rate : float or "auto", default="auto"
-        "auto" is the rate of an optimizer object; for a name 0.01, with convolutions 0.006, and
-        0.003 where no schedule lets it fall (docs/defaults.md has the measurements).
-    weight_decay : float, default=0.0
-        Decoupled weight decay of trainable parameters.
-    lr_schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
-        How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
-        where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
-        cannot know the end, keeps it.
-    freeze_schedule : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
-        Which of a member's learned layers learn when; the base is trained without.
-    freeze_statistics : bool or "auto", default="auto"
-        Whether frozen batch normalizations keep the base's statistics. "auto" does so on a trained
-        or given base, for those frozen with everything before them.
-    early_stopping : bool, default=False
-        Stop a member when the validation loss has not improved for `patience` epochs, and put back
-        its best entries. The base is always trained for `base_epochs`.
-    validation_fraction : float, default=0.1
-        Part of the training data that is held out for early stopping.
-    patience : int, default=5
-        Epochs without improvement before stopping.
-    augment : str, keras.Layer, list of them or None, default=None
-        Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
-    image_shape : tuple of int or None, default=None
-        Shape (height, width, channels) of the samples that come as flat rows.
-    cache_features : bool or "auto", default="auto"
-        As of `PartialNetClassifier`, for each member.
-    callbacks : keras.callbacks.Callback, list of them or None, default=None
-        Copied for the base and for each member.
+        Which parameters each member trains. "same": those of ``estimator.trainable``, from
+        different seeds. "disjoint": parts without a common parameter, which are random where
+        ``estimator.trainable`` is a fraction, and equal shares of it where it is a selector. A
+        list gives one selector for each member.
     warm_start : bool, default=False
-        Whether `fit` trains the members further, and adds some where `n_estimators` has grown.
+        Whether `fit` continues the training of fitted members, and adds members where
+        `n_estimators` has grown.
     random_state : int, RandomState or None, default=None
-        Decides everything random. None takes fresh entropy and leaves NumPy's global stream alone.
+        Determines the base, the parts and all training. None uses fresh entropy and leaves
+        NumPy's global stream unchanged.
     verbose : int, default=0
-        1 shows a progress bar for each part, 2 a line per epoch besides.
+        1 shows a progress bar for the base and each member, 2 also prints a line per epoch.
 
     Attributes
     ----------
     base_ : Base
-        The network nobody changes, one object for all members.
+        The network that all members share; it is never modified.
     estimators_ : list of PartialNetRegressor
-        The members; each can be used by itself.
+        The members; each is a fitted estimator that can be used alone.
     base_history_ : dict of str to list of float
-        Loss and accuracy of the base's epochs; a member has its own `history_`.
+        Loss of the epochs of the base; empty with ``base="frozen"``.
     n_trainable_ : int
-        Trainable parameters of all members together; those of the base are not counted.
+        Number of trained parameters of all members together, without those of the base.
     freeze_fraction_ : float
-        Frozen entries divided by all, over the members.
+        Number of frozen parameters over the number of all parameters, averaged over the members.
     n_iter_ : int
-        Epochs of the member that did most.
+        Number of epochs of the member that was trained longest.
     n_features_in_ : int
         Number of features of a sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where X had string names for all.
+        Names of the columns, where X had string names for all of them.
     input_shape_ : tuple of int
-        Shape of one sample as the network takes it.
+        Shape of one sample as the network receives it.
 
     See Also
     --------
-    CheapEnsembleClassifier : The same for classes, with more on the method.
+    CheapEnsembleClassifier : The same for classification.
+    PartialNetRegressor : A single network.
+
+    Notes
+    -----
+    The prediction is the mean of the members' predictions.
 
     Examples
     --------
@@ -122,6 +88,11 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
 
     _member_class = PartialNetRegressor
 
+    _parameter_constraints = {
+        **CheapEnsemble._parameter_constraints,
+        "estimator": [PartialNetRegressor, None],
+    }
+
     def _logits(self, X: np.ndarray, n_members: int | None = None) -> np.ndarray:
         return self._member_logits(X, n_members).mean(axis=0)
 
@@ -133,7 +104,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         X : array-like of shape (n_samples, ...)
             Samples.
         n_members : int, default=None
-            Ask the first so many members only; None asks all.
+            Number of members to use, from the first; None uses all.
 
         Returns
         -------
@@ -162,7 +133,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         return self._on_scale(self._member_logits(self._samples(X)))
 
     def ensemble_report(self, X, y):
-        """Say how good the members are, and the ensemble.
+        """Evaluate each member and the ensemble.
 
         Parameters
         ----------
@@ -176,7 +147,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         list of RegressorRow
             ``(member, rmse, disagreement)`` of each member, "mean" and "ensemble": root mean
             square error, and root mean square difference of two members.
-            `frozenfit.estimators.report_text` prints it.
+            `frozenfit.estimators.report_text` formats them.
         """
         check_is_fitted(self)
         X, y = self._check_data(X, y, reset=False)

@@ -228,7 +228,7 @@ class PartialNet(NetworkEstimator):
             values=network.values(base),
             fisher=lambda: diagonal_fisher(network, base, problem.data, problem.classifies),
         )
-        selection = as_selector(self.trainable, network.layout).resolve(network.layout, context)
+        selection = as_selector(self.trainable).resolve(network.layout, context)
         frozen, statistics = self._mode(base)
         if not problem.resume:
             if frozen == "random" and network.own and not can_be_drawn(selection):

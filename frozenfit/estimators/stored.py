@@ -322,7 +322,7 @@ def _written_forms(estimator: Any, setting: Any, network: Network) -> dict[str, 
 
 def _resolve_again(estimator: Any, seeds: Mapping, network: Network, base: Base) -> Selection:
     context = Context(seed=seeds["selector"], values=network.values(base))
-    return as_selector(estimator.trainable, network.layout).resolve(network.layout, context)
+    return as_selector(estimator.trainable).resolve(network.layout, context)
 
 
 def _write_form(form: Form) -> Any:

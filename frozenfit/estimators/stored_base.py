@@ -132,20 +132,20 @@ def read(
     Base
         The base.
     """
-    model = estimator.model
+    model = estimator._settings.model
     if isinstance(model, Base):
         base = model.with_outputs(n_outputs)
     elif isinstance(model, keras.Model):
         base = given_base(model, about["seed"])
     else:
-        params = dict(estimator.model_params or {})
+        params = dict(estimator._settings.model_params or {})
         base = drawn_base(
             model,
             estimator.input_shape_,
             n_outputs,
             params,
             about["seed"],
-            estimator.weight_init,
+            estimator._settings.weight_init,
             kept=about["kept"],
             policy=about["policy"],
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from . import slices
-from .core import Selector, quoted, share
-from .weights import Layout, near
+from .core import Selector, quoted
+from .weights import near
 
 _SELECTORS: dict[str, Callable[..., Selector]] = {
     name: getattr(slices, name) for name in slices.__all__ if name not in ("Selector", "where")
@@ -124,43 +124,60 @@ def _source(node: ast.expr) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-def as_selector(value: float | str | Selector, layout: Layout) -> Selector:
-    """Return the selector that a fraction, a count, a text or a selector stands for.
-
-    A fraction below 1 or a count means that share of every layer, with the head and the batch
-    normalizations: ``conv_filters(p) | head() | batch_norm()`` where the network has
-    convolutions, else ``filters(p) | head() | batch_norm()``. The fraction 1.0 is `everything`.
+def as_selector(value: bool | float | int | str | Selector) -> Selector:
+    """Return the selector that a number, a text or a selector stands for.
 
     Parameters
     ----------
-    value : float, int, str or Selector
-        What is to be learned.
-    layout : Layout
-        The network's weights.
+    value : bool, float, int, str or Selector
+        A float in (0, 1) or an int stands for ``filters(value) | head() | batch_norm()``: this
+        fraction or number of the filters of every hidden layer, the head, and batch
+        normalization. So 1 trains one filter of each layer, while 1.0 and True train everything.
+        A string is parsed, and a selector is returned as it is.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
     ValueError
-        If a number is outside its range or a text is no selector.
+        If a number is out of range or a text cannot be parsed.
     TypeError
-        If it is none of these.
+        If the value has another type.
+
+    See Also
+    --------
+    conv_filters : The rule of the published experiments, which keeps hidden dense layers whole.
 
     Examples
     --------
-    >>> as_selector(0.1, Layout((), (), ()))
+    >>> as_selector(0.1)
     filters(0.1) | head() | batch_norm()
+    >>> as_selector(1)
+    filters(1) | head() | batch_norm()
+    >>> as_selector(1.0)
+    everything()
     """
     if isinstance(value, Selector):
         return value
     if isinstance(value, str):
         return parse(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(
-            f"trainable takes a fraction, a count, a string or a Selector, and {value!r} was given: "
-            "write 0.1 or filters(0.1) | head() for instance"
-        )
-    p = share("trainable", value)
-    if isinstance(p, float) and p == 1:
+    if value is True:
         return slices.everything()
-    cut = slices.conv_filters if layout.convolutional else slices.filters
-    return cut(p) | slices.head() | slices.batch_norm()
+    rule = (
+        "`trainable` must be a float in (0, 1], an int >= 1, True, a selector, or the text of a "
+        f"selector such as 'filters(0.1) | head()', got {value!r}."
+    )
+    if value is False:
+        raise ValueError(f"{rule} Use 'head()' to train as little as possible.")
+    if not isinstance(value, Real):
+        raise TypeError(rule)
+    if not (value >= 1 if isinstance(value, Integral) else 0 < value <= 1):
+        raise ValueError(rule)
+    if isinstance(value, Integral):
+        return slices.filters(int(value)) | slices.head() | slices.batch_norm()
+    if value == 1:
+        return slices.everything()
+    return slices.filters(float(value)) | slices.head() | slices.batch_norm()

@@ -35,6 +35,9 @@ from frozenfit.storage.keras_config import first_line
 
 __all__ = ["StorageError", "check_writable", "load", "save"]
 
+# Marks the parameters of an ensemble's estimator.
+_NESTED = "estimator class"
+_MEMBERS = ("PartialNetClassifier", "PartialNetRegressor")
 _CLASSES = {
     "CheapEnsembleClassifier": "frozenfit.estimators:CheapEnsembleClassifier",
     "CheapEnsembleRegressor": "frozenfit.estimators:CheapEnsembleRegressor",
@@ -167,20 +170,7 @@ def _record_of(estimator: Any, include_frozen: bool, shared: mapping.Shared) -> 
         )
     check_is_fitted(estimator)
     given = estimator.get_params(deep=False)
-    if given.get("callbacks"):
-        raise ValueError(
-            "parameter 'callbacks' holds callbacks, which a file cannot hold: "
-            "save copy.copy(estimator).set_params(callbacks=None)"
-        )
-    parameters = {}
-    for name, value in given.items():
-        where = f"parameter {name!r}"
-        if name in ("model", "features") and isinstance(value, keras.Model):
-            parameters[name] = encode_network(value, where, described=include_frozen)
-        elif name == "model" and isinstance(value, Base):
-            parameters[name] = shared.encode(value, where, include_frozen)
-        else:
-            parameters[name] = encode(value, where)
+    parameters = _written_parameters(given, include_frozen, shared)
     meta, arrays = estimator._fitted_state(include_frozen)
     return Record(
         kind.__name__,
@@ -188,6 +178,51 @@ def _record_of(estimator: Any, include_frozen: bool, shared: mapping.Shared) -> 
         encode(meta, "the fitted state"),
         {name: container.plain_array(name, array) for name, array in arrays.items()},
     )
+
+
+def _written_parameters(
+    given: dict[str, Any], include_frozen: bool, shared: mapping.Shared, prefix: str = ""
+) -> dict[str, Any]:
+    """Write constructor parameters, those of an ensemble's estimator by nested names."""
+    written: dict[str, Any] = {}
+    for name, value in given.items():
+        where = f"parameter {prefix + name!r}"
+        if name == "callbacks" and value:
+            raise ValueError(
+                f"{where} holds callbacks, which a file cannot store: save "
+                "copy.copy(estimator).set_params(callbacks=None)"
+            )
+        if name == "estimator" and type(value).__name__ in _MEMBERS:
+            nested = _written_parameters(
+                value.get_params(deep=False), include_frozen, shared, "estimator__"
+            )
+            written["estimator"] = {_NESTED: type(value).__name__, **nested}
+        elif name in ("model", "features") and isinstance(value, keras.Model):
+            written[name] = encode_network(value, where, described=include_frozen)
+        elif name == "model" and isinstance(value, Base):
+            written[name] = shared.encode(value, where, include_frozen)
+        else:
+            written[name] = encode(value, where)
+    return written
+
+
+def _read_parameters(
+    written: Mapping[str, Any], network: Any, bases: dict[int, Base]
+) -> dict[str, Any]:
+    """Read what `_written_parameters` wrote."""
+    parameters: dict[str, Any] = {}
+    for name, value in written.items():
+        if name == "estimator" and isinstance(value, dict) and _NESTED in value:
+            nested = {key: item for key, item in value.items() if key != _NESTED}
+            if value[_NESTED] not in _MEMBERS:
+                raise ValueError(f"parameter 'estimator' is a {value[_NESTED]}")
+            kind = _class_of(value[_NESTED])
+            parameters[name] = kind(**_read_parameters(nested, network, bases))
+        elif name == "model" and mapping.is_base(value):
+            parameters[name] = mapping.read_base(value, network, bases)
+        else:
+            parameters[name] = decode(value, f"parameter {name!r}", base=network)
+    return parameters
 
 
 def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int | None) -> Any:
@@ -203,12 +238,7 @@ def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int
     known = None if number is None else bases.get(number)
     network = base if known is None else known.given
     try:
-        parameters = {
-            name: mapping.read_base(value, network, bases)
-            if name == "model" and mapping.is_base(value)
-            else decode(value, f"parameter {name!r}", base=network)
-            for name, value in record.parameters.items()
-        }
+        parameters = _read_parameters(record.parameters, network, bases)
         meta = decode(record.fitted, "the fitted state", base=network)
         estimator = _class_of(record.class_name)(**parameters)
         estimator._restore(meta, record.arrays, base if known is None else known)

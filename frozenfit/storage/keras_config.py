@@ -8,12 +8,12 @@ builds them in its safe mode.
 from __future__ import annotations
 
 import types
-import warnings
 from typing import Any
 
 import keras
 
 from frozenfit.isolation import isolated
+from frozenfit.utils.arrays import keras_reads_variables
 
 __all__ = ["OBJECTS", "build", "check_registered", "describe", "first_line"]
 
@@ -52,6 +52,14 @@ _PLAIN_MARKS = frozenset(
 )
 
 
+_POLICY = {
+    "module": "keras",
+    "class_name": "DTypePolicy",
+    "config": None,
+    "registered_name": None,
+}
+
+
 def describe(value: Any) -> Any:
     """Return Keras's description of an object or a function, the same on every backend.
 
@@ -68,9 +76,10 @@ def describe(value: Any) -> Any:
     """
     if isinstance(value, types.FunctionType):
         return _function_config(value)
-    with warnings.catch_warnings():
-        # On torch Keras reads an optimizer's rate in a way of which NumPy 2 warns.
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+    if type(value) is keras.DTypePolicy:
+        # Every file holds one, and Keras's serialization would import TensorFlow on any backend.
+        return {**_POLICY, "config": value.get_config()}
+    with keras_reads_variables():
         config = _portable(keras.saving.serialize_keras_object(value))
     config.pop("compile_config", None)
     if not isinstance(value, keras.Model):
@@ -102,6 +111,8 @@ def build(config: Any) -> Any:
         raise ValueError("the description of a Keras object has no class")
     _check_config(config)
     try:
+        if {**config, "config": None} == {**_POLICY, "config": None}:
+            return keras.DTypePolicy(**config["config"])
         with isolated(0):
             return keras.saving.deserialize_keras_object(config, safe_mode=True)
     except Exception as error:  # a description may make any of Keras's constructors fail in any way

@@ -227,6 +227,8 @@ def split(record: Record, base: Any, estimator_of: Callable[..., Any]) -> dict[s
 def _rank(record: Record, number: int | None) -> int:
     """Order estimators so that a base is made by the one whose own it is, then used by others."""
     node = record.parameters.get("model")
+    if isinstance(record.parameters.get("estimator"), dict):  # an ensemble
+        node = record.parameters["estimator"].get("model")
     if node is None or not is_base(node):
         return 0
     return 1 if node["number"] == number else 2

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from frozenfit.isolation import isolated
+from frozenfit.utils.arrays import to_numpy
 
 _PAD = 4
 
@@ -121,7 +122,7 @@ def _from_layer(layer: keras.Layer) -> Augmentation:
     def step(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         with isolated(int(rng.integers(2**31 - 1))):
             fresh = type(layer).from_config(_reseeded(layer.get_config(), rng))
-            return np.asarray(keras.ops.convert_to_numpy(fresh(x, training=True)))
+            return np.asarray(to_numpy(fresh(x, training=True)))
 
     return step
 

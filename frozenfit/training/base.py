@@ -15,8 +15,10 @@ import numpy as np
 from frozenfit import architectures, draws
 from frozenfit import layout as _layout
 from frozenfit.isolation import initial_values, isolated, under_policy
+from frozenfit.layer_kinds import initializer_config
 from frozenfit.selectors import Layout, WeightInfo
 from frozenfit.training.structure import all_weights, copied, identity
+from frozenfit.utils.arrays import to_numpy
 
 
 class Base:
@@ -176,7 +178,7 @@ class Base:
             else:
                 model = self.given or self.empty(self.seed)[0]
                 self._stored = {
-                    path: np.array(keras.ops.convert_to_numpy(variable))
+                    path: to_numpy(variable)
                     for path, variable in all_weights(model).items()
                     if path not in drawn
                 }
@@ -201,7 +203,7 @@ class Base:
             elif path in known:
                 found[path] = self._draw(known[path])
             else:
-                found[path] = np.array(keras.ops.convert_to_numpy(variable))
+                found[path] = to_numpy(variable)
         return found
 
     def _known(self, info: WeightInfo) -> bool:
@@ -439,10 +441,10 @@ def _quick_values() -> AbstractContextManager:
 
     def give(initializer: Any, shape: tuple[int, ...]) -> np.ndarray | None:
         try:
-            told = json.dumps(keras.initializers.serialize(initializer))
-        except (TypeError, ValueError):  # a setting that JSON lacks
+            text = json.dumps(initializer_config(initializer))
+        except (TypeError, ValueError):  # an argument that JSON cannot hold
             return None
-        return draws.draw(told, shape, 0, str(next(number))) if draws.knows(told) else None
+        return draws.draw(text, shape, 0, str(next(number))) if draws.knows(text) else None
 
     return initial_values(give)
 
@@ -450,11 +452,11 @@ def _quick_values() -> AbstractContextManager:
 def _initializer_json(initializer: Any) -> str | None:
     if initializer is None:
         return None
-    config = keras.initializers.serialize(keras.initializers.get(initializer))
+    config = initializer_config(keras.initializers.get(initializer))
     text = json.dumps(config, sort_keys=True)
     if not draws.knows(text):
         raise ValueError(
-            f"weight_init={initializer!r} is no distribution that can be drawn again from a seed; "
-            "use one of Keras's own initializers such as 'he_normal'"
+            f"`weight_init` must be an initializer of Keras that can be drawn again from a seed, "
+            f"such as 'he_normal', got {initializer!r}."
         )
     return text

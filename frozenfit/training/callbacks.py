@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from frozenfit.utils.arrays import to_numpy
+
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 
@@ -45,7 +47,7 @@ class KerasCallbacks:
         if not self.copies:
             return
         trainer.optimizer.learning_rate = plan.learning_rate
-        self._rate = float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
+        self._rate = float(to_numpy(trainer.optimizer.learning_rate))
         model.optimizer = trainer.optimizer
         model.stop_training = False
         told = {"epochs": plan.epochs, "steps": steps, "verbose": 0}
@@ -79,7 +81,7 @@ class KerasCallbacks:
         return bool(self._model.stop_training)
 
     def _read_rate(self) -> None:
-        self._rate = float(keras.ops.convert_to_numpy(self._trainer.optimizer.learning_rate))
+        self._rate = float(to_numpy(self._trainer.optimizer.learning_rate))
 
     def _read_rate_of_step(self) -> None:
         # With a schedule the optimizer holds the rate of the step, not the one it starts from.

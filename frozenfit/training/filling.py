@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import keras
 import numpy as np
 
 from frozenfit import draws
@@ -12,6 +11,7 @@ from frozenfit.selectors import Selection, WeightInfo, forms
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
 from frozenfit.training.structure import all_weights
+from frozenfit.utils.arrays import to_numpy
 
 
 def drawn_fill(
@@ -70,7 +70,7 @@ def filled(
         drawn = drawn_fill(base, selection)
         unknown = [info.path for info in infos if info.path not in drawn]
         fresh = all_weights(base.empty(base.seed)[0]) if unknown else {}
-        drawn |= {p: np.array(keras.ops.convert_to_numpy(fresh[p])) for p in unknown}
+        drawn |= {p: to_numpy(fresh[p]) for p in unknown}
     values = dict(network.values(base))
     for info in infos:
         trainable = forms.to_mask(selection[info.path], info.shape)

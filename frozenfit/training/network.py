@@ -20,6 +20,7 @@ from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
 from frozenfit.training.phases import Phase
 from frozenfit.training.structure import all_weights
+from frozenfit.utils.arrays import keras_reads_variables, to_numpy
 
 # Trainers that stay compiled for one model: enough for the phases of a freeze schedule, few enough
 # that a search over optimizers does not fill the memory.
@@ -51,7 +52,7 @@ class Network:
         self._limit = limit
         self._compiled: OrderedDict[tuple, CompiledModel] = OrderedDict()
         self._checked: set[tuple] = set()
-        self._initial_states = {p: _array(v) for p, (_, v) in self._states.items()}
+        self._initial_states = {p: to_numpy(v) for p, (_, v) in self._states.items()}
 
     def load(self, base: Base) -> None:
         """Load the values of a base, unless they are there already.
@@ -117,7 +118,9 @@ class Network:
 
     def _check_unchanged(self, base: Base) -> None:
         values = self.values(base)
-        changed = [p for p, v in self._weights.items() if not np.array_equal(_array(v), values[p])]
+        changed = [
+            p for p, v in self._weights.items() if not np.array_equal(to_numpy(v), values[p])
+        ]
         if changed:
             raise ValueError(
                 f"the base {self.model.name!r} could not be copied when it was given, and "
@@ -223,7 +226,7 @@ class Network:
         """
         values = dict(self._initial_states)
         if base.given is not None:
-            values = {p: _array(v) for p, (_, v) in _layout.states(base.given).items()}
+            values = {p: to_numpy(v) for p, (_, v) in _layout.states(base.given).items()}
         if base.kept:
             stored = base.stored(self.layout, self.frozen)
             values |= {p: stored[p] for p in values if p in stored}
@@ -403,11 +406,8 @@ def _form_key(form: forms.Form) -> tuple:
 
 
 def _optimizer_key(optimizer: keras.optimizers.Optimizer) -> tuple:
-    config = dict(optimizer.get_config())
+    with keras_reads_variables():
+        config = dict(optimizer.get_config())
     config.pop("learning_rate", None)
     config.pop("name", None)
     return type(optimizer), json.dumps(config, sort_keys=True, default=str)
-
-
-def _array(variable: Any) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from frozenfit.isolation import isolated, names_without_decay
+from frozenfit.utils.arrays import keras_reads_variables, to_numpy
 
 _FALLING, _FALLING_CONVOLUTIONAL, _CONSTANT = 0.01, 0.006, 0.003
 _NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion")
@@ -95,7 +96,8 @@ def make(
                 "optimizer must not be a LossScaleOptimizer, which is put around it under the "
                 "policy mixed_float16 anyway; give its inner_optimizer"
             )
-        kind, config = type(optimizer), optimizer.get_config()
+        with keras_reads_variables():
+            kind, config = type(optimizer), optimizer.get_config()
     fresh = _fresh(kind, {**config, "learning_rate": automatic})
     excluded = names_without_decay(fresh)
     if not isinstance(optimizer, str) and names_without_decay(optimizer) != excluded:
@@ -113,7 +115,7 @@ def make(
     elif own is None or schedule is not None:
         rate = automatic
     else:
-        rate = float(keras.ops.convert_to_numpy(own))
+        rate = float(to_numpy(own))
     if weight_decay:
         fresh.weight_decay = weight_decay
     return fresh, rate, schedule

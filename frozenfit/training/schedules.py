@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from frozenfit.utils.arrays import to_numpy
 from frozenfit.utils.names import did_you_mean
 
 LR_SCHEDULES = ("cosine", "steps")
@@ -54,7 +55,7 @@ def rates(schedule: Any, learning_rate: float, start: int, steps: int, total: in
     if schedule is None:
         return np.full(steps, learning_rate, np.float32)
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        values = [float(keras.ops.convert_to_numpy(schedule(step))) for step in steps_done]
+        values = [float(to_numpy(schedule(step))) for step in steps_done]
         return np.asarray(values, np.float32)
     progress = steps_done / total
     if schedule == "cosine":

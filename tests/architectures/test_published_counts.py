@@ -16,6 +16,7 @@ from frozenfit import architectures
 from frozenfit.layout import describe
 from frozenfit.selectors import (
     Selector,
+    as_selector,
     batch_norm,
     block,
     columns,
@@ -297,3 +298,11 @@ FIGURE_2 = {
 @pytest.mark.parametrize("slices", FIGURE_2, ids=lambda function: function.__name__)
 def test_figure_2_slices_the_kernels_along_each_dimension(slices):
     assert tuple(trainable("densenet", slices(p)) for p in SIZES) == FIGURE_2[slices]
+
+
+def test_a_number_cuts_the_hidden_dense_layers_of_a_convolutional_network():
+    layout = describe(architectures.build("lenet5", (28, 28, 1), 10))
+    tenth = as_selector(0.1).resolve(layout)
+    published = (conv_filters(0.1) | head() | batch_norm()).resolve(layout)
+    assert tenth.total == published.total == 44_426
+    assert tenth.n_trainable == 5_079 and published.n_trainable > 0.9 * published.total

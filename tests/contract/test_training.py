@@ -158,5 +158,5 @@ def test_what_is_learned_can_be_trained_by_the_base_as_before():
 def test_a_resolved_subset_is_taken_as_it_is():
     base = build("dense")
     layout = describe(base)
-    selection = as_selector(HALF, layout).resolve(layout, Context())
+    selection = as_selector(HALF).resolve(layout, Context())
     assert PartialModel(base, selection).selection is selection

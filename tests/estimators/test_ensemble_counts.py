@@ -42,4 +42,4 @@ def zeros(initializer, shape, dtype=None):
 def test_five_members_learn_the_published_number_of_entries(trainable, published):
     layout = densenet()
     selectors = member_selectors(trainable, "same", 5, seed=0)
-    assert sum(as_selector(s, layout).resolve(layout).n_trainable for s in selectors) == published
+    assert sum(as_selector(s).resolve(layout).n_trainable for s in selectors) == published

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from ensembles import cheap_ensemble
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
@@ -24,7 +25,7 @@ SMALL = {"model_params": {"hidden_layer_sizes": (16,)}, "epochs": 2, "random_sta
 
 
 def ensemble(n=3, **params):
-    return CheapEnsembleClassifier(n_estimators=n, **{**SMALL, **params})
+    return cheap_ensemble(n_estimators=n, **{**SMALL, **params})
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_frozen_entries_of_a_member_are_the_base_s_bit_by_bit(fitted):
 
 
 def test_the_base_is_trained_in_full_for_its_epochs():
-    start = ensemble(1, base_epochs=0).fit(X, y)
+    start = ensemble(1, base="frozen").fit(X, y)
     trained = ensemble(1, base_epochs=2).fit(X, y)
     path, trainable = "dense1/kernel", masks(start.estimators_[0])
     path = next(p for p, m in trainable.items() if not m.all())
@@ -98,7 +99,7 @@ def test_the_base_is_trained_in_full_for_its_epochs():
 
 
 def test_a_random_base_is_that_of_the_seed_alone():
-    first, second = (ensemble(1, base_epochs=0, epochs=e).fit(X, y) for e in (1, 3))
+    first, second = (ensemble(1, base="frozen", epochs=e).fit(X, y) for e in (1, 3))
     path = next(p for p, m in masks(first.estimators_[0]).items() if not m.all())
     frozen = ~masks(first.estimators_[0])[path]
     a, b = weights(first.estimators_[0])[path], weights(second.estimators_[0])[path]
@@ -278,8 +279,8 @@ def test_warm_start_goes_on_and_adds_what_is_missing():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"trainable": 0.2}, "trainable cannot change"),
-        ({"n_estimators": 1}, "call remove_member"),
+        ({"estimator__trainable": 0.2}, "estimator__trainable` cannot change"),
+        ({"n_estimators": 1}, "Call remove_member"),
     ],
 )
 def test_warm_start_refuses_what_members_cannot_follow(change, words):
@@ -353,8 +354,8 @@ def test_a_given_model_is_never_changed():
         [keras.Input((64,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(10)]
     )
     before = [np.array(keras.ops.convert_to_numpy(w)).tobytes() for w in model.weights]
-    for epochs in (0, 1):
-        ensemble(2, model=model, model_params=None, base_epochs=epochs).fit(X, y)
+    for base in ("frozen", "trained"):
+        ensemble(2, model=model, model_params=None, base=base).fit(X, y)
     after = [np.array(keras.ops.convert_to_numpy(w)).tobytes() for w in model.weights]
     assert before == after
 
@@ -369,7 +370,7 @@ def test_a_regressor_predicts_the_members_mean_in_the_unit_of_the_targets():
     rng = np.random.default_rng(1)
     inputs = rng.normal(size=(120, 4))
     targets = 100 + 10 * inputs[:, 0]
-    estimator = CheapEnsembleRegressor(n_estimators=2, **SMALL).fit(inputs, targets)
+    estimator = cheap_ensemble(CheapEnsembleRegressor, n_estimators=2, **SMALL).fit(inputs, targets)
     each = estimator.predict_members(inputs)
     assert each.shape == (2, 120, 1)
     np.testing.assert_allclose(estimator.predict(inputs), each.mean(axis=0)[:, 0])
@@ -377,12 +378,37 @@ def test_a_regressor_predicts_the_members_mean_in_the_unit_of_the_targets():
     np.testing.assert_allclose(estimator.predict(inputs, n_members=1), each[0, :, 0])
 
 
-def test_an_ensemble_has_every_setting_of_a_partial_net():
-    for whole, one in (
+@pytest.mark.parametrize(
+    ("kind", "member"),
+    [
         (CheapEnsembleClassifier, PartialNetClassifier),
         (CheapEnsembleRegressor, PartialNetRegressor),
-    ):
-        assert set(one().get_params()) <= set(whole().get_params())
+    ],
+)
+def test_every_parameter_of_the_members_is_set_through_the_estimator(kind, member):
+    nested = kind(member()).get_params()
+    assert {f"estimator__{name}" for name in member().get_params()} <= set(nested)
+    made = kind().set_params(estimator__trainable=0.3, estimator__model_params__dropout=0.1)
+    assert type(made.estimator) is member and made.estimator.trainable == 0.3
+    assert made.estimator.model_params == {"dropout": 0.1}
+    assert kind().estimator is None
+
+
+def test_an_estimator_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="The 'estimator' parameter of CheapEnsembleClassifier"):
+        CheapEnsembleClassifier(PartialNetRegressor()).fit(X, y)
+
+
+def test_a_wrong_parameter_of_the_members_is_refused_before_training():
+    with pytest.raises(ValueError, match="The 'epochs' parameter of PartialNetClassifier"):
+        ensemble(2, epochs=0).fit(X, y)
+
+
+def test_fit_leaves_the_given_estimator_as_it_was():
+    member = PartialNetClassifier(**SMALL)
+    before = dict(vars(member))
+    CheapEnsembleClassifier(member, n_estimators=2, random_state=0).fit(X, y)
+    assert vars(member) == before
 
 
 def test_class_weights_reach_the_members():

@@ -6,11 +6,12 @@ import pickle
 
 import numpy as np
 import pytest
+from ensembles import cheap_ensemble
 from safetensors.numpy import load_file
 from sklearn.datasets import load_digits
 
 import frozenfit
-from frozenfit import CheapEnsembleClassifier, CheapEnsembleRegressor, PartialNetClassifier
+from frozenfit import CheapEnsembleRegressor, PartialNetClassifier
 
 X, y = load_digits(return_X_y=True)
 X, y = (X[:200] / 16).astype("float32"), y[:200]
@@ -18,7 +19,7 @@ SMALL = {"model_params": {"hidden_layer_sizes": (32,)}, "epochs": 1, "random_sta
 
 
 def ensemble(n=3, **params):
-    return CheapEnsembleClassifier(n_estimators=n, **{**SMALL, **params}).fit(X, y)
+    return cheap_ensemble(n_estimators=n, **{**SMALL, **params}).fit(X, y)
 
 
 def base_arrays(path):
@@ -29,7 +30,7 @@ def base_arrays(path):
     "params",
     [
         {},
-        {"base_epochs": 0},
+        {"base": "frozen"},
         {"members": "disjoint"},
         {"members": ["head()", "random(0.1, seed=4)", 1.0]},
         {"trainable": "random(0.2)", "frozen": "zero"},
@@ -61,14 +62,14 @@ def test_a_trained_base_is_in_the_file_once(tmp_path):
 
 
 def test_a_random_base_is_not_in_the_file(tmp_path):
-    frozenfit.save(ensemble(base_epochs=0), tmp_path / "e")
+    frozenfit.save(ensemble(base="frozen"), tmp_path / "e")
     assert base_arrays(tmp_path / "e") == []
 
 
 def test_five_members_take_little_more_than_one_network(tmp_path):
     params = {**SMALL, "model_params": {"hidden_layer_sizes": (1000, 1000)}}
     one = PartialNetClassifier(trainable=1.0, **params).fit(X, y)
-    five = CheapEnsembleClassifier(n_estimators=5, trainable=0.1, **params).fit(X, y)
+    five = cheap_ensemble(n_estimators=5, trainable=0.1, **params).fit(X, y)
     frozenfit.save(one, tmp_path / "one")
     frozenfit.save(five, tmp_path / "five")
     size = {name: (tmp_path / name).stat().st_size for name in ("one", "five")}
@@ -85,7 +86,7 @@ def test_a_loaded_ensemble_can_grow_as_the_saved_one(tmp_path):
 
 def test_a_regressor_is_loaded_with_its_scale(tmp_path):
     targets = 50 + 3.0 * y
-    estimator = CheapEnsembleRegressor(n_estimators=2, **SMALL).fit(X, targets)
+    estimator = cheap_ensemble(CheapEnsembleRegressor, n_estimators=2, **SMALL).fit(X, targets)
     frozenfit.save(estimator, tmp_path / "e")
     assert np.array_equal(frozenfit.load(tmp_path / "e").predict(X), estimator.predict(X))
 

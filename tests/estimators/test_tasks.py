@@ -7,11 +7,12 @@ import pickle
 import keras
 import numpy as np
 import pytest
+from ensembles import cheap_ensemble
 from safetensors.numpy import load_file
 from sklearn.datasets import load_digits
 
 import frozenfit
-from frozenfit import CheapEnsembleClassifier, PartialNetClassifier, PartialNetRegressor
+from frozenfit import PartialNetClassifier, PartialNetRegressor
 
 X, y = load_digits(return_X_y=True)
 X, y = (X[:300] / 16).astype("float32"), y[:300]
@@ -82,7 +83,7 @@ def test_a_regressor_can_stand_on_a_classifier_s_base(first):
 
 
 def test_a_trained_base_lends_all_but_its_head():
-    estimator = CheapEnsembleClassifier(n_estimators=1, **SMALL).fit(X, y)
+    estimator = cheap_ensemble(n_estimators=1, **SMALL).fit(X, y)
     few = on(estimator.base_, trainable="head()").fit(X[FEW], y[FEW])
     ours, theirs = dict(few.model_.assembled()), estimator.base_._stored
     kernel = next(path for path in ours if path.endswith("kernel"))
@@ -133,7 +134,7 @@ def test_a_random_base_is_in_no_file(tmp_path, tasks):
 
 
 def test_a_trained_base_is_in_the_file_once(tmp_path):
-    estimator = CheapEnsembleClassifier(n_estimators=1, **SMALL).fit(X, y)
+    estimator = cheap_ensemble(n_estimators=1, **SMALL).fit(X, y)
     more = {f"t{i}": on(estimator.base_, random_state=i).fit(X, y) for i in range(2)}
     few = on(estimator.base_).fit(X[FEW], y[FEW])
     every = {"ensemble": estimator, **more, "few": few}
@@ -184,7 +185,7 @@ def test_an_error_names_the_task(tmp_path, first):
 
 
 def test_a_base_whose_values_are_nowhere_in_the_file_is_refused(tmp_path):
-    estimator = CheapEnsembleClassifier(n_estimators=1, **SMALL).fit(X, y)
+    estimator = cheap_ensemble(n_estimators=1, **SMALL).fit(X, y)
     few = on(estimator.base_).fit(X[FEW], y[FEW])
     with pytest.raises(ValueError, match="as a dict of both"):
         frozenfit.save(few, tmp_path / "few", include_frozen=True)

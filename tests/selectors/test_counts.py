@@ -96,4 +96,4 @@ def test_fractions_have_the_counts_of_the_papers_second_table(p, densenet, wrn10
 
 
 def test_a_fraction_alone_learns_the_share_of_the_papers_ensembles():
-    assert _count(as_selector(0.1, DENSENET), DENSENET) == 90_196
+    assert _count(as_selector(0.1), DENSENET) == 90_196

@@ -29,7 +29,7 @@ def frozen(model, trainable):
     """A network, its base, the filled base, and what is trained."""
     base = given_base(model, seed=3)
     network = Network(base)
-    selection = as_selector(trainable, network.layout).resolve(network.layout, Context(seed=0))
+    selection = as_selector(trainable).resolve(network.layout, Context(seed=0))
     return network, base, filled(base, network, selection), selection
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from frozenfit.elm.stages.base import FeatureStage, frozen_row, register_wrapper
 from frozenfit.selectors.forms import TableRow
+from frozenfit.utils.arrays import to_numpy
 
 __all__ = ["KerasFeatures"]
 
@@ -43,9 +44,7 @@ class KerasFeatures(FeatureStage):
     def __call__(self, X: Any) -> np.ndarray:
         """Compute the outputs of the model."""
         parts = [
-            np.asarray(
-                keras.ops.convert_to_numpy(self.model(X[i : i + _BATCH_SIZE], training=False))
-            )
+            np.asarray(to_numpy(self.model(X[i : i + _BATCH_SIZE], training=False)))
             for i in range(0, X.shape[0], _BATCH_SIZE)
         ]
         return np.concatenate(parts)

@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from frozenfit.partial import PartialModel
+from frozenfit.utils.arrays import to_numpy
 
 _SMALL, _LARGE = 64, 512
 
@@ -52,7 +52,7 @@ class Predictor(ABC):
         for start in range(0, len(x), size):
             rows = np.asarray(x[start : start + size], keras.config.floatx())
             outputs = self._compute(pad_rows(rows, size))
-            parts.append(np.asarray(ops.convert_to_numpy(outputs), np.float32)[: len(rows)])
+            parts.append(np.asarray(to_numpy(outputs), np.float32)[: len(rows)])
         return np.concatenate(parts)
 
     def _compile(self) -> None:  # noqa: B027

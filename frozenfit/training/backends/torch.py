@@ -11,6 +11,7 @@ from frozenfit.isolation import TorchStream
 from frozenfit.training.backends.predictor import Predictor
 from frozenfit.training.backends.torch_recorder import Recorder, can_be_recorded
 from frozenfit.training.backends.trainer import Trainer
+from frozenfit.utils.arrays import to_numpy
 
 
 class TorchTrainer(Trainer):
@@ -36,12 +37,10 @@ class TorchTrainer(Trainer):
 
     def _private_stream(self) -> TorchStream:
         """Seed a stream by the seed states of the delta and the step to continue from."""
-        states = [np.asarray(ops.convert_to_numpy(v)) for v in self.model.state_variables]
+        states = [np.asarray(to_numpy(v)) for v in self.model.state_variables]
         whole = [v.ravel().astype(np.int64) for v in states if v.dtype.kind in "iu"]
         numbers = [int(n) % 2**32 for v in whole for n in v]
-        sequence = np.random.SeedSequence(
-            [*numbers, int(ops.convert_to_numpy(self.optimizer.iterations))]
-        )
+        sequence = np.random.SeedSequence([*numbers, int(to_numpy(self.optimizer.iterations))])
         return TorchStream(int(sequence.generate_state(1)[0]))
 
     def _gradients(self, x, y, weight):
@@ -56,6 +55,9 @@ class TorchTrainer(Trainer):
         return list(gradients), sums, states
 
     def _run(self, x, y, weight, rates, multipliers):
+        if self._recorder is not None:
+            # Steps that can be recorded draw nothing, so fits in other threads need not wait.
+            return self._steps(x, y, weight, rates, multipliers)
         if self._stream is None:
             self._stream = self._private_stream()
         with self._stream.entered():

@@ -13,6 +13,7 @@ from keras import ops
 from frozenfit.partial import PartialModel
 from frozenfit.training.backends.losses import LOSSES, Totals
 from frozenfit.training.phases import Phase
+from frozenfit.utils.arrays import to_numpy
 
 
 class Trainer(ABC):
@@ -80,7 +81,7 @@ class Trainer(ABC):
 
     def optimizer_state(self) -> list[np.ndarray]:
         """Copy the optimizer's variables to NumPy arrays."""
-        return [np.array(ops.convert_to_numpy(v)) for v in self.optimizer.variables]
+        return [to_numpy(v) for v in self.optimizer.variables]
 
     def load_optimizer_state(self, state: list[np.ndarray]) -> None:
         """Assign what `optimizer_state` returned."""
@@ -99,7 +100,7 @@ class Trainer(ABC):
         theirs = {_path_below_optimizer(v): v for v in other.optimizer.variables}
         for variable in self.optimizer.variables:
             if (found := theirs.get(_path_below_optimizer(variable))) is not None:
-                variable.assign(np.array(ops.convert_to_numpy(found)))
+                variable.assign(to_numpy(found))
 
     def reset(self) -> None:
         """Return the optimizer to the state before the first step."""
@@ -141,7 +142,7 @@ class Trainer(ABC):
         if multipliers is None:
             multipliers = np.ones((len(rates), len(self.variables)), np.float32)
         sums = self._run(x, y, weight, rates, multipliers.astype(np.float32))
-        return Totals(*(float(ops.convert_to_numpy(v)) for v in sums))
+        return Totals(*(float(to_numpy(v)) for v in sums))
 
     def gradients(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
         """Compute the gradient of the loss of one batch, without a step.
@@ -161,7 +162,7 @@ class Trainer(ABC):
             One array per active variable, in its compact shape.
         """
         tensors = [ops.convert_to_tensor(a) for a in (x, y, weight)]
-        return [np.array(ops.convert_to_numpy(g)) for g in self._gradients(*tensors)]
+        return [to_numpy(g) for g in self._gradients(*tensors)]
 
     def _compile(self) -> None:  # noqa: B027
         """Prepare compiled functions; called once, after the optimizer is built."""
