@@ -87,7 +87,7 @@ def run(row: str, data, seed: int, budget: str) -> dict[str, float]:
         "fit_cpu_s": fitted - start,
         "wall_s": time.perf_counter() - wall,
         "alpha": float(np.max(model.alpha_)),
-        "loo_log_loss": model.best_score_,
+        "loo_log_loss": -model.best_score_,
     }
     return found
 

@@ -17,6 +17,7 @@ _HOMES = {
     "ELMClassifier": "frozenfit.estimators.elm",
     "ELMFeatures": "frozenfit.estimators.elm",
     "ELMRegressor": "frozenfit.estimators.elm",
+    "FeatureStage": "frozenfit.elm.stages",
     "FreezeOut": "frozenfit.training.schedules",
     "FreezeSchedule": "frozenfit.training.schedules",
     "GradualUnfreeze": "frozenfit.training.schedules",

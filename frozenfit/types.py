@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
     from numpy.typing import ArrayLike as ArrayLike
+    from sklearn.base import BaseEstimator
 
+    from frozenfit.elm.stages import FeatureStage
     from frozenfit.selectors import Selector
     from frozenfit.training.base import Base
     from frozenfit.training.schedules import FreezeSchedule
 
+Activation: TypeAlias = "str | Callable[[Any], Any]"
+# A weight initialization of an ELM: its name, or a function (X, y, units, rng) -> (kernel, bias).
+DenseWeights: TypeAlias = "str | Callable[..., tuple[np.ndarray, np.ndarray]]"
+# The last alternative is a scikit-learn transformer, for which scikit-learn has no type.
+Features: TypeAlias = "str | FeatureStage | keras.Model | BaseEstimator | None"
 Path: TypeAlias = "str | PathLike[str]"
 RandomState: TypeAlias = "int | np.random.RandomState | None"
 # A selector, its text, or a number: see `trainable` of PartialNetClassifier.

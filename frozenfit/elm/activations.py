@@ -1,7 +1,7 @@
-"""Activations on NumPy arrays, in place and small pieces at a time, so that they stay in the cache.
+"""Activations on NumPy arrays, in place and in pieces that fit into the processor's cache.
 
-The common ones are written here: in float64 they are the same on every backend. All others are
-Keras's own, on the backend.
+The common ones are implemented here: they support float64 and are equal on every backend. All
+others are those of Keras, computed by the backend.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from frozenfit.utils.arrays import to_numpy
 __all__ = ["apply", "check", "gain"]
 
 _ops: Any = keras.ops
-_PIECE = 2**15  # entries
+_PIECE = 2**15  # values
 _GAINS = {"gelu": 2.0, "sigmoid": 2.0}
 
 
@@ -69,7 +69,7 @@ def _gelu(x: np.ndarray) -> None:
     x -= tail
 
 
-_OURS: dict[str, Callable[[np.ndarray], None]] = {
+_IN_PLACE: dict[str, Callable[[np.ndarray], None]] = {
     "gelu": _gelu,
     "linear": _linear,
     "relu": _relu,
@@ -79,35 +79,35 @@ _OURS: dict[str, Callable[[np.ndarray], None]] = {
 }
 
 
-def check(activation: Any) -> None:
-    """Refuse what is no activation.
+def check(activation: str | Callable) -> None:
+    """Check `activation` of an estimator.
 
     Parameters
     ----------
     activation : str or callable
-        "square", a name that Keras knows, or a function of one tensor.
+        "square", the name of a Keras activation, or a function of one tensor.
 
     Raises
     ------
     ValueError
-        If Keras does not know the name.
+        If Keras has no activation of this name.
 
     Examples
     --------
     >>> check("square")
     """
-    if activation in _OURS or callable(activation):
+    if activation in _IN_PLACE or callable(activation):
         return
     try:
         keras.activations.get(activation)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"activation must be 'square', the name of a Keras activation or a function, found "
-            f"{activation!r}; write for example activation='gelu'"
+            f"`activation` must be 'square', the name of a Keras activation or a function, got "
+            f"{activation!r}."
         ) from error
 
 
-def gain(activation: Any) -> float:
+def gain(activation: str | Callable) -> float:
     """Return the standard deviation of a unit's input that suits an activation.
 
     Parameters
@@ -118,7 +118,7 @@ def gain(activation: Any) -> float:
     Returns
     -------
     float
-        2 for GELU and the logistic function, which are nearly linear below, else 1.
+        2 for GELU and the logistic function, which are nearly linear at smaller inputs, else 1.
 
     Examples
     --------
@@ -128,14 +128,14 @@ def gain(activation: Any) -> float:
     return _GAINS.get(activation, 1.0) if isinstance(activation, str) else 1.0
 
 
-def apply(activation: Any, x: np.ndarray) -> np.ndarray:
+def apply(activation: str | Callable, x: np.ndarray) -> np.ndarray:
     """Apply an activation.
 
     Parameters
     ----------
     activation : str or callable
         As in `check`.
-    x : ndarray of float32 or float64, shape (n, units)
+    x : ndarray of float32 or float64 of shape (n, units)
         Inputs of the units, C order; may be overwritten.
 
     Returns
@@ -147,12 +147,12 @@ def apply(activation: Any, x: np.ndarray) -> np.ndarray:
     >>> apply("square", np.array([[2.0, -3.0]]))
     array([[4., 9.]])
     """
-    ours = _OURS.get(activation) if isinstance(activation, str) else None
-    if ours is None:
+    in_place = _IN_PLACE.get(activation) if isinstance(activation, str) else None
+    if in_place is None:
         return _on_backend(activation, x)
     flat = x.reshape(-1)
     for start in range(0, flat.size, _PIECE):
-        ours(flat[start : start + _PIECE])
+        in_place(flat[start : start + _PIECE])
     return x
 
 
@@ -161,7 +161,7 @@ def _on_backend(activation: Any, x: np.ndarray) -> np.ndarray:
     out = to_numpy(function(_ops.convert_to_tensor(x)))
     if out.shape != x.shape:
         raise ValueError(
-            f"activation={activation!r} must return as many values as it is given, found shape "
-            f"{out.shape} for {x.shape}"
+            f"activation={activation!r} must return an array of the shape of its input "
+            f"{x.shape}, got shape {out.shape}."
         )
     return np.ascontiguousarray(out, x.dtype)

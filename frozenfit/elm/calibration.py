@@ -1,9 +1,9 @@
-"""Probabilities from ridge scores: two numbers, fitted on leave-one-out scores.
+"""Probabilities from ridge scores by two numbers, fitted on leave-one-out scores.
 
 The logits of scores s on targets +1 and -1 are ``beta * s + gamma * log(max((1 + s) / 2, .01))``:
-`beta` alone is a temperature, the second term reads the score as the probability that least
-squares estimates. Both numbers are at least 0, so that logits grow with s and the predicted class
-stays the same.
+`beta` alone is an inverse temperature, and the second term treats ``(1 + s) / 2`` as the
+probability that least squares estimates. Both numbers are at least 0, so that logits increase with
+s and the predicted class does not change.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 __all__ = ["calibrate", "log_loss_at_best_temperature", "logits", "row_losses"]
 
 FLOOR = 0.01
-_LEAST_BETA = 1e-3
-# Worth a hundredth of a row: keeps the numbers finite where the scores separate all classes.
+_MIN_BETA = 1e-3
+# Weighs as much as a hundredth of a row: bounds the numbers where scores separate all classes.
 _PRIOR = 0.01
 _STEPS = 30
 
 
 def logits(scores: np.ndarray, beta: float, gamma: float) -> np.ndarray:
-    """Turn scores into logits.
+    """Compute logits from scores.
 
     Parameters
     ----------
-    scores : ndarray, shape (n, n_classes)
+    scores : ndarray of shape (n, n_classes)
         Ridge outputs for targets of 1 for the class and -1 for the others.
     beta, gamma : float
-        The two numbers of `calibrate`.
+        The result of `calibrate`.
 
     Returns
     -------
@@ -52,40 +52,40 @@ def _log_share(scores: np.ndarray) -> np.ndarray:
 def log_loss_at_best_temperature(
     scores: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: float = 1.0
 ) -> tuple[float, float]:
-    """Compute the log loss of scores after the temperature that suits them.
+    """Compute the log loss of scores at the temperature that minimizes it.
 
     Parameters
     ----------
-    scores : ndarray, shape (n, n_classes)
+    scores : ndarray of shape (n, n_classes)
         Scores.
-    y : ndarray of int, shape (n,)
+    y : ndarray of int of shape (n,)
         Classes.
-    weight : ndarray, shape (n,)
+    weight : ndarray of shape (n,)
         Weights, of mean 1.
     beta : float, default=1.0
-        Where the search starts.
+        Start of the search.
 
     Returns
     -------
     loss, beta : float
         Mean log loss, and the inverse temperature.
     """
-    return _fit([scores.astype(np.float32)], y, weight, [max(beta, _LEAST_BETA)])
+    return _fit([scores.astype(np.float32)], y, weight, [max(beta, _MIN_BETA)])
 
 
 def row_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Compute each row's log loss.
+    """Compute the log loss of each row.
 
     Parameters
     ----------
-    logits : ndarray, shape (n, n_classes)
+    logits : ndarray of shape (n, n_classes)
         Logits.
-    y : ndarray of int, shape (n,)
+    y : ndarray of int of shape (n,)
         Classes.
 
     Returns
     -------
-    ndarray of float64, shape (n,)
+    ndarray of float64 of shape (n,)
 
     Examples
     --------
@@ -102,11 +102,11 @@ def calibrate(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[fl
 
     Parameters
     ----------
-    scores : ndarray, shape (n, n_classes)
-        Scores of rows that the head has not seen, such as leave-one-out scores.
-    y : ndarray of int, shape (n,)
+    scores : ndarray of shape (n, n_classes)
+        Scores of rows that were not in the fit, such as leave-one-out scores.
+    y : ndarray of int of shape (n,)
         Classes.
-    weight : ndarray, shape (n,)
+    weight : ndarray of shape (n,)
         Weights, of mean 1.
 
     Returns
@@ -116,21 +116,21 @@ def calibrate(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[fl
     """
     terms = [scores, _log_share(scores)]
     _, (beta, gamma) = _newton(terms, y, weight, np.array([1.0, 0.5]))
-    if beta >= _LEAST_BETA and gamma >= 0:
+    if beta >= _MIN_BETA and gamma >= 0:
         return float(beta), float(gamma)
-    # Convex: where the best point lies outside, the best point inside lies on an edge.
+    # Convex: if the minimum is outside the allowed region, the best allowed point is on an edge.
     edges = [(*_fit(terms[:1], y, weight, [1.0]), 0)]
-    offset = _LEAST_BETA * scores
+    offset = _MIN_BETA * scores
     edges.append((*_fit(terms[1:], y, weight, [1.0], offset), 1))
-    _, value, edge = min(edges, key=lambda found: found[0])
-    return (value, 0.0) if edge == 0 else (_LEAST_BETA, value)
+    _, value, edge = min(edges, key=lambda edge: edge[0])
+    return (value, 0.0) if edge == 0 else (_MIN_BETA, value)
 
 
 def _fit(terms, y, weight, start, offset: Any = 0.0) -> tuple[float, float]:
     loss, value = _newton(terms, y, weight, np.asarray(start, float), offset)
-    if value[0] < _LEAST_BETA:
-        at = np.array([_LEAST_BETA])
-        return float(_loss(terms, y, weight, at, offset)[0]), _LEAST_BETA
+    if value[0] < _MIN_BETA:
+        at = np.array([_MIN_BETA])
+        return float(_loss(terms, y, weight, at, offset)[0]), _MIN_BETA
     return float(loss), float(value[0])
 
 
@@ -138,24 +138,24 @@ def _newton(terms, y, weight, at, offset=0.0) -> tuple[float, np.ndarray]:
     loss, slope, curve = _loss(terms, y, weight, at, offset)
     for _ in range(_STEPS):
         step = np.linalg.solve(curve, slope)
-        gained = float(slope @ step)
-        if gained < 1e-9:
+        decrease = float(slope @ step)
+        if decrease < 1e-9:
             break
         size = 1.0
         while True:
-            found = _loss(terms, y, weight, at - size * step, offset)
-            if found[0] <= loss - 0.1 * size * gained or size < 1e-4:
+            new = _loss(terms, y, weight, at - size * step, offset)
+            if new[0] <= loss - 0.1 * size * decrease or size < 1e-4:
                 break
             size /= 2
-        if not found[0] < loss:
+        if not new[0] < loss:
             break
         at = at - size * step
-        loss, slope, curve = found
+        loss, slope, curve = new
     return loss, at
 
 
 def _loss(terms, y, weight, at, offset=0.0):
-    """Return mean loss, gradient and Hessian."""
+    """Return mean loss, gradient and Hessian matrix."""
     rows = np.arange(len(y))
     z = np.zeros_like(terms[0]) + offset
     for value, term in zip(at.astype(terms[0].dtype), terms, strict=True):

@@ -1,40 +1,51 @@
-"""What an ELM is to be, as one value that can be sent to another process."""
+"""The settings of a fit as one value, which can be sent to another process."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from frozenfit.elm.stages import FeatureStage
+from frozenfit.elm.stages.base import image_shape
+
 __all__ = ["ALPHAS", "Config"]
 
-# Relative to the mean eigenvalue. Best strengths on tables lie between 1e-4 and 1, once at 1e-9.
+# Relative to the mean eigenvalue. The best alpha on tables lies between 1e-4 and 1, once at 1e-9.
 ALPHAS = np.logspace(-9, 2, 23)
 
-# Larger arrays are fetched from the system anew each time, page by page.
-_BLOCK = 2**21
-_LEAST_ROWS = 2048
+# The operating system maps larger arrays anew at every allocation, page by page.
+_BLOCK_SIZE = 2**21
+_MIN_BLOCK_ROWS = 2048
 
 
 @dataclass(frozen=True)
 class Config:
-    """All that decides a fit besides the data.
+    """Everything that determines a fit apart from the data.
 
     Attributes
     ----------
     input_shape : tuple of int
         Shape of one sample.
     n_outputs : int
-        Classes or targets; 0 for features alone.
+        Number of classes or targets; 0 for features alone.
     classifies : bool
         Whether targets are class indices.
     seed : int
-        Decides everything random.
-    hidden_layer_sizes, activation, features, feature_params, weight_init, weight_scale, \
-direct_links, readout, scale, clip, alpha, loo_rows, batch_size, dtype, class_weight, flip
-        The estimator's parameters of these names; `class_weight` is None, "balanced" or an array
-        with one weight per class.
+        Seed of all random numbers.
+    hidden_layer_sizes : tuple of int
+        Units of the dense layers.
+    stage : FeatureStage
+        What precedes the dense layers, not fitted.
+    activation, weight_init, weight_scale, direct_links, readout, scale, clip, alpha, loo_rows, \
+batch_size, dtype
+        The parameters of the estimator of these names.
+    class_weight : None, "balanced" or ndarray of shape (n_classes,)
+        Weights of the classes.
+    flip : bool
+        Whether mirrored images are trained on too.
     """
 
     input_shape: tuple[int, ...]
@@ -42,15 +53,14 @@ direct_links, readout, scale, clip, alpha, loo_rows, batch_size, dtype, class_we
     classifies: bool
     seed: int
     hidden_layer_sizes: tuple[int, ...]
-    activation: Any = "gelu"
-    features: Any = None
-    feature_params: Any = None
+    stage: FeatureStage
+    activation: str | Callable = "gelu"
     weight_init: Any = "random"
-    weight_scale: Any = "auto"
-    direct_links: Any = "auto"
+    weight_scale: float | str = "auto"
+    direct_links: bool | str = "auto"
     readout: str = "last"
-    scale: Any = "auto"
-    clip: Any = "auto"
+    scale: str | None = "auto"
+    clip: float | str | None = "auto"
     alpha: Any = "loo"
     loo_rows: int | None = 16384
     batch_size: int = 4096
@@ -58,23 +68,16 @@ direct_links, readout, scale, clip, alpha, loo_rows, batch_size, dtype, class_we
     class_weight: Any = None
     flip: bool = False
 
-    def rows(self, width: int) -> int:
-        """Rows of a block of features: few enough that its memory is used again and again."""
-        return min(self.batch_size, max(_BLOCK // max(width, 1), _LEAST_ROWS))
+    def block_rows(self, n_features: int) -> int:
+        """Return the rows per block of features: few enough that its memory is reused."""
+        return min(self.batch_size, max(_BLOCK_SIZE // max(n_features, 1), _MIN_BLOCK_ROWS))
 
     @property
     def is_image(self) -> bool:
-        """Whether samples are images."""
+        """Whether samples have the axes of images."""
         return len(self.input_shape) in (2, 3)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels; a clear error where samples are no images."""
-        if not self.is_image:
-            raise ValueError(
-                f"features={self.features!r} needs images, found samples of shape "
-                f"{self.input_shape}; give image_shape=(height, width, channels), or X with "
-                "those axes"
-            )
-        height, width, *channels = self.input_shape
-        return height, width, channels[0] if channels else 1
+        """Height, width and channels, for mirrored images."""
+        return image_shape(self.input_shape, "augment='flip'")

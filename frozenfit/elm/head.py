@@ -1,4 +1,4 @@
-"""What an ELM learns: one linear head for each ridge, and two numbers for probabilities."""
+"""The trained output of an ELM: one linear head per ridge, and the calibration of probabilities."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from typing import Any, cast
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from frozenfit.elm import calibration, device, hidden, leaving, ridge
+from frozenfit.elm import calibration, device, leave_one_out, ridge
 from frozenfit.elm.config import ALPHAS, Config
-from frozenfit.elm.hidden import Frozen
+from frozenfit.elm.frozen import Frozen, choose_product_dtype
 from frozenfit.elm.sample import Sample
 
-__all__ = ["Head", "as_targets", "fit_head", "in_float32", "views"]
+__all__ = ["Head", "as_targets", "fit_head", "multiplies_in_float32", "views"]
 
-# Calibrates where the strength is given: two numbers need no more rows.
-_CALIBRATED_ON = 4096
-# Standard errors by which a strength must be worse on the first rows to be given up.
-_SURELY = 4.0
+# Rows for the calibration where alpha is given: two numbers need no more.
+_CALIBRATION_ROWS = 4096
+# Standard errors by which an alpha must be worse on the first rows to be dropped.
+_STANDARD_ERRORS = 4.0
 
 Parts = list[np.ndarray]  # features that lie side by side
 
 _TOO_LARGE = (
-    "the features are too large for a decomposition; scale the columns of X, or give an "
-    "activation that grows more slowly"
+    "The features are too large for a decomposition. Scale the columns of X, or use an "
+    "activation that grows more slowly."
 )
 
 
 @dataclass(frozen=True)
 class Head:
-    """A learned output.
+    """A trained output.
 
     Attributes
     ----------
-    coefs : tuple of ndarray, shape (m, k)
-        One for each ridge.
-    intercepts : tuple of ndarray, shape (k,)
-        The same.
+    coefs : tuple of ndarray of shape (n_features, n_outputs)
+        Coefficients of each ridge.
+    intercepts : tuple of ndarray of shape (n_outputs,)
+        Intercepts of each ridge.
     alphas : tuple of float
-        Ridge strengths, relative to the mean eigenvalue of the centered Gram.
+        Regularization strengths, relative to the mean eigenvalue of the centered Gram matrix.
     beta, gamma : float
         Calibration of a classifier.
-    low, high : ndarray, shape (k,)
-        Range of a regressor's targets, in which predictions stay.
-    loo_score : float or None
-        Mean leave-one-out log loss, or leave-one-out R2 of a regressor; None where there was
-        nothing to choose and nothing to calibrate.
+    low, high : ndarray of shape (n_outputs,) or None
+        Range of the training targets of a regressor, to which predictions are clipped.
+    best_score : float or None
+        Negative mean leave-one-out log loss of a classifier, leave-one-out R2 of a regressor. None
+        where there was nothing to choose and nothing to calibrate.
     """
 
     coefs: tuple[np.ndarray, ...]
@@ -65,15 +65,15 @@ class Head:
         Parameters
         ----------
         frozen : Frozen
-            The frozen part the head was fitted on.
-        X : ndarray or CSR
+            The frozen part that the head was fitted on.
+        X : ndarray or CSR array
             Samples.
         classifies : bool
-            Which of the two.
+            Whether to compute logits.
 
         Returns
         -------
-        ndarray of float64, shape (n, k)
+        ndarray of float64 of shape (n_samples, n_outputs)
         """
         total = np.zeros((X.shape[0], len(self.intercepts[0])))
         for parts, coef, intercept in zip(
@@ -91,7 +91,7 @@ class Head:
 
 
 def as_targets(config: Config, y: np.ndarray) -> np.ndarray:
-    """Return regression targets, or 1 for a sample's class and -1 for the others."""
+    """Return regression targets, or 1 for the class of a sample and -1 for the others."""
     if not config.classifies:
         return y
     T = np.full((len(y), config.n_outputs), -1.0)
@@ -100,11 +100,17 @@ def as_targets(config: Config, y: np.ndarray) -> np.ndarray:
 
 
 def views(config: Config, X: Any) -> list[Any]:
-    """Return samples, and mirrored ones where images are learned with their mirror images."""
+    """Return the samples, and their mirror images where ``augment="flip"``."""
     if not config.flip:
         return [X]
     images = X.reshape(-1, *config.image_shape)
     return [images, images[:, :, ::-1]]
+
+
+def multiplies_in_float32(frozen: Frozen, rows: int) -> bool:
+    """Return whether leave-one-out over this number of rows uses float32 for every ridge."""
+    kinds = [choose_product_dtype(frozen.dtype, rows, n) for n in frozen.n_features]
+    return all(kind == "float32" for kind in kinds)
 
 
 def fit_head(
@@ -113,10 +119,10 @@ def fit_head(
     sample: Sample,
     w: np.ndarray,
     sums: tuple[ridge.Sums, ...] | None,
-    span: tuple[Any, Any],
+    target_range: tuple[Any, Any],
     kept: list[list[list[np.ndarray]]] | None = None,
 ) -> Head:
-    """Choose ridge strengths, solve and calibrate.
+    """Choose alpha, solve the ridges and calibrate.
 
     Parameters
     ----------
@@ -125,122 +131,145 @@ def fit_head(
     frozen : Frozen
         The frozen part.
     sample : Sample
-        Rows to leave out one at a time.
-    w : ndarray, shape (n,)
-        Their weights in the fit.
+        Rows for leave-one-out.
+    w : ndarray of shape (n_samples,)
+        Weights of these rows in the fit.
     sums : tuple of Sums or None
-        Over all rows; None where the sample holds all of them and they are fewer than features.
-    span : (ndarray, ndarray)
-        Range of regression targets.
+        Over all rows; None where the sample is all of them and they are fewer than features.
+    target_range : tuple of ndarray
+        Minimum and maximum of regression targets.
     kept : list of list of list of ndarray, default=None
-        The rows' features in blocks, for each ridge, in parts, where they were kept.
+        The features of the rows by block, ridge and part, where they were kept in memory.
 
     Returns
     -------
     Head
     """
     n = len(sample)
-    if _is_fixed(config) and sums is not None and config.loo_rows is not None:
-        n = min(n, _CALIBRATED_ON)
-    T, y, w = as_targets(config, sample.y[:n]), sample.y[:n], w[:n]
-    relative = w / w.mean()
-    solved = []
-    for number in range(len(frozen.widths)):
-
-        def blocks(number: int = number) -> Iterator[Parts | tuple[Parts, ...]]:
-            size = config.rows(max(frozen.widths))
-            for i, start in enumerate(range(0, n, size)):
-                if kept is not None:
-                    yield [part[: n - start] for part in kept[i][number]]
-                    continue
-                found = [
-                    device.groups(frozen, view)[number]
-                    for view in views(config, sample.X[start : min(start + size, n)])
-                ]
-                yield found[0] if len(found) == 1 else tuple(found)
-
-        total = None if sums is None else sums[number]
-        solved.append(_solve(config, frozen.dtype, total, blocks, T, w, relative, y))
-    coefs, intercepts, alphas, left = zip(*solved, strict=True)
-    made = (coefs, intercepts, alphas)
+    if _alpha_is_fixed(config) and sums is not None and config.loo_rows is not None:
+        n = min(n, _CALIBRATION_ROWS)
+    rows = _Rows(config, frozen, sample, w, n, kept)
+    solved = [
+        _solve(rows, None if sums is None else sums[number], number)
+        for number in range(len(frozen.n_features))
+    ]
+    coefs, intercepts, alphas, scores = zip(*solved, strict=True)
     if not all(np.isfinite(coef).all() for coef in coefs):
         raise ValueError(
-            "the ridge has no finite solution; give a larger alpha, or an activation that "
-            "grows more slowly"
+            "The ridge has no finite solution. Pass a larger `alpha`, or an activation that grows "
+            "more slowly."
         )
     if not config.classifies:
-        score = None if left[0] is None else _r2(np.mean(left, axis=0), T, relative)
-        return Head(*made, low=span[0], high=span[1], best_score=score)
-    scores = np.mean(left, axis=0).astype(np.float64)
-    beta, gamma = calibration.calibrate(scores, y, relative)
-    losses = calibration.row_losses(calibration.logits(scores, beta, gamma), y)
-    loss = float(np.mean(relative * losses))
-    return Head(*made, beta=beta, gamma=gamma, best_score=loss)
+        score = None if scores[0] is None else _r2(np.mean(scores, axis=0), rows.T, rows.relative)
+        low, high = target_range
+        return Head(coefs, intercepts, alphas, low=low, high=high, best_score=score)
+    mean = np.mean(scores, axis=0).astype(np.float64)
+    beta, gamma = calibration.calibrate(mean, rows.y, rows.relative)
+    losses = calibration.row_losses(calibration.logits(mean, beta, gamma), rows.y)
+    score = -float(np.mean(rows.relative * losses))
+    return Head(coefs, intercepts, alphas, beta=beta, gamma=gamma, best_score=score)
+
+
+class _Rows:
+    """The rows for leave-one-out, and losses of their scores."""
+
+    def __init__(self, config: Config, frozen: Frozen, sample: Sample, w, n: int, kept: Any):
+        self.config, self.frozen, self.sample, self.kept, self.n = config, frozen, sample, kept, n
+        self.y, self.w = sample.y[:n], w[:n]
+        self.T = as_targets(config, self.y)
+        self.relative = self.w / self.w.mean()
+
+    def blocks(self, number: int) -> Iterator[Parts | tuple[Parts, ...]]:
+        """Yield the features of one ridge; a tuple of two where rows have mirror images."""
+        size = self.config.block_rows(max(self.frozen.n_features))
+        for i, start in enumerate(range(0, self.n, size)):
+            if self.kept is not None:
+                yield [part[: self.n - start] for part in self.kept[i][number]]
+                continue
+            X = self.sample.X[start : min(start + size, self.n)]
+            parts = [device.groups(self.frozen, v)[number] for v in views(self.config, X)]
+            yield parts[0] if len(parts) == 1 else tuple(parts)
+
+    def best(self, scores: np.ndarray) -> int:
+        """Return the alpha of the lowest leave-one-out error, the largest of equal ones."""
+        if len(scores) == 1:
+            return 0
+        if self.config.classifies:
+            errors = [error for error, _ in self._at_best_temperature(scores, len(self.y))]
+        else:
+            errors = [float(rows.mean()) for rows in self._squared_errors(scores, len(self.y))]
+        return len(errors) - 1 - int(np.argmin(errors[::-1]))
+
+    def candidates(self, scores: np.ndarray) -> np.ndarray:
+        """Return the alphas that are not clearly worse than the best on the first rows."""
+        n = scores.shape[1]
+        if self.config.classifies:
+            betas = [beta for _, beta in self._at_best_temperature(scores, n)]
+            rows = [
+                self.relative[:n] * calibration.row_losses(beta * each, self.y[:n])
+                for beta, each in zip(betas, scores, strict=True)
+            ]
+        else:
+            rows = list(self._squared_errors(scores, n))
+        errors = np.array(rows)
+        # Paired differences: the rows that are hard for every alpha cancel.
+        worse = errors - errors[np.argmin(errors.mean(axis=1))]
+        standard_error = worse.std(axis=1) / np.sqrt(worse.shape[1])
+        return np.flatnonzero(worse.mean(axis=1) <= _STANDARD_ERRORS * standard_error)
+
+    def _squared_errors(self, scores: np.ndarray, n: int) -> Iterator[np.ndarray]:
+        """Yield the squared errors of the rows per alpha, relative to the targets' variances."""
+        T, w = self.T[:n], self.relative[:n]
+        variance = np.average((T - np.average(T, axis=0, weights=w)) ** 2, 0, w)
+        share = w[:, None] / np.where(variance > 0, variance, 1.0)
+        return ((share * (T - each) ** 2).mean(axis=1) for each in scores)
+
+    def _at_best_temperature(self, scores: np.ndarray, n: int) -> list[tuple[float, float]]:
+        """Return log loss and inverse temperature per alpha."""
+        pairs, beta = [], 1.0
+        for each in scores:
+            error, beta = calibration.log_loss_at_best_temperature(
+                each, self.y[:n], self.relative[:n], beta
+            )
+            pairs.append((error, beta))
+        return pairs
 
 
 def _r2(scores: np.ndarray, T: np.ndarray, w: np.ndarray) -> float | None:
     mean = np.average(T, axis=0, weights=w)
-    spread = (w[:, None] * (T - mean) ** 2).sum(axis=0)
+    total = (w[:, None] * (T - mean) ** 2).sum(axis=0)
     error = (w[:, None] * (T - scores) ** 2).sum(axis=0)
-    known = spread > 0
-    return float(np.mean(1 - error[known] / spread[known])) if known.any() else None
+    varies = total > 0
+    return float(np.mean(1 - error[varies] / total[varies])) if varies.any() else None
 
 
 def _solve(
-    config: Config,
-    dtype: str,
-    sums: ridge.Sums | None,
-    blocks: Callable[[], Iterator[Parts | tuple[Parts, ...]]],
-    T: np.ndarray,
-    w: np.ndarray,
-    relative: np.ndarray,
-    y: np.ndarray,
+    rows: _Rows, sums: ridge.Sums | None, number: int
 ) -> tuple[np.ndarray, np.ndarray, float, Any]:
-    """Return coefficients, intercept, strength and leave-one-out scores of one ridge."""
-    if sums is not None and _is_fixed(config):
+    """Return coefficients, intercept, alpha and leave-one-out scores of one ridge."""
+    config = rows.config
+    T, w, dtype = rows.T, rows.w, rows.frozen.dtype
+    blocks: Callable[[], Any] = lambda: rows.blocks(number)  # noqa: E731
+    if sums is not None and _alpha_is_fixed(config):
         alpha = float(config.alpha)
         coef, intercept, whitened = ridge.solve_at(sums, alpha)
         if not config.classifies:
             return coef, intercept, alpha, None
         if whitened is not None:
-            kind = hidden.products_in(dtype, len(T), len(coef))
-            left = leaving.leave_one_out(whitened, blocks, T, w, np.zeros(1), kind)[0]
-            return coef, intercept, alpha, left
-    if sums is None:
-        A = np.concatenate([np.hstack(cast(Parts, parts)) for parts in blocks()])
-        if not np.isfinite(A).all():
-            raise ValueError(_TOO_LARGE)
-        solution = ridge.decompose_rows(A, T, w)
-    else:
-        solution = _decomposed(sums)
+            kind = choose_product_dtype(dtype, len(T), len(coef))
+            scores = leave_one_out.scores(whitened, blocks, T, w, np.zeros(1), kind)[0]
+            return coef, intercept, alpha, scores
+    solution = _decompose(sums) if sums is not None else _decompose_rows(blocks, T, w)
     alphas = _grid(config)
-    kind = hidden.products_in(dtype, len(T), len(solution.mean))
-
-    def narrow(left: np.ndarray) -> np.ndarray:
-        first = slice(0, left.shape[1])
-        return _in_question(config, left, T[first], relative[first], y[first])
-
-    kept, left = leaving.race(solution, blocks, T, w, alphas, kind, narrow)
-    best = _best(config, left, T, relative, y)
+    kind = choose_product_dtype(dtype, len(T), len(solution.mean))
+    kept, scores = leave_one_out.race(solution, blocks, T, w, alphas, kind, rows.candidates)
+    best = rows.best(scores)
     alpha = float(alphas[kept[best]])
-    return *solution.head(alpha), alpha, left[best]
+    return *solution.head(alpha), alpha, scores[best]
 
 
-def _is_fixed(config: Config) -> bool:
+def _alpha_is_fixed(config: Config) -> bool:
     return not isinstance(config.alpha, str) and np.ndim(config.alpha) == 0
-
-
-def _decomposed(sums: ridge.Sums) -> ridge.Solution:
-    try:
-        return ridge.decompose(sums)
-    except (LinAlgError, ValueError) as error:
-        raise ValueError(_TOO_LARGE) from error
-
-
-def in_float32(frozen: Frozen, rows: int) -> bool:
-    """Tell whether every ridge of so many rows leaves them out by products in float32."""
-    kinds = [hidden.products_in(frozen.dtype, rows, width) for width in frozen.widths]
-    return all(kind == "float32" for kind in kinds)
 
 
 def _grid(config: Config) -> np.ndarray:
@@ -249,41 +278,15 @@ def _grid(config: Config) -> np.ndarray:
     return np.sort(np.atleast_1d(np.asarray(config.alpha, np.float64)))
 
 
-def _best(config: Config, left: np.ndarray, T, relative, y) -> int:
-    """Return the strength of the least leave-one-out error, the strongest of equal ones."""
-    if len(left) == 1:
-        return 0
-    if not config.classifies:
-        errors = [float(rows.mean()) for rows in _squared(left, T, relative)]
-    else:
-        errors = [error for error, _ in _at_best_temperature(left, y, relative)]
-    return len(errors) - 1 - int(np.argmin(errors[::-1]))
+def _decompose(sums: ridge.Sums) -> ridge.Solution:
+    try:
+        return ridge.decompose(sums)
+    except (LinAlgError, ValueError) as error:
+        raise ValueError(_TOO_LARGE) from error
 
 
-def _squared(left: np.ndarray, T: np.ndarray, relative: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield each strength's squared errors of the rows, every target on its own scale."""
-    spread = np.average((T - np.average(T, axis=0, weights=relative)) ** 2, 0, relative)
-    share = relative[:, None] / np.where(spread > 0, spread, 1.0)
-    return ((share * (T - scores) ** 2).mean(axis=1) for scores in left)
-
-
-def _at_best_temperature(left: np.ndarray, y, relative) -> list[tuple[float, float]]:
-    found, beta = [], 1.0
-    for scores in left:
-        error, beta = calibration.log_loss_at_best_temperature(scores, y, relative, beta)
-        found.append((error, beta))
-    return found
-
-
-def _in_question(config: Config, left: np.ndarray, T, relative, y) -> np.ndarray:
-    """Return the strengths that are not surely worse than the best on some rows."""
-    if config.classifies:
-        betas = [beta for _, beta in _at_best_temperature(left, y, relative)]
-        pairs = zip(betas, left, strict=True)
-        rows = [relative * calibration.row_losses(beta * scores, y) for beta, scores in pairs]
-    else:
-        rows = list(_squared(left, T, relative))
-    errors = np.array(rows)
-    worse = errors - errors[np.argmin(errors.mean(axis=1))]
-    error = worse.std(axis=1) / np.sqrt(worse.shape[1])
-    return np.flatnonzero(worse.mean(axis=1) <= _SURELY * error)
+def _decompose_rows(blocks: Callable[[], Any], T: np.ndarray, w: np.ndarray) -> ridge.Solution:
+    A = np.concatenate([np.hstack(cast(Parts, parts)) for parts in blocks()])
+    if not np.isfinite(A).all():
+        raise ValueError(_TOO_LARGE)
+    return ridge.decompose_rows(A, T, w)

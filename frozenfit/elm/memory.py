@@ -1,8 +1,8 @@
 """What an estimator keeps of the data: rows while they are few, sums and a sample of rows later.
 
-As long as at most `loo_rows` distinct rows have come, they are simply kept, and a fit on them does
-not depend on how they came. When more come, the frozen part is made from those seen so far and
-stays; from then on rows are added to sums.
+Up to `loo_rows` distinct rows are kept, and a fit on them does not depend on the order or the
+batches in which they arrived. When there are more, the frozen part is made from the rows seen so
+far and stays as it is; from then on rows are added to sums.
 """
 
 from __future__ import annotations
@@ -15,28 +15,30 @@ import numpy as np
 
 from frozenfit.elm import device, ridge
 from frozenfit.elm.config import Config
-from frozenfit.elm.head import Head, as_targets, fit_head, in_float32, views
-from frozenfit.elm.hidden import Frozen, freeze, make_stage
+from frozenfit.elm.frozen import Frozen, freeze
+from frozenfit.elm.head import Head, as_targets, fit_head, multiplies_in_float32, views
 from frozenfit.elm.sample import Sample
 from frozenfit.elm.scaling import Moments, rows_of
 
 __all__ = ["Block", "Gathered", "Memory", "cut"]
 
 Block = tuple[Any, np.ndarray, np.ndarray]  # X, y and weights
-Tick = Callable[[int], None]
+Tick = Callable[[int], None]  # receives the number of rows that have been processed
 
-_CENTRED_ON = 1024  # rows
-# Features of so few rows are kept for leaving out; of more they are computed again.
+_CENTER_ROWS = 1024
+# Features up to this size are kept for leave-one-out; larger ones are computed twice.
 _KEPT_BYTES = 2**26
 
 
 def _no_tick(rows: int) -> None:
-    pass
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The state of learning; every change makes a new one.
+    """The state of a fit.
+
+    It is immutable: every change returns a new one, so that a failed change is harmless.
 
     Attributes
     ----------
@@ -45,13 +47,14 @@ class Memory:
     sample : Sample
         All rows, or some of them.
     frozen : Frozen or None
-        Made when rows stopped being kept.
+        The frozen part, once there are more than `loo_rows` rows.
     sums : tuple of Sums or None
-        From then on, one for each ridge.
+        Sums over all rows for each ridge, from then on.
     factors : ndarray or None
-        Weights of the classes in `sums`.
-    span : (ndarray, ndarray)
-        Range of regression targets.
+        Weights of the classes in `sums`. They stay as they are then, since a sum cannot be
+        weighted again.
+    target_range : tuple of ndarray
+        Minimum and maximum of regression targets.
     """
 
     config: Config
@@ -59,19 +62,19 @@ class Memory:
     frozen: Frozen | None = None
     sums: tuple[ridge.Sums, ...] | None = None
     factors: np.ndarray | None = None
-    span: tuple[Any, Any] = (None, None)
+    target_range: tuple[Any, Any] = (None, None)
 
     @classmethod
     def of(cls, config: Config, block: Block) -> Memory:
         """Start from a block of rows."""
         sample = Sample.of(*block, config.loo_rows, config.seed)
-        return cls(config, sample, span=_span(config, block[1]))._settled()
+        return cls(config, sample, target_range=_range(config, block[1]))._summed_if_many()
 
     @classmethod
     def of_blocks(
         cls, config: Config, blocks: Callable[[], Iterable[Block]], tick: Tick = _no_tick
     ) -> Memory:
-        """Start from data that can be read twice, without holding it.
+        """Start from data that can be read twice, without keeping it in memory.
 
         Parameters
         ----------
@@ -80,7 +83,7 @@ class Memory:
         blocks : callable
             Returns an iterator over all blocks.
         tick : callable
-            Told of the rows as they are dealt with in the second reading.
+            Called with the number of rows of each block in the second pass.
 
         Returns
         -------
@@ -92,29 +95,30 @@ class Memory:
             gathered = part if gathered is None else gathered.plus(part)
         assert gathered is not None
         if gathered.sample.complete:
-            return cls(config, gathered.sample, span=gathered.span)
-        return gathered.frozen_on(config).added(blocks(), tick)
+            return cls(config, gathered.sample, target_range=gathered.target_range)
+        return gathered.freeze(config).added(blocks(), tick)
 
-    def _settled(self) -> Memory:
-        """Turn kept rows into sums where there are too many."""
+    def _summed_if_many(self) -> Memory:
+        """Turn kept rows into sums where there are more than `loo_rows`."""
         limit = self.config.loo_rows
         if self.frozen is not None or limit is None or len(self.sample) <= limit:
             return self
         whole = self.sample
-        memory = self._frozen_on(None, _class_factors(self.config, _counts(self.config, whole)))
+        memory = self.freeze(None, _class_factors(self.config, _counts(self.config, whole)))
         memory = replace(memory, sample=whole.trimmed())
         return memory.added([(whole.X, whole.y, whole.weight)])
 
-    def _frozen_on(self, moments: Moments | None, factors: np.ndarray | None) -> Memory:
-        frozen = _frozen(self.config, self.sample, moments)
-        sums = _empty(frozen, self.sample, self.config.n_outputs)
+    def freeze(self, moments: Moments | None, factors: np.ndarray | None) -> Memory:
+        """Return the memory with the frozen part made from its sample, and empty sums."""
+        frozen = _freeze(self.config, self.sample, moments)
+        sums = _empty_sums(frozen, self.sample, self.config.n_outputs)
         return replace(self, frozen=frozen, sums=sums, factors=factors)
 
     def added(self, blocks: Iterable[Block], tick: Tick = _no_tick) -> Memory:
-        """Return the memory with rows added to the sums alone."""
+        """Return the memory with rows added to the sums; the sample stays as it is."""
         assert self.frozen is not None and self.sums is not None
         fresh = tuple(ridge.Sums(s.center, s.n_targets) for s in self.sums)
-        rows = self.config.rows(max(self.frozen.widths))
+        rows = self.config.block_rows(max(self.frozen.n_features))
         for block in blocks:
             for X, y, w in cut(block, rows):
                 _accumulate(self.config, self.frozen, fresh, X, y, _times(w, self.factors, y))
@@ -124,34 +128,36 @@ class Memory:
         return replace(self, sums=joined)
 
     def plus(self, block: Block) -> Memory:
-        """Return the memory of these rows and a block more."""
+        """Return the memory of these rows and of another block."""
         X, y, w = block
         new = Sample.of(X, y, w, self.config.loo_rows, self.config.seed)
-        span = _joined_span(self.span, _span(self.config, y))
+        target_range = _join_ranges(self.target_range, _range(self.config, y))
         if self.frozen is None:
-            return replace(self, sample=self.sample.plus(new), span=span)._settled()
+            joined = replace(self, sample=self.sample.plus(new), target_range=target_range)
+            return joined._summed_if_many()
         memory = self.added([block])
         sample = self.sample.plus(self.sample.below_last(new)).trimmed()
-        return replace(memory, sample=replace(sample, complete=False), span=span)
+        sample = replace(sample, complete=False)
+        return replace(memory, sample=sample, target_range=target_range)
 
     def minus(self, block: Block) -> Memory:
-        """Return the memory as if a block of rows had never come.
+        """Return the memory as if a block of rows had never been added.
 
         Raises
         ------
         ValueError
-            If the rows cannot have come, or nothing would be left.
+            If the rows cannot have been added, or no row would be left.
         """
         X, y, w = block
         gone = Sample.of(X, y, w, self.config.loo_rows, self.config.seed)
         sample, missing = self.sample.without(gone)
         if self.frozen is None and missing:
             raise ValueError(
-                f"{missing} of {len(gone)} rows to forget were never learned, or not with that "
-                "weight; give rows as they were given to fit"
+                f"{missing} of {len(gone)} rows to unlearn were not part of the fit, or not with "
+                "this weight. Pass rows, targets and weights as they were passed to fit."
             )
         if not len(sample):
-            raise ValueError("forgetting these rows leaves nothing to learn from; keep some rows")
+            raise ValueError("Unlearning these rows leaves no row to fit on. Keep some rows.")
         memory = replace(self, sample=sample)
         if self.frozen is None:
             return memory
@@ -159,21 +165,24 @@ class Memory:
         empty = replace(self, sums=tuple(ridge.Sums(s.center, s.n_targets) for s in self.sums))
         parts = empty.added([block]).sums
         assert parts is not None
-        left = tuple(a.plus(b, -1.0) for a, b in zip(self.sums, parts, strict=True))
-        if not all(s.is_positive() and _counts_positive(self.config, s) for s in left):
+        sums = tuple(a.plus(b, -1.0) for a, b in zip(self.sums, parts, strict=True))
+        # Most rows are not stored any more, so whether they were added shows only in what is left:
+        # sums over rows are positive semidefinite.
+        if not all(s.is_positive() and _counts_positive(self.config, s) for s in sums):
             raise ValueError(
-                "the rows to forget cannot all have been learned: without them the Gram matrix "
-                "would not be positive; give rows as they were given to fit"
+                "The rows to unlearn cannot all have been part of the fit: without them the Gram "
+                "matrix is not positive semidefinite. Pass rows, targets and weights as they were "
+                "passed to fit."
             )
-        return replace(memory, sums=left)
+        return replace(memory, sums=sums)
 
     def solved(self, tick: Tick = _no_tick) -> tuple[Frozen, Head]:
-        """Learn the head.
+        """Fit the head.
 
         Parameters
         ----------
         tick : callable
-            Told of the rows as they are dealt with.
+            Called with the number of rows of each block.
 
         Returns
         -------
@@ -184,42 +193,45 @@ class Memory:
         if self.frozen is not None:
             assert self.sums is not None
             w = _times(sample.weight, self.factors, sample.y)
-            return self.frozen, fit_head(config, self.frozen, sample, w, self.sums, self.span)
-        frozen = _frozen(config, sample, None, len(sample))
+            head = fit_head(config, self.frozen, sample, w, self.sums, self.target_range)
+            return self.frozen, head
+        frozen = _freeze(config, sample, None, len(sample))
         factors = _class_factors(config, _counts(config, sample))
         w = _times(sample.weight, factors, sample.y)
         sums, kept = None, None
-        if len(sample) >= max(frozen.widths) or config.flip:
-            sums = _empty(frozen, sample, config.n_outputs)
-            small = 4 * len(sample) * sum(frozen.widths) <= _KEPT_BYTES and not config.flip
-            kept = [] if small and in_float32(frozen, len(sample)) else None
-            for X, y, part in cut((sample.X, sample.y, w), config.rows(max(frozen.widths))):
+        # With fewer rows than features the product of rows with rows is the smaller matrix.
+        if len(sample) >= max(frozen.n_features) or config.flip:
+            sums = _empty_sums(frozen, sample, config.n_outputs)
+            small = 4 * len(sample) * sum(frozen.n_features) <= _KEPT_BYTES and not config.flip
+            kept = [] if small and multiplies_in_float32(frozen, len(sample)) else None
+            rows = config.block_rows(max(frozen.n_features))
+            for X, y, part in cut((sample.X, sample.y, w), rows):
                 _accumulate(config, frozen, sums, X, y, part, kept)
                 tick(X.shape[0])
             _check_finite(sums)
-        return frozen, fit_head(config, frozen, sample, w, sums, self.span, kept)
+        return frozen, fit_head(config, frozen, sample, w, sums, self.target_range, kept)
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the first reading of data collects; that of two parts adds up.
+    """What the first pass over the data collects; the results of two parts can be joined.
 
     Attributes
     ----------
     sample : Sample
-        Rows to leave out, and to make the frozen part from.
+        Rows for leave-one-out, and to make the frozen part from.
     moments : Moments or None
-        Of the columns, where no other stage comes first.
+        Of the columns, where the stage passes samples unchanged.
     counts : ndarray or None
-        Weight of each class.
-    span : (ndarray, ndarray)
-        Range of regression targets.
+        Total weight of each class.
+    target_range : tuple of ndarray
+        Minimum and maximum of regression targets.
     """
 
     sample: Sample
     moments: Moments | None
     counts: np.ndarray | None
-    span: tuple[Any, Any]
+    target_range: tuple[Any, Any]
 
     @classmethod
     def of(cls, config: Config, block: Block) -> Gathered:
@@ -227,10 +239,10 @@ class Gathered:
         X, y, w = block
         sample = Sample.of(X, y, w, config.loo_rows, config.seed)
         moments = None
-        if config.features in (None, "receptive_fields"):
+        if config.stage.passes_samples:
             moments = Moments(rows_of(X).shape[1])
             moments.add(rows_of(X), w)
-        return cls(sample.trimmed(), moments, _counts(config, sample), _span(config, y))
+        return cls(sample.trimmed(), moments, _counts(config, sample), _range(config, y))
 
     def plus(self, other: Gathered) -> Gathered:
         """Collect from both."""
@@ -241,44 +253,46 @@ class Gathered:
         if moments is not None and other.moments is not None:
             moments = moments.plus(other.moments)
         counts = None if self.counts is None else self.counts + other.counts
-        return Gathered(joined.trimmed(), moments, counts, _joined_span(self.span, other.span))
+        target_range = _join_ranges(self.target_range, other.target_range)
+        return Gathered(joined.trimmed(), moments, counts, target_range)
 
-    def frozen_on(self, config: Config) -> Memory:
-        """Make the frozen part, and empty sums."""
-        memory = Memory(config, self.sample, span=self.span)
-        return memory._frozen_on(self.moments, _class_factors(config, self.counts))
-
-
-def _frozen(config: Config, sample: Sample, moments: Moments | None, n_rows: int = 0) -> Frozen:
-    stage = make_stage(config, sample.X, sample.y)
-    return freeze(config, sample.X, sample.y, sample.weight, moments, stage, n_rows)
+    def freeze(self, config: Config) -> Memory:
+        """Return a memory with the frozen part and empty sums, for the second pass."""
+        memory = Memory(config, self.sample, target_range=self.target_range)
+        return memory.freeze(self.moments, _class_factors(config, self.counts))
 
 
-def _empty(frozen: Frozen, sample: Sample, k: int) -> tuple[ridge.Sums, ...]:
-    near = device.groups(frozen, sample.X[:_CENTRED_ON])
+def _freeze(config: Config, sample: Sample, moments: Moments | None, n_rows: int = 0) -> Frozen:
+    return freeze(config, sample.X, sample.y, sample.weight, moments, n_rows)
+
+
+def _empty_sums(frozen: Frozen, sample: Sample, k: int) -> tuple[ridge.Sums, ...]:
+    # The center is a mean over a few rows. It is subtracted before anything is summed, since the
+    # Gram matrix of features far from 0 loses the digits in which they differ.
+    some = device.groups(frozen, sample.X[:_CENTER_ROWS])
     with np.errstate(over="ignore", invalid="ignore"):
-        means = [[part.mean(axis=0, dtype=np.float64) for part in parts] for parts in near]
+        means = [[part.mean(axis=0, dtype=np.float64) for part in parts] for parts in some]
     return tuple(ridge.Sums(np.concatenate(mean), k) for mean in means)
 
 
 def _accumulate(config, frozen, sums, X, y, w, kept: list | None = None) -> None:
     T = as_targets(config, y)
-    seen = views(config, X)
-    with np.errstate(over="ignore", invalid="ignore"):  # told in words by _check_finite
-        for view in seen:
-            found = device.groups(frozen, view)
+    both = views(config, X)
+    with np.errstate(over="ignore", invalid="ignore"):  # _check_finite raises
+        for view in both:
+            groups = device.groups(frozen, view)
             if kept is not None:
-                kept.append([[A.astype(np.float32, copy=False) for A in parts] for parts in found])
-            for total, parts in zip(sums, found, strict=True):
-                total.add(parts, T, w / len(seen))
+                kept.append([[A.astype(np.float32, copy=False) for A in parts] for parts in groups])
+            for total, parts in zip(sums, groups, strict=True):
+                total.add(parts, T, w / len(both))
 
 
 def _check_finite(sums: tuple[ridge.Sums, ...]) -> None:
     for total in sums:
         if not (np.isfinite(total.gram).all() and np.isfinite(total.cross).all()):
             raise ValueError(
-                "the sums over the rows are too large for float64; scale X or y, or give an "
-                "activation that grows more slowly"
+                "The sums over the rows are too large for float64. Scale X or y, or use an "
+                "activation that grows more slowly."
             )
 
 
@@ -310,14 +324,14 @@ def _times(w: np.ndarray, factors: np.ndarray | None, y: np.ndarray) -> np.ndarr
 
 
 def _counts_positive(config: Config, sums: ridge.Sums) -> bool:
-    """Tell whether no class has a negative weight."""
+    """Return whether no class has a negative weight."""
     slack = 1e-6 * max(sums.weight, 1.0)
     return not config.classifies or bool(np.all(sums.weight + sums.targets >= -slack))
 
 
-def _span(config: Config, y: np.ndarray) -> tuple[Any, Any]:
+def _range(config: Config, y: np.ndarray) -> tuple[Any, Any]:
     return (None, None) if config.classifies else (y.min(axis=0), y.max(axis=0))
 
 
-def _joined_span(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
+def _join_ranges(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:
     return (None, None) if a[0] is None else (np.minimum(a[0], b[0]), np.maximum(a[1], b[1]))

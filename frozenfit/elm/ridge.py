@@ -1,8 +1,8 @@
-"""The ridge output: sums over rows, and one decomposition that gives every strength.
+"""Ridge regression from sums over rows, with one decomposition for every value of alpha.
 
 Features A (n, m) with weights w and targets T (n, k). The intercept is not penalized: both sides
-are centered on their weighted means. With the centered Gram ``G = V diag(d) V'`` every strength
-alpha costs one product.
+are centered on their weighted means. With the centered Gram matrix ``G = V diag(d) V'`` each value
+of alpha costs one product.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = [
     "Features",
     "Solution",
     "Sums",
+    "centered_features",
     "decompose",
     "decompose_rows",
-    "filled",
     "solve_at",
 ]
 
@@ -28,23 +28,24 @@ _syrk: Any = get_blas_funcs("syrk", dtype=np.float64)
 _cholesky: Any = get_lapack_funcs("potrf", dtype=np.float64)
 _inverse: Any = get_lapack_funcs("trtri", dtype=np.float64)
 
+# Relative to the mean eigenvalue; added where LAPACK's fast driver does not converge.
 _JITTER = 1e-10
 
-# Features of some rows, (n, m), or parts of them that lie side by side.
+# Features of some rows, shape (n, m), or parts of them that lie side by side.
 Features = np.ndarray | list[np.ndarray]
 
 
-def filled(A: Features, center: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Write features less a point into an array of the type wanted.
+def centered_features(A: Features, center: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Write features minus a point into an array.
 
     Parameters
     ----------
-    A : ndarray, shape (n, m), or list of ndarray
+    A : ndarray of shape (n, m), or list of ndarray
         Features, or parts of them that lie side by side.
-    center : ndarray, shape (m,)
+    center : ndarray of shape (m,)
         The point.
-    out : ndarray, shape (n, m)
-        Where to.
+    out : ndarray of shape (n, m)
+        Receives the result, in its own dtype.
 
     Returns
     -------
@@ -62,24 +63,29 @@ def filled(A: Features, center: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Sums:
-    """Weighted sums of products over rows; those of two sets of rows add up.
+    """Weighted sums of products over rows.
+
+    The sums of two sets of rows add up to those of their union, which is what `partial_fit`,
+    `unlearn` and distributed data rely on. They are float64 whatever the dtype of the features:
+    eigenvalues of a Gram matrix span more digits than float32 has, and rows could not be
+    subtracted again without a trace.
 
     Parameters
     ----------
-    center : ndarray of float64, shape (m,)
+    center : ndarray of float64 of shape (m,)
         A point near the mean of the features, subtracted before anything is summed.
     n_targets : int
         Number of columns k of the targets.
 
     Attributes
     ----------
-    gram : ndarray of float64, shape (m, m)
+    gram : ndarray of float64 of shape (m, m)
         Lower triangle of ``(A - center)' diag(w) (A - center)``, Fortran order.
-    total : ndarray, shape (m,)
+    total : ndarray of shape (m,)
         Sum of w (a - center).
-    cross : ndarray, shape (m, k)
+    cross : ndarray of shape (m, k)
         Sum of w (a - center) t'.
-    targets : ndarray, shape (k,)
+    targets : ndarray of shape (k,)
         Sum of w t.
     weight : float
         Sum of w.
@@ -102,7 +108,7 @@ class Sums:
     weight: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        """Start from nothing."""
+        """Initialize the sums with zeros."""
         m = len(self.center)
         self.gram = np.zeros((m, m), order="F")
         self.total = np.zeros(m)
@@ -114,37 +120,37 @@ class Sums:
 
         Parameters
         ----------
-        A : ndarray of float32 or float64, shape (n, m), or list of ndarray
+        A : ndarray of float32 or float64 of shape (n, m), or list of ndarray
             Features, or parts of them that lie side by side.
-        T : ndarray, shape (n, k)
+        T : ndarray of shape (n, k)
             Targets.
-        w : ndarray, shape (n,)
+        w : ndarray of shape (n,)
             Weights.
         """
-        A = filled(A, self.center, np.empty((len(T), len(self.center))))
+        A = centered_features(A, self.center, np.empty((len(T), len(self.center))))
         self.total += w @ A
         self.cross += A.T @ (w[:, None] * T)
         self.targets += w @ T
         self.weight += float(w.sum())
         if not np.all(w == 1):
             A *= np.sqrt(w)[:, None]
-        # SciPy's call adds to the Gram in place; NumPy's product would make another one first.
+        # BLAS adds to the Gram matrix in place; a NumPy product would allocate a second one.
         self.gram = _syrk(1.0, A.T, beta=1.0, c=self.gram, lower=1, overwrite_c=1)
 
     def plus(self, other: Sums, sign: float = 1.0) -> Sums:
-        """Return the sums over the rows of both, or over these without the other's.
+        """Return the sums over the rows of both, or over these rows without the other ones.
 
         Parameters
         ----------
         other : Sums
             With the same center.
         sign : float, default=1.0
-            -1 takes the other's rows out.
+            -1 removes the rows of the other.
 
         Returns
         -------
         Sums
-            New sums; neither of the two is changed.
+            New sums; neither of the two changes.
         """
         joined = Sums.__new__(Sums)
         joined.center, joined.n_targets = self.center, self.n_targets
@@ -153,12 +159,12 @@ class Sums:
         return joined
 
     def centered(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return Gram (lower triangle) and cross products about the weighted means.
+        """Return the Gram matrix (lower triangle) and cross products about the weighted means.
 
         Returns
         -------
-        gram : ndarray, shape (m, m)
-        cross : ndarray, shape (m, k)
+        gram : ndarray of shape (m, m)
+        cross : ndarray of shape (m, k)
         """
         gram = self.gram.copy(order="F")
         root = self.total / np.sqrt(self.weight)
@@ -172,7 +178,7 @@ class Sums:
         return self.center + self.total / self.weight
 
     def is_positive(self) -> bool:
-        """Tell whether these can be sums over rows: weight and Gram are not negative."""
+        """Return whether these can be sums over rows: no negative weight or eigenvalue."""
         if not self.weight > 0:
             return False
         gram, _ = self.centered()
@@ -185,24 +191,24 @@ class Sums:
 
 @dataclass
 class Solution:
-    """A decomposition that gives the head for any ridge strength.
+    """A decomposition that gives coefficients for any alpha.
 
     Attributes
     ----------
-    values : ndarray, shape (r,)
-        Eigenvalues d of the centered Gram.
-    vectors : ndarray, shape (m, r)
+    values : ndarray of shape (r,)
+        Eigenvalues d of the centered Gram matrix.
+    vectors : ndarray of shape (m, r)
         Eigenvectors V.
-    projected : ndarray, shape (r, k)
+    projected : ndarray of shape (r, k)
         V' times the centered cross products.
-    mean, target_mean : ndarray, shapes (m,) and (k,)
+    mean, target_mean : ndarray of shape (m,) and (k,)
         Weighted means.
     weight : float
         Sum of the weights.
     unit : float
-        What a ridge strength of 1 stands for: the mean eigenvalue.
+        The mean eigenvalue, which is the unit of alpha.
     triangular : bool
-        Whether V is an upper triangle, Fortran order in its transpose.
+        Whether V is upper triangular, with its transpose in Fortran order.
     """
 
     values: np.ndarray
@@ -215,14 +221,14 @@ class Solution:
     triangular: bool = False
 
     def head(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return coefficients (m, k) and intercept (k,) for a relative ridge strength."""
+        """Return coefficients (m, k) and intercept (k,) for an alpha."""
         shrunk = self.projected / (self.values + alpha * self.unit)[:, None]
         coef = self.vectors @ shrunk
         return coef, self.target_mean - self.mean @ coef
 
 
 def decompose(sums: Sums) -> Solution:
-    """Decompose the centered Gram.
+    """Decompose the centered Gram matrix.
 
     Parameters
     ----------
@@ -262,21 +268,21 @@ def _unit(trace: float, m: int) -> float:
 
 
 def decompose_rows(A: np.ndarray, T: np.ndarray, w: np.ndarray) -> Solution:
-    """Decompose by the product of rows with rows, for fewer rows than features.
+    """Decompose the product of rows with rows, for fewer rows than features.
 
     Parameters
     ----------
-    A : ndarray, shape (n, m)
+    A : ndarray of shape (n, m)
         Features.
-    T : ndarray, shape (n, k)
+    T : ndarray of shape (n, k)
         Targets.
-    w : ndarray, shape (n,)
+    w : ndarray of shape (n,)
         Weights.
 
     Returns
     -------
     Solution
-        With r at most n: directions without any variance are left out.
+        With r at most n: directions without variance are dropped.
     """
     total = w.sum()
     A = A.astype(np.float64)
@@ -301,21 +307,24 @@ def decompose_rows(A: np.ndarray, T: np.ndarray, w: np.ndarray) -> Solution:
 
 
 def solve_at(sums: Sums, alpha: float) -> tuple[np.ndarray, np.ndarray, Solution | None]:
-    """Solve for one ridge strength by Cholesky, and by `decompose` where that fails.
+    """Solve for one alpha by Cholesky, and by `decompose` where that fails.
+
+    A Cholesky factorization takes about a tenth of the time of an eigendecomposition.
 
     Parameters
     ----------
     sums : Sums
         Over all rows.
     alpha : float
-        Relative ridge strength.
+        Regularization strength, relative to the mean eigenvalue.
 
     Returns
     -------
-    coef, intercept : ndarray, shapes (m, k) and (k,)
-        The head.
+    coef, intercept : ndarray of shape (m, k) and (k,)
+        Coefficients and intercept.
     whitened : Solution or None
-        Gives leave-one-out scores at ``alphas=[0]``: its basis is the inverse Cholesky factor.
+        Gives leave-one-out scores at ``alphas=[0]``: its basis is the inverse Cholesky factor,
+        in which alpha is contained. None where Cholesky fails.
     """
     gram, cross = sums.centered()
     unit = _unit(float(np.trace(gram)), len(gram))

@@ -1,7 +1,9 @@
-"""A sample of the rows seen: all of them while they are few, else a random choice among them.
+"""A sample of the rows seen: all of them while they are few, else a random choice.
 
-The choice depends on the rows' values alone, not on their order or on how they came in batches,
-so the samples of two parts of the data give the sample of both, and a row can be taken out again.
+Each row has a key, a hash of its values and the seed, and the rows with the smallest keys are kept,
+sorted by key. So the sample depends on neither the order nor the batches of the rows, the samples
+of two parts of the data determine the sample of both, and rows can be removed again. Sorting also
+puts the rows in a random order that every pass shares, so that floating-point sums are equal.
 """
 
 from __future__ import annotations
@@ -25,16 +27,16 @@ class Sample:
     ----------
     X : ndarray of shape (n, ...) or CSR
         Rows.
-    y : ndarray, shape (n,) or (n, k)
+    y : ndarray of shape (n,) or (n, k)
         Class indices or targets.
-    weight : ndarray of float64, shape (n,)
+    weight : ndarray of float64 of shape (n,)
         Sum of the weights of equal rows.
-    keys : ndarray of uint64, shape (n,)
+    keys : ndarray of uint64 of shape (n,)
         Hashes of (x, y), ascending.
     limit : int or None
-        How many rows are kept by `trimmed`.
+        Number of rows that `trimmed` keeps.
     complete : bool
-        Whether these are all rows ever seen.
+        Whether these are all rows that have been seen.
     """
 
     X: Any
@@ -50,20 +52,20 @@ class Sample:
 
     @classmethod
     def of(cls, X: Any, y: np.ndarray, w: np.ndarray, limit: int | None, seed: int) -> Sample:
-        """Make a sample of all rows of a block.
+        """Return the sample of all rows of a block.
 
         Parameters
         ----------
         X : ndarray of shape (n, ...) or CSR
             Rows.
-        y : ndarray, shape (n,) or (n, k)
+        y : ndarray of shape (n,) or (n, k)
             Class indices or targets.
-        w : ndarray, shape (n,)
+        w : ndarray of shape (n,)
             Weights.
         limit : int or None
             For `trimmed`.
         seed : int
-            Decides which rows will be kept.
+            Determines which rows are kept.
 
         Returns
         -------
@@ -108,7 +110,7 @@ class Sample:
         )
 
     def below_last(self, other: Sample) -> Sample:
-        """Return the rows of another sample that can still get into this full one."""
+        """Return the rows of another sample that `trimmed` could keep after a union."""
         if self.limit is None or len(self) < self.limit:
             return other
         return other._taken(np.flatnonzero(other.keys <= self.keys[-1]))
@@ -127,27 +129,27 @@ class Sample:
         )
 
     def without(self, other: Sample) -> tuple[Sample, int]:
-        """Take rows out.
+        """Remove rows.
 
         Parameters
         ----------
         other : Sample
-            Rows and the weight to take from each.
+            Rows, and the weight to subtract from each.
 
         Returns
         -------
         sample : Sample
-            What is left.
+            The remaining rows.
         missing : int
-            How many of the rows are not here, or not with that weight.
+            Number of rows of `other` that are not in the sample, or not with this weight.
         """
         at = np.searchsorted(self.keys, other.keys)
-        found = at < len(self)
-        found[found] = self.keys[at[found]] == other.keys[found]
+        present = at < len(self)
+        present[present] = self.keys[at[present]] == other.keys[present]
         weight = self.weight.copy()
-        weight[at[found]] -= other.weight[found]
+        weight[at[present]] -= other.weight[present]
         slack = 1e-9 * self.weight
-        missing = int(np.count_nonzero(~found) + np.count_nonzero(weight < -slack))
+        missing = int(np.count_nonzero(~present) + np.count_nonzero(weight < -slack))
         rest = np.flatnonzero(weight > slack)
         return replace(self, weight=weight)._taken(rest), missing
 
@@ -159,7 +161,7 @@ def _stacked(left: Any, right: Any) -> Any:
 
 
 def _sparse_keys(X: Any, y: np.ndarray) -> np.ndarray:
-    """Hash CSR rows to what the same rows give when dense: zeros add nothing to a hash."""
+    """Return the keys that the same rows have as dense ones: zeros add nothing to a hash."""
     words = np.ascontiguousarray(X.data, np.float32).view(np.uint32).astype(np.uint64)
     words *= np.uint64(0x9E3779B97F4A7C15)
     words ^= words >> np.uint64(29)

@@ -1,4 +1,4 @@
-"""Columns on one scale: what makes random weights suit any table."""
+"""Scaling of columns, so that random weights suit columns of any unit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _MODES = ("columns", "common", None)
 class Moments:
     """Weighted mean and variance of columns, summed block by block.
 
+    Blocks are joined by the formula of Chan, Golub and LeVeque (1979): sums of plain squares would
+    lose the variance of columns with a large mean.
+
     Parameters
     ----------
     n_columns : int
@@ -29,7 +32,7 @@ class Moments:
     square: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start from nothing."""
+        """Initialize the sums with zeros."""
         self.mean = np.zeros(self.n_columns)
         self.square = np.zeros(self.n_columns)
 
@@ -67,14 +70,14 @@ class Moments:
 
 @dataclass(frozen=True)
 class Scaler:
-    """Subtracts a mean, multiplies by a factor, clips.
+    """Subtract a mean, multiply by a factor, clip.
 
     Attributes
     ----------
-    mean, factor : ndarray of float64, shape (d,)
+    mean, factor : ndarray of float64 of shape (d,)
         One per column.
     clip : float or None
-        Largest absolute value that comes out.
+        Largest absolute value of the result.
     """
 
     mean: np.ndarray
@@ -86,14 +89,14 @@ class Scaler:
 
         Parameters
         ----------
-        X : ndarray or CSR, shape (n, d)
+        X : ndarray or CSR of shape (n, d)
             Rows.
         dtype : str
             Of the result.
 
         Returns
         -------
-        ndarray, shape (n, d)
+        ndarray of shape (n, d)
         """
         rows = X.toarray() if sparse.issparse(X) else X
         Z = np.subtract(rows, self.mean.astype(dtype), dtype=dtype)
@@ -103,18 +106,18 @@ class Scaler:
         return Z
 
     def product(self, X: Any, W: np.ndarray) -> np.ndarray:
-        """Compute the scaled CSR rows times W without making the rows dense.
+        """Compute the scaled CSR rows times W without densifying the rows.
 
         Parameters
         ----------
-        X : CSR, shape (n, d)
+        X : CSR of shape (n, d)
             Rows.
-        W : ndarray, shape (d, m)
+        W : ndarray of shape (d, m)
             Weights.
 
         Returns
         -------
-        ndarray, shape (n, m)
+        ndarray of shape (n, m)
         """
         zero = self._clipped(-self.mean * self.factor)
         data = self._clipped((X.data - self.mean[X.indices]) * self.factor[X.indices])
@@ -128,17 +131,17 @@ class Scaler:
 
 
 def fit_scaler(moments: Moments, mode: str | None, clip: float | None) -> Scaler:
-    """Make a scaler from moments.
+    """Return the scaler for given moments.
 
     Parameters
     ----------
     moments : Moments
         Of the columns.
     mode : {"columns", "common", None}
-        One factor per column, one for all of them (right for pixels, whose rare ones would
-        explode), or no scaling.
+        One factor per column, one for all columns (for pixels: one that is rarely lit would be
+        scaled to huge values), or no scaling.
     clip : float or None
-        Where to clip, in standard deviations.
+        Limit of absolute values, in standard deviations.
 
     Returns
     -------
@@ -157,7 +160,7 @@ def fit_scaler(moments: Moments, mode: str | None, clip: float | None) -> Scaler
     if mode is None:
         return Scaler(np.zeros(d), np.ones(d), clip)
     variance = moments.square / max(moments.weight, 1e-300)
-    # Below this a column's spread is the rounding of a constant.
+    # A smaller variance is the rounding error of a constant column.
     variance = np.where(variance > 1e-13 * moments.mean**2, variance, 0.0)
     if mode == "common":
         variance = np.full(d, variance.mean())
@@ -166,5 +169,5 @@ def fit_scaler(moments: Moments, mode: str | None, clip: float | None) -> Scaler
 
 
 def rows_of(X: Any) -> Any:
-    """Return samples as rows: arrays of more axes flattened, CSR as it is."""
+    """Return samples as rows: arrays with more axes are flattened, CSR arrays are not changed."""
     return X if sparse.issparse(X) or X.ndim == 2 else X.reshape(len(X), -1)

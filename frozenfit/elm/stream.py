@@ -1,9 +1,10 @@
-"""Sources of data that do not fit in memory: memory maps, iterators of batches, dask arrays."""
+"""Data that does not fit into memory: memory maps, iterators of batches, dask arrays."""
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -14,38 +15,46 @@ from frozenfit.elm import ridge
 from frozenfit.elm.config import Config
 from frozenfit.elm.memory import Block, Gathered, Memory
 
-__all__ = ["dask_blocks", "dask_labels", "is_dask", "is_iterator", "is_map", "learn", "map_blocks"]
+__all__ = [
+    "dask_blocks",
+    "dask_labels",
+    "is_dask",
+    "is_iterator",
+    "is_map",
+    "map_blocks",
+    "sum_blocks",
+]
 
 _check: Any = check_array
 
 
 def is_iterator(X: Any, y: Any) -> bool:
-    """Tell whether X gives batches of (X, y) or (X, y, weight)."""
+    """Return whether X yields batches (X, y) or (X, y, sample_weight)."""
     arrays = hasattr(X, "shape") or hasattr(X, "__array__") or hasattr(X, "columns")
     return y is None and not arrays and hasattr(X, "__iter__") and not hasattr(X, "__len__")
 
 
 def is_dask(X: Any) -> bool:
-    """Tell whether X is a dask array."""
+    """Return whether X is a dask array."""
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
 
 
 def is_map(X: Any) -> bool:
-    """Tell whether X is an array in a file."""
+    """Return whether X is an array in a file."""
     return isinstance(X, np.memmap)
 
 
 def map_blocks(X: np.memmap, rows: int, prepare: Callable[[slice], Block]) -> Iterator[Block]:
-    """Yield blocks of an array in a file, and give the pages back that were read.
+    """Yield blocks of an array in a file, and release the pages that were read.
 
     Parameters
     ----------
     X : memmap
         The array.
     rows : int
-        Rows of a block.
+        Number of rows per block.
     prepare : callable
-        Makes a block from a slice.
+        Returns the block of a slice.
 
     Yields
     ------
@@ -53,7 +62,7 @@ def map_blocks(X: np.memmap, rows: int, prepare: Callable[[slice], Block]) -> It
     """
     for start in range(0, len(X), rows):
         yield prepare(slice(start, min(start + rows, len(X))))
-        # Pages of a shared map are clean or kept by the system; those of a private one are not.
+        # The system can restore pages of a shared map, but would drop changes to a private one.
         if X.mode in ("r", "r+") and isinstance(getattr(X, "_mmap", None), mmap.mmap):
             getattr(X, "_mmap").madvise(mmap.MADV_DONTNEED)  # noqa: B009
 
@@ -115,9 +124,9 @@ def _aligned(values: Any, sizes: tuple[int, ...]) -> list[Any]:
     return np.split(values, np.cumsum(sizes)[:-1])
 
 
-def _check_rows(found: int, wanted: int) -> None:
-    if found != wanted:
-        raise ValueError(f"X and y must have as many rows, found {wanted} and {found}")
+def _check_rows(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"X and y must have the same number of rows, got {expected} and {found}.")
 
 
 def _prepared(X: Any, y: Any, weight: Any, classes: Any, shape: tuple[int, ...]) -> Block:
@@ -134,8 +143,8 @@ def _prepared(X: Any, y: Any, weight: Any, classes: Any, shape: tuple[int, ...])
     return X, y, w
 
 
-def learn(config: Config, blocks: list[Any]) -> Memory:
-    """Learn from delayed blocks: each is summed where it lies, and the sums are added up.
+def sum_blocks(config: Config, blocks: list[Any]) -> Memory:
+    """Fit on delayed blocks: each is summed by the worker that has it, and the sums are added.
 
     Parameters
     ----------
@@ -154,14 +163,14 @@ def learn(config: Config, blocks: list[Any]) -> Memory:
     join = delayed(_join)
     gathered = _tree([gather(config, block) for block in blocks], join).compute()
     if gathered.sample.complete:
-        return Memory(config, gathered.sample, span=gathered.span)
-    memory = gathered.frozen_on(config)
-    # The blocks' tasks need the frozen part alone; it is sent to each worker once.
+        return Memory(config, gathered.sample, target_range=gathered.target_range)
+    memory = gathered.freeze(config)
+    # The tasks need the frozen part, which is sent to each worker once, and not the sample.
     bare = delayed(
         Memory(config, gathered.sample.nothing(), memory.frozen, memory.sums, memory.factors)
     )
     sums = _tree([delayed(_summed)(bare, block) for block in blocks], delayed(_added))
-    return Memory(config, memory.sample, memory.frozen, sums.compute(), memory.factors, memory.span)
+    return replace(memory, sums=sums.compute())
 
 
 def _join(a: Gathered, b: Gathered) -> Gathered:
@@ -179,6 +188,7 @@ def _added(a: tuple[ridge.Sums, ...], b: tuple[ridge.Sums, ...]) -> tuple[ridge.
 
 
 def _tree(parts: list[Any], join: Callable[[Any, Any], Any]) -> Any:
+    """Join parts in pairs, and the results in pairs, so that no worker receives all of them."""
     while len(parts) > 1:
         pairs = [parts[i : i + 2] for i in range(0, len(parts), 2)]
         parts = [join(*pair) if len(pair) == 2 else pair[0] for pair in pairs]

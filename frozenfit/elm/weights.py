@@ -1,7 +1,7 @@
 """Frozen weights of a dense layer.
 
-"random", "signs" and "orthogonal" depend on the seed alone and are drawn again where they are
-needed; the others depend on the data and are kept.
+"random", "signs" and "orthogonal" depend on the seed alone, so files do not store them; the others
+depend on the data and are stored.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ __all__ = ["SEEDED", "check", "from_data", "generator", "parts", "seeded"]
 
 SEEDED = ("random", "signs", "orthogonal")
 _FROM_DATA = ("ciw", "differences")
-_SCALED_ON = 2048  # rows
+_SCALE_ROWS = 2048
 
 
 def check(weight_init: Any) -> None:
-    """Refuse what names no weights.
+    """Check `weight_init` of an estimator.
 
     Parameters
     ----------
     weight_init : str, callable, or list or tuple of them
-        As in the estimators.
+        The parameter.
 
     Raises
     ------
     ValueError
-        Naming the possibilities.
+        If a kind of weights is unknown.
 
     Examples
     --------
@@ -43,20 +43,25 @@ def check(weight_init: Any) -> None:
     known = (*SEEDED, *_FROM_DATA)
     if not kinds or not all(callable(k) or (isinstance(k, str) and k in known) for k in kinds):
         raise ValueError(
-            f"weight_init must be one of {', '.join(known)}, a callable, or a tuple of these for "
-            f"their union, found {weight_init!r}"
+            f"`weight_init` must be one of {', '.join(map(repr, known))}, a callable, or a tuple "
+            f"of these, got {weight_init!r}."
         )
 
 
 def parts(weight_init: Any, units: int) -> list[tuple[Any, int]]:
-    """Share units out over the kinds of a union, the first ones getting what does not divide."""
+    """Divide units among the kinds of a union; the first kinds get the remainder."""
     kinds = weight_init if isinstance(weight_init, list | tuple) else (weight_init,)
     each, rest = divmod(units, len(kinds))
     return [(kind, each + (i < rest)) for i, kind in enumerate(kinds)]
 
 
 def seeded(
-    kind: str, shape: tuple[int, int], fan_in: np.ndarray, gain: float, seed: int, path: str
+    kind: str,
+    shape: tuple[int, int],
+    mask: np.ndarray | None,
+    gain: float,
+    seed: int,
+    path: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw weights and biases from a seed.
 
@@ -65,12 +70,12 @@ def seeded(
     kind : {"random", "signs", "orthogonal"}
         Gaussian weights, equally likely signs, or Gaussian weights made orthogonal in blocks of
         as many units as there are inputs.
-    shape : (int, int)
-        Inputs and units.
-    fan_in : ndarray, shape (units,)
-        Inputs that each unit sees.
+    shape : tuple of int
+        Number of inputs and of units.
+    mask : ndarray of bool of shape `shape`, or None
+        Which inputs each unit is connected to; None means all.
     gain : float
-        Standard deviation of a unit's input on scaled columns; biases are uniform in +-gain.
+        Standard deviation of the input of a unit on scaled columns; biases are uniform in +-gain.
     seed : int
         The seed.
     path : str
@@ -79,16 +84,19 @@ def seeded(
     Returns
     -------
     kernel : ndarray of float64, shape `shape`
-    bias : ndarray of float64, shape (units,)
+    bias : ndarray of float64 of shape (units,)
     """
     d, m = shape
+    fan_in = np.full(m, float(d)) if mask is None else mask.sum(axis=0).astype(np.float64)
     if kind == "random":
         kernel = _normal((d, m), seed, f"{path}/kernel")
     elif kind == "signs":
         kernel = np.sign(_uniform((d, m), seed, f"{path}/kernel"))
     else:
         kernel = _orthogonal(d, m, seed, path)
-    return kernel * (gain / np.sqrt(fan_in)), gain * _uniform((m,), seed, f"{path}/bias")
+    kernel = kernel * (gain / np.sqrt(fan_in))
+    bias = gain * _uniform((m,), seed, f"{path}/bias")
+    return (kernel if mask is None else kernel * mask), bias
 
 
 def _normal(shape: tuple[int, ...], seed: int, path: str) -> np.ndarray:
@@ -105,8 +113,8 @@ def _drawn(name: str, config: dict, shape: tuple[int, ...], seed: int, path: str
 
 
 def _orthogonal(d: int, m: int, seed: int, path: str) -> np.ndarray:
-    # Columns of the length that Gaussian columns have: orthogonal directions alone would make
-    # all units of one block equally large.
+    # Columns keep the lengths of Gaussian columns: with unit columns all units of a block would
+    # have the same scale.
     kernel = _normal((d, m), seed, f"{path}/kernel")
     lengths = np.linalg.norm(kernel, axis=0)
     for start in range(0, m, d):
@@ -125,31 +133,32 @@ def from_data(
     gain: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make weights and biases from samples.
+    """Compute weights and biases from samples.
 
     Parameters
     ----------
     kind : {"ciw", "differences"} or callable
-        Sums of all samples of one class with random signs; differences of two samples of
-        different classes with the bias that puts zero half way between them (McDonnell et al.
-        2015, arXiv 1412.8307); or ``f(X, y, units, rng) -> (kernel, bias)``.
-    X : ndarray, shape (n, d)
+        "ciw": sums of all samples of one class with random signs. "differences": differences of
+        two samples of different classes, with the bias that puts zero halfway between them. Both
+        are by McDonnell et al. 2015, arXiv 1412.8307. A callable is
+        ``f(X, y, units, rng) -> (kernel, bias)``.
+    X : ndarray of shape (n, d)
         Inputs of the layer.
-    y : ndarray, shape (n,) or (n, k)
+    y : ndarray of shape (n,) or (n, k)
         Class indices or targets.
-    mask : ndarray of bool, shape (d, units), or None
-        Inputs that each unit sees.
+    mask : ndarray of bool of shape (d, units), or None
+        Which inputs each unit is connected to; None means all.
     units : int
-        How many.
+        Number of units.
     gain : float
-        Root mean square of the units' inputs over the samples.
+        Root mean square of the inputs of the units over the samples.
     rng : numpy.random.Generator
-        Source of the choices.
+        Chooses samples and signs.
 
     Returns
     -------
-    kernel : ndarray of float64, shape (d, units)
-    bias : ndarray of float64, shape (units,)
+    kernel : ndarray of float64 of shape (d, units)
+    bias : ndarray of float64 of shape (units,)
     """
     if callable(kind):
         return _checked(kind, kind(X, y, units, rng), X.shape[1], units)
@@ -161,8 +170,8 @@ def from_data(
     length = np.linalg.norm(kernel, axis=0)
     kernel /= np.where(length > 0, length, 1.0)
     bias = -np.einsum("ij,ij->j", middle, kernel) if middle is not None else np.zeros(units)
-    reached = np.asarray(X[:_SCALED_ON], np.float64) @ kernel + bias
-    factor = gain / max(float(np.sqrt(np.mean(reached**2))), 1e-12)
+    u = np.asarray(X[:_SCALE_ROWS], np.float64) @ kernel + bias
+    factor = gain / max(float(np.sqrt(np.mean(u**2))), 1e-12)
     return kernel * factor, bias * factor
 
 
@@ -194,17 +203,21 @@ def _checked(function, made, d, units):
         kernel, bias = np.asarray(kernel, np.float64), np.asarray(bias, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"weight_init={function!r} must return (kernel, bias), found {type(made).__name__}"
+            f"weight_init={function!r} must return (kernel, bias), got {type(made).__name__}."
         ) from error
     if kernel.shape != (d, units) or bias.shape != (units,):
         raise ValueError(
             f"weight_init={function!r} must return a kernel of shape {(d, units)} and a bias of "
-            f"shape {(units,)}, found {kernel.shape} and {bias.shape}"
+            f"shape {(units,)}, got {kernel.shape} and {bias.shape}."
         )
     return kernel, bias
 
 
 def generator(seed: int, path: str) -> np.random.Generator:
-    """Return a random generator for one purpose, for choices whose outcome is kept."""
+    """Return a random generator for one purpose.
+
+    Only for results that are stored: NumPy may change its streams between versions, whereas
+    `frozenfit.draws` does not.
+    """
     digest = hashlib.sha256(f"{seed}\0{path}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))

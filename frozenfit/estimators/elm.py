@@ -2,115 +2,138 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from frozenfit.elm import device
-from frozenfit.elm.hidden import Frozen
+from frozenfit.elm.frozen import Frozen
 from frozenfit.elm.memory import Gathered, cut
 from frozenfit.estimators.classifier import NetworkClassifier
-from frozenfit.estimators.elm_base import ELM, Hidden
+from frozenfit.estimators.elm_base import ELM, RandomLayers
 from frozenfit.estimators.regressor import NetworkRegressor
+from frozenfit.utils.scikit_learn import StrOptions
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from frozenfit.types import (
+        Activation,
+        ClassWeight,
+        DenseWeights,
+        Features,
+        RandomState,
+        Shape,
+    )
 
 
 class ELMClassifier(ELM, NetworkClassifier):
-    """Classifier with frozen random layers and a ridge in closed form.
+    """Classifier with frozen random layers and a ridge regression in closed form.
 
-    No gradient, no learning rate: one pass sums products of the units' outputs, one decomposition
-    gives every ridge strength, and exact leave-one-out chooses among them and calibrates the
-    probabilities.
+    There is no gradient and no learning rate: one pass sums products of the outputs of the units,
+    one decomposition gives the solution for every alpha, and exact leave-one-out scores select
+    alpha and calibrate the probabilities.
 
     Parameters
     ----------
     hidden_layer_sizes : int or tuple of int, default=(1000,)
-        Frozen units of each hidden layer; more are better and dearer, 2000 where there are over
-        10,000 rows. ``()`` puts the ridge on `features` themselves.
+        Number of frozen units of each hidden layer. More units are more accurate and slower; use
+        2000 with more than 10,000 rows. ``()`` applies the ridge to `features` directly.
     activation : str or callable, default="gelu"
-        "square", any Keras activation, or a function of a tensor. "relu" is a tie at a lower cost.
-    features : None, "receptive_fields", "patches", transformer or keras.Model, default=None
-        What comes before the dense layers: nothing; for images a random rectangle for each unit,
-        or frozen filters that are convolved, rectified and pooled; a scikit-learn transformer,
-        cloned and fitted on at most `loo_rows` rows; or a frozen network.
+        "square", the name of a Keras activation, or a function of a tensor. "relu" is as accurate
+        and faster.
+    features : None, str, FeatureStage, transformer or keras.Model, default=None
+        What precedes the dense layers. None: the samples. "receptive_fields": the pixels of an
+        image, with each unit connected to a random rectangle [1]_. "patches": convolutions with
+        frozen filters, rectified and pooled. A scikit-learn transformer is cloned and fitted on
+        at most `loo_rows` rows. A Keras model is applied in inference mode. A
+        `frozenfit.FeatureStage` of your own, or the name of a registered one.
     feature_params : dict, default=None
-        Settings of "receptive_fields" (``border``, ``min_area``) or "patches" (``n_filters``,
-        ``patch_size``, ``filters``, ``whiten``, ``rectifier``, ``threshold``, ``pool``,
-        ``stride``, ``grid``, ``root``, ``min_contrast``).
+        Arguments of a stage that is given by name: ``border`` and ``min_area`` of
+        "receptive_fields"; ``n_filters``, ``patch_size``, ``filters``, ``whiten``, ``rectifier``,
+        ``threshold``, ``pool``, ``stride``, ``grid``, ``root`` and ``min_contrast`` of "patches".
     weight_init : str, callable, or tuple of them, default="random"
-        "random" (Gaussian), "signs", "orthogonal"; "ciw" sums the samples of a class with random
-        signs, "differences" takes two samples of different classes [1]_; or
-        ``f(X, y, units, rng) -> (kernel, bias)``. A tuple shares the units out.
+        "random" (Gaussian), "signs" or "orthogonal" weights; "ciw", sums of the samples of a class
+        with random signs; "differences" of two samples of different classes [1]_; or
+        ``f(X, y, units, rng) -> (kernel, bias)``. A tuple divides the units among several kinds.
     weight_scale : "auto" or float, default="auto"
-        Spread of the units' inputs on scaled columns: 2 for "gelu" and "sigmoid", else 1.
+        Standard deviation of the input of a unit on scaled columns. "auto": 2 for "gelu" and
+        "sigmoid", else 1.
     direct_links : "auto" or bool, default="auto"
-        Whether the ridge sees the scaled columns too. "auto": for tables with no more columns
-        than units.
+        Whether the ridge receives the scaled columns too. "auto": for tables with no more
+        columns than units.
     readout : {"last", "all", "each"}, default="last"
-        With several layers: a ridge on the last, one ridge on all, or one ridge for each depth,
-        averaged.
+        With several layers: a ridge on the last one, one ridge on all, or the average of one
+        ridge per layer.
     scale : {"auto", "columns", "common"} or None, default="auto"
-        Bring columns to mean 0 and a common spread before the first layer: each by its own
-        standard deviation, or all by one. "auto": "common" for images, else "columns".
+        Scale columns to mean 0 and variance 1 before the first layer, each by its own standard
+        deviation or all by a common one. "auto": "common" for images, else "columns".
     clip : "auto", float or None, default="auto"
-        Largest absolute value of a scaled column. "auto": 3 with "columns", else none.
+        Largest absolute value of a scaled column. "auto": 3 with "columns", else None.
     alpha : "loo", float or list of float, default="loo"
-        Ridge strength relative to the mean eigenvalue of the centered Gram. "loo" takes the best
-        of 23 between 1e-9 and 1e2 by exact leave-one-out (log loss); a list
-        is another grid.
+        Regularization strength, relative to the mean eigenvalue of the centered Gram matrix.
+        "loo" selects the best of 23 values between 1e-9 and 1e2 by exact leave-one-out
+        (log loss); a list is another grid.
     loo_rows : int or None, default=16384
-        So many distinct rows are left out, chosen by their values; up to as many the rows
-        themselves are kept, and a fit does not depend on how they came. None keeps all.
+        Number of distinct rows for leave-one-out. Up to this number the rows themselves are kept,
+        and a fit does not depend on how they arrived. None keeps all.
     batch_size : int, default=4096
-        Most rows that are dealt with at a time; changes no result.
+        Maximum number of rows that are processed at a time; it does not change the result.
     dtype : {"auto", "float64", "float32"}, default="auto"
-        Of the features. The sums are float64 always. "auto": float32 from 2**20 weights of the
-        first layer on. float32 features are computed on an accelerator where there is one.
+        Of the features; sums are always float64. "auto": float32 if the first layer has 2**20
+        weights or more. float32 features are computed on an accelerator if there is one.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes. "balanced" raises rare classes and spoils probabilities.
+        Weights of the classes. "balanced" raises the recall of rare classes and distorts
+        probabilities.
     augment : "flip" or None, default=None
-        "flip" learns from mirrored images too.
+        "flip" trains on mirrored images too.
     image_shape : tuple of int, default=None
-        Height, width and channels of images given as rows.
+        Height, width and channels of images that are passed as rows.
     random_state : int, RandomState or None, default=None
-        Decides frozen weights and the choice of rows.
+        Seed of the frozen weights and of the choice of rows.
     verbose : int, default=0
-        1 shows a bar once a fit has taken three seconds.
+        1 shows a progress bar once a fit has taken three seconds.
 
     Attributes
     ----------
     classes_ : ndarray
         Class labels.
     alpha_ : float or ndarray
-        The strength, one for each ridge.
-    best_score_ : float or None
-        Leave-one-out log loss at the chosen strength; less is better.
+        The selected alpha; an array with several ridges.
+    best_score_ : float
+        Negative leave-one-out log loss at `alpha_`; larger is better.
     freeze_fraction_ : float
-        Frozen entries over all entries.
+        Fraction of the parameters that are frozen.
     n_features_in_ : int
         Number of columns, or of values in an image.
     feature_names_in_ : ndarray of str
-        Names of the columns, where X had any.
+        Names of the columns, if X has any.
     input_shape_ : tuple of int
         Shape of one sample.
     n_iter_ : int
         1.
 
+    See Also
+    --------
+    ELMRegressor : The same for regression.
+    ELMFeatures : The frozen layers as a transformer.
+
     Notes
     -----
-    `fit` also takes sparse matrices, memory maps (read in blocks), dask arrays (summed block by
-    block where they lie) and, in place of X and without y, an iterator of (X, y) or
-    (X, y, sample_weight) batches, the first of which must hold every class.
+    `fit` accepts sparse matrices, memory maps (read in blocks), dask arrays (each block is summed
+    by the worker that has it) and, in place of X and without y, an iterator of batches (X, y) or
+    (X, y, sample_weight), the first of which must contain every class.
 
-    Until more than `loo_rows` distinct rows have come, any sequence of `partial_fit` calls gives
-    what one `fit` gives. Then scaling, frozen weights made from data, and "balanced" class
-    weights stay as they are at that point, and rows are added to sums.
+    Up to `loo_rows` distinct rows, any sequence of `partial_fit` calls gives the same as one
+    `fit`. Beyond that, the scaling, frozen weights made from data and "balanced" class weights
+    stay as they are, and rows are added to sums.
 
-    The estimator keeps its sums and sample of rows for `partial_fit` and `forget`; a file that
-    `frozenfit.save` writes holds neither.
+    The estimator keeps these sums and a sample of rows for `partial_fit` and `unlearn`. A file
+    written by `frozenfit.save` contains neither.
 
     References
     ----------
@@ -133,25 +156,25 @@ class ELMClassifier(ELM, NetworkClassifier):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (1000,),
+        hidden_layer_sizes: int | Sequence[int] = (1000,),
         *,
-        activation: Any = "gelu",
-        features: Any = None,
+        activation: Activation = "gelu",
+        features: Features = None,
         feature_params: dict[str, Any] | None = None,
-        weight_init: Any = "random",
-        weight_scale: float | str = "auto",
-        direct_links: bool | str = "auto",
-        readout: str = "last",
-        scale: str | None = "auto",
-        clip: float | str | None = "auto",
-        alpha: Any = "loo",
+        weight_init: DenseWeights | Sequence[DenseWeights] = "random",
+        weight_scale: float | Literal["auto"] = "auto",
+        direct_links: bool | Literal["auto"] = "auto",
+        readout: Literal["last", "all", "each"] = "last",
+        scale: Literal["auto", "columns", "common"] | None = "auto",
+        clip: float | Literal["auto"] | None = "auto",
+        alpha: float | Sequence[float] | Literal["loo"] = "loo",
         loo_rows: int | None = 16384,
         batch_size: int = 4096,
-        dtype: str = "auto",
-        class_weight: Any = None,
-        augment: str | None = None,
-        image_shape: tuple[int, ...] | None = None,
-        random_state: Any = None,
+        dtype: Literal["auto", "float64", "float32"] = "auto",
+        class_weight: ClassWeight = None,
+        augment: Literal["flip"] | None = None,
+        image_shape: Shape | None = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -176,92 +199,101 @@ class ELMClassifier(ELM, NetworkClassifier):
 
 
 class ELMRegressor(ELM, NetworkRegressor):
-    """Regressor with frozen random layers and a ridge in closed form, for one target or several.
+    """Regressor with frozen random layers and a ridge regression in closed form.
 
-    Predictions stay within the range of the targets seen.
+    One target or several. Predictions are clipped to the range of the training targets.
 
     Parameters
     ----------
     hidden_layer_sizes : int or tuple of int, default=(1000,)
-        Frozen units of each hidden layer; more are better and dearer, 2000 where there are over
-        10,000 rows. ``()`` puts the ridge on `features` themselves.
+        Number of frozen units of each hidden layer. More units are more accurate and slower; use
+        2000 with more than 10,000 rows. ``()`` applies the ridge to `features` directly.
     activation : str or callable, default="gelu"
-        "square", any Keras activation, or a function of a tensor. "relu" is a tie at a lower cost.
-    features : None, "receptive_fields", "patches", transformer or keras.Model, default=None
-        What comes before the dense layers: nothing; for images a random rectangle for each unit,
-        or frozen filters that are convolved, rectified and pooled; a scikit-learn transformer,
-        cloned and fitted on at most `loo_rows` rows; or a frozen network.
+        "square", the name of a Keras activation, or a function of a tensor. "relu" is as accurate
+        and faster.
+    features : None, str, FeatureStage, transformer or keras.Model, default=None
+        What precedes the dense layers. None: the samples. "receptive_fields": the pixels of an
+        image, with each unit connected to a random rectangle [1]_. "patches": convolutions with
+        frozen filters, rectified and pooled. A scikit-learn transformer is cloned and fitted on
+        at most `loo_rows` rows. A Keras model is applied in inference mode. A
+        `frozenfit.FeatureStage` of your own, or the name of a registered one.
     feature_params : dict, default=None
-        Settings of "receptive_fields" (``border``, ``min_area``) or "patches" (``n_filters``,
-        ``patch_size``, ``filters``, ``whiten``, ``rectifier``, ``threshold``, ``pool``,
-        ``stride``, ``grid``, ``root``, ``min_contrast``).
+        Arguments of a stage that is given by name: ``border`` and ``min_area`` of
+        "receptive_fields"; ``n_filters``, ``patch_size``, ``filters``, ``whiten``, ``rectifier``,
+        ``threshold``, ``pool``, ``stride``, ``grid``, ``root`` and ``min_contrast`` of "patches".
     weight_init : str, callable, or tuple of them, default="random"
-        "random" (Gaussian), "signs", "orthogonal"; "ciw" sums the samples of a class with random
-        signs, "differences" takes two samples of different classes [1]_; or
-        ``f(X, y, units, rng) -> (kernel, bias)``. A tuple shares the units out.
+        "random" (Gaussian), "signs" or "orthogonal" weights; "ciw", sums of the samples of a class
+        with random signs; "differences" of two samples of different classes [1]_; or
+        ``f(X, y, units, rng) -> (kernel, bias)``. A tuple divides the units among several kinds.
     weight_scale : "auto" or float, default="auto"
-        Spread of the units' inputs on scaled columns: 2 for "gelu" and "sigmoid", else 1.
+        Standard deviation of the input of a unit on scaled columns. "auto": 2 for "gelu" and
+        "sigmoid", else 1.
     direct_links : "auto" or bool, default="auto"
-        Whether the ridge sees the scaled columns too. "auto": for tables with no more columns
-        than units.
+        Whether the ridge receives the scaled columns too. "auto": for tables with no more
+        columns than units.
     readout : {"last", "all", "each"}, default="last"
-        With several layers: a ridge on the last, one ridge on all, or one ridge for each depth,
-        averaged.
+        With several layers: a ridge on the last one, one ridge on all, or the average of one
+        ridge per layer.
     scale : {"auto", "columns", "common"} or None, default="auto"
-        Bring columns to mean 0 and a common spread before the first layer: each by its own
-        standard deviation, or all by one. "auto": "common" for images, else "columns".
+        Scale columns to mean 0 and variance 1 before the first layer, each by its own standard
+        deviation or all by a common one. "auto": "common" for images, else "columns".
     clip : "auto", float or None, default="auto"
-        Largest absolute value of a scaled column. "auto": 3 with "columns", else none.
+        Largest absolute value of a scaled column. "auto": 3 with "columns", else None.
     alpha : "loo", float or list of float, default="loo"
-        Ridge strength relative to the mean eigenvalue of the centered Gram. "loo" takes the best
-        of 23 between 1e-9 and 1e2 by exact leave-one-out (squared error); a list
-        is another grid.
+        Regularization strength, relative to the mean eigenvalue of the centered Gram matrix.
+        "loo" selects the best of 23 values between 1e-9 and 1e2 by exact leave-one-out
+        (squared error); a list is another grid.
     loo_rows : int or None, default=16384
-        So many distinct rows are left out, chosen by their values; up to as many the rows
-        themselves are kept, and a fit does not depend on how they came. None keeps all.
+        Number of distinct rows for leave-one-out. Up to this number the rows themselves are kept,
+        and a fit does not depend on how they arrived. None keeps all.
     batch_size : int, default=4096
-        Most rows that are dealt with at a time; changes no result.
+        Maximum number of rows that are processed at a time; it does not change the result.
     dtype : {"auto", "float64", "float32"}, default="auto"
-        Of the features. The sums are float64 always. "auto": float32 from 2**20 weights of the
-        first layer on. float32 features are computed on an accelerator where there is one.
+        Of the features; sums are always float64. "auto": float32 if the first layer has 2**20
+        weights or more. float32 features are computed on an accelerator if there is one.
     augment : "flip" or None, default=None
-        "flip" learns from mirrored images too.
+        "flip" trains on mirrored images too.
     image_shape : tuple of int, default=None
-        Height, width and channels of images given as rows.
+        Height, width and channels of images that are passed as rows.
     random_state : int, RandomState or None, default=None
-        Decides frozen weights and the choice of rows.
+        Seed of the frozen weights and of the choice of rows.
     verbose : int, default=0
-        1 shows a bar once a fit has taken three seconds.
+        1 shows a progress bar once a fit has taken three seconds.
 
     Attributes
     ----------
     alpha_ : float or ndarray
-        The strength, one for each ridge.
+        The selected alpha; an array with several ridges.
     best_score_ : float or None
-        Leave-one-out R2 at the chosen strength; None for a fixed strength.
+        Leave-one-out R2 at `alpha_`; larger is better. None for a fixed alpha.
     freeze_fraction_ : float
-        Frozen entries over all entries.
+        Fraction of the parameters that are frozen.
     n_features_in_ : int
         Number of columns, or of values in an image.
     feature_names_in_ : ndarray of str
-        Names of the columns, where X had any.
+        Names of the columns, if X has any.
     input_shape_ : tuple of int
         Shape of one sample.
     n_iter_ : int
         1.
 
+    See Also
+    --------
+    ELMClassifier : The same for classification.
+    ELMFeatures : The frozen layers as a transformer.
+
     Notes
     -----
-    `fit` also takes sparse matrices, memory maps (read in blocks), dask arrays (summed block by
-    block where they lie) and, in place of X and without y, an iterator of (X, y) or
-    (X, y, sample_weight) batches, the first of which must hold every class.
+    `fit` accepts sparse matrices, memory maps (read in blocks), dask arrays (each block is summed
+    by the worker that has it) and, in place of X and without y, an iterator of batches (X, y) or
+    (X, y, sample_weight).
 
-    Until more than `loo_rows` distinct rows have come, any sequence of `partial_fit` calls gives
-    what one `fit` gives. Then scaling, frozen weights made from data, and "balanced" class
-    weights stay as they are at that point, and rows are added to sums.
+    Up to `loo_rows` distinct rows, any sequence of `partial_fit` calls gives the same as one
+    `fit`. Beyond that, the scaling and frozen weights made from data stay as they are, and
+    rows are added to sums.
 
-    The estimator keeps its sums and sample of rows for `partial_fit` and `forget`; a file that
-    `frozenfit.save` writes holds neither.
+    The estimator keeps these sums and a sample of rows for `partial_fit` and `unlearn`. A file
+    written by `frozenfit.save` contains neither.
 
     References
     ----------
@@ -279,24 +311,24 @@ class ELMRegressor(ELM, NetworkRegressor):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (1000,),
+        hidden_layer_sizes: int | Sequence[int] = (1000,),
         *,
-        activation: Any = "gelu",
-        features: Any = None,
+        activation: Activation = "gelu",
+        features: Features = None,
         feature_params: dict[str, Any] | None = None,
-        weight_init: Any = "random",
-        weight_scale: float | str = "auto",
-        direct_links: bool | str = "auto",
-        readout: str = "last",
-        scale: str | None = "auto",
-        clip: float | str | None = "auto",
-        alpha: Any = "loo",
+        weight_init: DenseWeights | Sequence[DenseWeights] = "random",
+        weight_scale: float | Literal["auto"] = "auto",
+        direct_links: bool | Literal["auto"] = "auto",
+        readout: Literal["last", "all", "each"] = "last",
+        scale: Literal["auto", "columns", "common"] | None = "auto",
+        clip: float | Literal["auto"] | None = "auto",
+        alpha: float | Sequence[float] | Literal["loo"] = "loo",
         loo_rows: int | None = 16384,
         batch_size: int = 4096,
-        dtype: str = "auto",
-        augment: str | None = None,
-        image_shape: tuple[int, ...] | None = None,
-        random_state: Any = None,
+        dtype: Literal["auto", "float64", "float32"] = "auto",
+        augment: Literal["flip"] | None = None,
+        image_shape: Shape | None = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -319,65 +351,73 @@ class ELMRegressor(ELM, NetworkRegressor):
         self.verbose = verbose
 
     def _plain_targets(self):
-        # Predictions are put back by these: the ridge is on the targets' own scale.
+        # Predictions are not transformed back: the ridge keeps the scale of the targets.
         self._target_mean, self._target_scale = 0.0, 1.0
 
 
-class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hidden):
-    """The frozen hidden layers of an ELM alone, as a transformer.
+class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RandomLayers):
+    """The frozen hidden layers of an ELM as a transformer.
 
     Parameters
     ----------
     hidden_layer_sizes : int or tuple of int, default=(1000,)
-        Frozen units of each hidden layer; more are better and dearer, 2000 where there are over
-        10,000 rows. ``()`` puts the ridge on `features` themselves.
+        Number of frozen units of each hidden layer. More units are more accurate and slower; use
+        2000 with more than 10,000 rows. ``()`` applies the ridge to `features` directly.
     activation : str or callable, default="gelu"
-        "square", any Keras activation, or a function of a tensor. "relu" is a tie at a lower cost.
-    features : None, "receptive_fields", "patches", transformer or keras.Model, default=None
-        What comes before the dense layers: nothing; for images a random rectangle for each unit,
-        or frozen filters that are convolved, rectified and pooled; a scikit-learn transformer,
-        cloned and fitted on at most `loo_rows` rows; or a frozen network.
+        "square", the name of a Keras activation, or a function of a tensor. "relu" is as accurate
+        and faster.
+    features : None, str, FeatureStage, transformer or keras.Model, default=None
+        What precedes the dense layers. None: the samples. "receptive_fields": the pixels of an
+        image, with each unit connected to a random rectangle [1]_. "patches": convolutions with
+        frozen filters, rectified and pooled. A scikit-learn transformer is cloned and fitted on
+        at most `loo_rows` rows. A Keras model is applied in inference mode. A
+        `frozenfit.FeatureStage` of your own, or the name of a registered one.
     feature_params : dict, default=None
-        Settings of "receptive_fields" (``border``, ``min_area``) or "patches" (``n_filters``,
-        ``patch_size``, ``filters``, ``whiten``, ``rectifier``, ``threshold``, ``pool``,
-        ``stride``, ``grid``, ``root``, ``min_contrast``).
+        Arguments of a stage that is given by name: ``border`` and ``min_area`` of
+        "receptive_fields"; ``n_filters``, ``patch_size``, ``filters``, ``whiten``, ``rectifier``,
+        ``threshold``, ``pool``, ``stride``, ``grid``, ``root`` and ``min_contrast`` of "patches".
     weight_init : str, callable, or tuple of them, default="random"
-        "random" (Gaussian), "signs", "orthogonal"; "ciw" sums the samples of a class with random
-        signs, "differences" takes two samples of different classes [1]_; or
-        ``f(X, y, units, rng) -> (kernel, bias)``. A tuple shares the units out.
+        "random" (Gaussian), "signs" or "orthogonal" weights; "ciw", sums of the samples of a class
+        with random signs; "differences" of two samples of different classes [1]_; or
+        ``f(X, y, units, rng) -> (kernel, bias)``. A tuple divides the units among several kinds.
     weight_scale : "auto" or float, default="auto"
-        Spread of the units' inputs on scaled columns: 2 for "gelu" and "sigmoid", else 1.
+        Standard deviation of the input of a unit on scaled columns. "auto": 2 for "gelu" and
+        "sigmoid", else 1.
     direct_links : "auto" or bool, default=False
-        Whether the ridge sees the scaled columns too. "auto": for tables with no more columns
-        than units.
+        Whether the features include the scaled columns too. "auto": for tables with no more
+        columns than units.
     readout : {"last", "all", "each"}, default="last"
-        With several layers: a ridge on the last, one ridge on all, or one ridge for each depth,
-        averaged.
+        With several layers: a ridge on the last one, one ridge on all, or the average of one
+        ridge per layer.
     scale : {"auto", "columns", "common"} or None, default="auto"
-        Bring columns to mean 0 and a common spread before the first layer: each by its own
-        standard deviation, or all by one. "auto": "common" for images, else "columns".
+        Scale columns to mean 0 and variance 1 before the first layer, each by its own standard
+        deviation or all by a common one. "auto": "common" for images, else "columns".
     clip : "auto", float or None, default="auto"
-        Largest absolute value of a scaled column. "auto": 3 with "columns", else none.
+        Largest absolute value of a scaled column. "auto": 3 with "columns", else None.
     batch_size : int, default=4096
-        Most rows that are dealt with at a time; changes no result.
+        Maximum number of rows that are processed at a time; it does not change the result.
     dtype : {"auto", "float64", "float32"}, default="auto"
-        Of the features. The sums are float64 always. "auto": float32 from 2**20 weights of the
-        first layer on. float32 features are computed on an accelerator where there is one.
+        Of the features; sums are always float64. "auto": float32 if the first layer has 2**20
+        weights or more. float32 features are computed on an accelerator if there is one.
     image_shape : tuple of int, default=None
-        Height, width and channels of images given as rows.
+        Height, width and channels of images that are passed as rows.
     random_state : int, RandomState or None, default=None
-        Decides frozen weights and the choice of rows.
+        Seed of the frozen weights and of the choice of rows.
 
     Attributes
     ----------
     n_features_in_ : int
         Number of columns, or of values in an image.
     feature_names_in_ : ndarray of str
-        Names of the columns, where X had any.
+        Names of the columns, if X has any.
     input_shape_ : tuple of int
         Shape of one sample.
     n_iter_ : int
         1.
+
+    See Also
+    --------
+    ELMClassifier : These features and a ridge.
 
     References
     ----------
@@ -394,21 +434,21 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hidden):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (1000,),
+        hidden_layer_sizes: int | Sequence[int] = (1000,),
         *,
-        activation: Any = "gelu",
-        features: Any = None,
+        activation: Activation = "gelu",
+        features: Features = None,
         feature_params: dict[str, Any] | None = None,
-        weight_init: Any = "random",
-        weight_scale: float | str = "auto",
-        direct_links: bool | str = False,
-        readout: str = "last",
-        scale: str | None = "auto",
-        clip: float | str | None = "auto",
+        weight_init: DenseWeights | Sequence[DenseWeights] = "random",
+        weight_scale: float | Literal["auto"] = "auto",
+        direct_links: bool | Literal["auto"] = False,
+        readout: Literal["last", "all", "each"] = "last",
+        scale: Literal["auto", "columns", "common"] | None = "auto",
+        clip: float | Literal["auto"] | None = "auto",
         batch_size: int = 4096,
-        dtype: str = "auto",
-        image_shape: tuple[int, ...] | None = None,
-        random_state: Any = None,
+        dtype: Literal["auto", "float64", "float32"] = "auto",
+        image_shape: Shape | None = None,
+        random_state: RandomState = None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -426,7 +466,7 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hidden):
         self.random_state = random_state
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Say whether the layers have been made."""
+        """Return whether `fit` has succeeded."""
         return hasattr(self, "_frozen")
 
     def _learn_from_source(self, X, y, sample_weight, *, resume, one_pass):
@@ -440,8 +480,8 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hidden):
             part = Gathered.of(config, block)
             gathered = part if gathered is None else gathered.plus(part)
         assert gathered is not None
-        self._frozen: Frozen = gathered.frozen_on(config).frozen  # type: ignore[assignment]
-        self._n_features_out = sum(self._frozen.widths)
+        self._frozen: Frozen = gathered.freeze(config).frozen  # type: ignore[assignment]
+        self._n_features_out = sum(self._frozen.n_features)
         self.n_iter_ = 1
         return True
 
@@ -457,8 +497,8 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hidden):
             return np.unique(y, return_inverse=True)[1].astype(np.int32)
         return np.asarray(y, np.float64)[:, None]
 
-    def transform(self, X):
-        """Compute the hidden units' outputs.
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Compute the outputs of the hidden units.
 
         Parameters
         ----------
@@ -468,7 +508,7 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Hidden):
         Returns
         -------
         ndarray of shape (n_samples, n_units)
-            Of all layers that `readout` names, and the scaled columns with `direct_links`.
+            Outputs of the layers that `readout` selects, and scaled columns with `direct_links`.
         """
         check_is_fitted(self)
         X = self._as_samples(self._check_input(X, reset=False), reset=False)

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from frozenfit.architectures import registry
+from frozenfit.elm.stages import FeatureStage, registered_stages
 from frozenfit.selectors import Selector
 from frozenfit.storage import keras_config
 from frozenfit.storage.keras_config import first_line
@@ -147,6 +148,8 @@ def _encode(value: Any, where: str, depth: int) -> Any:
         return {_KIND: "selector", "value": _encode_selector(value, where)}
     if isinstance(value, FreezeSchedule):
         return _encode_freeze_schedule(value, where, inner)
+    if isinstance(value, FeatureStage):
+        return _encode_feature_stage(value, where, inner)
     if isinstance(value, keras_config.OBJECTS):
         return {_KIND: "keras", "config": _encode_object(value, where)}
     return _encode_named(value, where)
@@ -161,6 +164,17 @@ def _encode_freeze_schedule(value: FreezeSchedule, where: str, inner: Callable) 
         )
     fields = {key: inner(item) for key, item in dataclasses.asdict(value).items()}
     return {_KIND: "freeze_schedule", "name": kind.__name__, "fields": fields}
+
+
+def _encode_feature_stage(value: FeatureStage, where: str, inner: Callable) -> Any:
+    kind = type(value)
+    if registered_stages().get(kind.name) is not kind:
+        raise ValueError(
+            f"{where} is a {kind.__name__}, which a file cannot store: decorate the class with "
+            "@frozenfit.elm.register_stage('name')"
+        )
+    params = {key: inner(item, f".{key}") for key, item in value.get_params(deep=False).items()}
+    return {_KIND: "feature_stage", "name": kind.name, "params": params}
 
 
 def _encode_integer(value: int, where: str) -> int:
@@ -346,6 +360,15 @@ def _read_architecture(node: dict, inner: Callable[[Any], Any], base: Any) -> An
     return found
 
 
+def _read_feature_stage(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
+    kind = registered_stages().get(node["name"])
+    if kind is None:
+        raise ValueError(
+            f"there is no feature stage {node['name']!r}: import the module that registers it first"
+        )
+    return kind(**{str(key): inner(item) for key, item in node["params"].items()})
+
+
 def _read_freeze_schedule(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
     kind = schedule_classes().get(node["name"])
     if kind is None or not dataclasses.is_dataclass(kind):
@@ -382,6 +405,7 @@ _READERS: dict[str, Callable[[dict, Callable[[Any], Any], Any], Any]] = {
     "architecture": _read_architecture,
     "bytes": lambda node, inner, base: base64.b64decode(node["value"], validate=True),
     "dict": _read_dict,
+    "feature_stage": _read_feature_stage,
     "float": _read_float,
     "freeze_schedule": _read_freeze_schedule,
     "keras": _read_keras,

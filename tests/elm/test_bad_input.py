@@ -1,4 +1,4 @@
-"""Wrong input is refused in one clear sentence, and the fitted state stays as it was."""
+"""Invalid input is refused with a clear message, and the fitted state does not change."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def batches(*parts):
     [
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": -1.0}, "alpha"),
-        ({"alpha": [1.0, 0.0]}, "number above 0"),
-        ({"alpha": []}, "number above 0"),
-        ({"activation": "no such"}, "activation must be"),
-        ({"weight_init": "no such"}, "weight_init must be"),
-        ({"weight_init": ()}, "weight_init must be"),
-        ({"features": "no such"}, "features must be"),
+        ({"alpha": [1.0, 0.0]}, "float > 0"),
+        ({"alpha": []}, "float > 0"),
+        ({"activation": "no such"}, "`activation` must be"),
+        ({"weight_init": "no such"}, "`weight_init` must be"),
+        ({"weight_init": ()}, "`weight_init` must be"),
+        ({"features": "no such"}, "`features` must be"),
         ({"features": 3}, "features"),
-        ({"features": "patches"}, "give image_shape"),
-        ({"features": "receptive_fields"}, "give image_shape"),
-        ({"augment": "flip"}, "give image_shape"),
+        ({"features": "patches"}, "Pass image_shape"),
+        ({"features": "receptive_fields"}, "Pass image_shape"),
+        ({"augment": "flip"}, "Pass image_shape"),
         ({"hidden_layer_sizes": ()}, "at least one layer"),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
         ({"features": FunctionTransformer(lambda x: None)}, "must return an array"),
@@ -53,7 +53,7 @@ def test_wrong_patches_are_refused():
     images = np.zeros((10, 8, 8))
     for params, words in (
         ({"patch_size": 9}, "must fit into images"),
-        ({"n_filter": 3}, "no 'n_filter'"),
+        ({"n_filter": 3}, "unknown key 'n_filter'.*Did you mean 'n_filters'"),
         ({"rectifier": "no such"}, "rectifier"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -63,11 +63,11 @@ def test_wrong_patches_are_refused():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (batches(), "no batches"),
+        (batches(), "at least one batch"),
         (batches((X, Y), (X[:, :3], Y)), "features"),
         (batches((X[:10], Y[:10]), (X[:2], [5, 6])), "not among the classes"),
         (batches((X[:3], [1, 1, 1])), "one class"),
-        (batches(X), "must give tuples"),
+        (batches(X), "must yield tuples"),
         (batches((X[:50], Y[:50]), (X[50:] * np.nan, Y[50:])), "NaN"),
     ],
 )
@@ -87,7 +87,7 @@ def test_wrong_batches_are_refused_and_change_nothing(given, words):
         (np.full((3, 5), np.inf), [0, 1, 0], "infinity"),
         (X[:3, :2], Y[:3], "features"),
         (X[:3], [0, 1, 9], "not among the classes"),
-        (X[:3], Y[:2], "number of samples|inconsistent|as many"),
+        (X[:3], Y[:2], "number of samples|inconsistent|same number"),
         (X[:0], Y[:0], "sample"),
     ],
 )
@@ -96,21 +96,21 @@ def test_a_wrong_part_is_refused_and_changes_nothing(x, y, words, loo_rows):
         small(loo_rows=loo_rows).partial_fit(X[:60], Y[:60], classes=[0, 1]) for _ in range(2)
     )
     before = clf.predict_proba(X)
-    for call in (clf.partial_fit, clf.forget):
+    for call in (clf.partial_fit, clf.unlearn):
         with pytest.raises(ValueError, match=words):
             call(x, y)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
-    # What was summed is as it was, too.
+    # The sums did not change either.
     clf.partial_fit(X[60:], Y[60:]), other.partial_fit(X[60:], Y[60:])
     np.testing.assert_array_equal(clf.predict_proba(X), other.predict_proba(X))
 
 
 @pytest.mark.parametrize("loo_rows", [500, 60])
-def test_a_refused_forgetting_leaves_the_sums_as_they_were(loo_rows):
+def test_a_refused_unlearn_leaves_the_sums_unchanged(loo_rows):
     clf, other = (small(loo_rows=loo_rows, scale=None).fit(X[:100], Y[:100]) for _ in range(2))
-    with pytest.raises(ValueError, match="learned"):
-        clf.forget(30 * X[100:], Y[100:])
-    clf.forget(X[:20], Y[:20]), other.forget(X[:20], Y[:20])
+    with pytest.raises(ValueError, match="part of the fit"):
+        clf.unlearn(30 * X[100:], Y[100:])
+    clf.unlearn(X[:20], Y[:20]), other.unlearn(X[:20], Y[:20])
     np.testing.assert_array_equal(clf.predict_proba(X), other.predict_proba(X))
 
 
@@ -138,33 +138,33 @@ def test_one_class_is_refused():
 
 
 @pytest.mark.parametrize("loo_rows", [500, 60])
-def test_rows_never_seen_cannot_be_forgotten(loo_rows):
+def test_rows_never_seen_cannot_be_unlearned(loo_rows):
     clf = small(loo_rows=loo_rows, scale=None).fit(X[:100], Y[:100])
     before = clf.predict_proba(X)
-    with pytest.raises(ValueError, match="learned"):
-        clf.forget(30 * X[100:], Y[100:])
-    with pytest.raises(ValueError, match="learned"):
-        clf.forget(np.repeat(X[:1], 90, axis=0), np.repeat(Y[:1], 90))
+    with pytest.raises(ValueError, match="part of the fit"):
+        clf.unlearn(30 * X[100:], Y[100:])
+    with pytest.raises(ValueError, match="part of the fit"):
+        clf.unlearn(np.repeat(X[:1], 90, axis=0), np.repeat(Y[:1], 90))
     np.testing.assert_array_equal(clf.predict_proba(X), before)
 
 
-def test_everything_cannot_be_forgotten():
-    with pytest.raises(ValueError, match="nothing to learn"):
-        small().fit(X, Y).forget(X, Y)
+def test_all_rows_cannot_be_unlearned():
+    with pytest.raises(ValueError, match="no row"):
+        small().fit(X, Y).unlearn(X, Y)
 
 
-def test_units_that_overflow_are_told():
+def test_units_that_overflow_are_reported():
     with pytest.raises(ValueError, match="too large"):
         ELMRegressor((200,), scale=None, clip=None, activation="exponential").fit(1e4 * X, Y)
 
 
-def test_held_out_rows_have_no_use_and_are_refused():
+def test_validation_data_are_refused():
     with pytest.raises(ValueError, match="no effect"):
         small().fit(X, Y, X_val=X, y_val=Y)
 
 
-def test_an_iterator_is_for_fit_alone():
-    with pytest.raises(ValueError, match="partial_fit takes one batch"):
+def test_partial_fit_refuses_an_iterator():
+    with pytest.raises(ValueError, match="one batch as an array in partial_fit"):
         small().partial_fit(batches((X, Y)), None, classes=[0, 1])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frozenfit.elm import leaving, ridge
+from frozenfit.elm import leave_one_out, ridge
 
 ALPHAS = np.array([1e-6, 1e-2, 1.0])
 
@@ -23,53 +23,53 @@ def summed(A, T, w, center=None):
     return sums
 
 
-def refitted(A, T, w, strength):
-    """Coefficients and intercept by the textbook, for an absolute strength."""
+def refitted(A, T, w, alpha):
+    """Coefficients and intercept by the textbook, for an absolute alpha."""
     mean, target = np.average(A, axis=0, weights=w), np.average(T, axis=0, weights=w)
     Z = A - mean
-    gram = Z.T @ (w[:, None] * Z) + strength * np.eye(A.shape[1])
+    gram = Z.T @ (w[:, None] * Z) + alpha * np.eye(A.shape[1])
     coef = np.linalg.solve(gram, Z.T @ (w[:, None] * (T - target)))
     return coef, target - mean @ coef
 
 
-def scores_without_each_row(A, T, w, strength):
+def scores_without_each_row(A, T, w, alpha):
     out = np.empty_like(T)
     for i in range(len(A)):
         rest = np.arange(len(A)) != i
-        coef, intercept = refitted(A[rest], T[rest], w[rest], strength)
+        coef, intercept = refitted(A[rest], T[rest], w[rest], alpha)
         out[i] = A[i] @ coef + intercept
     return out
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_scores_left_out_are_those_of_fits_without_the_row(weighted):
+def test_leave_one_out_scores_are_those_of_fits_without_the_row(weighted):
     A, T, w = problem()
     w = w if weighted else np.ones(len(A))
     solution = ridge.decompose(summed(A, T, w))
-    left = leaving.leave_one_out(solution, lambda: iter([A[:7], A[7:]]), T, w, ALPHAS)
+    left = leave_one_out.scores(solution, lambda: iter([A[:7], A[7:]]), T, w, ALPHAS)
     for alpha, scores in zip(ALPHAS, left, strict=True):
         wanted = scores_without_each_row(A, T, w, alpha * solution.unit)
         np.testing.assert_allclose(scores, wanted, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_fewer_rows_than_features_are_left_out_as_exactly(weighted):
+def test_fewer_rows_than_features_give_exact_leave_one_out_scores(weighted):
     A, T, w = problem(n=10, m=25)
     w = w if weighted else np.ones(len(A))
     solution = ridge.decompose_rows(A, T, w)
-    left = leaving.leave_one_out(solution, lambda: iter([A]), T, w, ALPHAS[1:])
+    left = leave_one_out.scores(solution, lambda: iter([A]), T, w, ALPHAS[1:])
     for alpha, scores in zip(ALPHAS[1:], left, strict=True):
         wanted = scores_without_each_row(A, T, w, alpha * solution.unit)
         np.testing.assert_allclose(scores, wanted, rtol=1e-8, atol=1e-8)
 
 
-def test_one_strength_solved_by_cholesky_leaves_out_as_exactly():
+def test_one_alpha_solved_by_cholesky_gives_exact_leave_one_out_scores():
     A, T, w = problem()
     coef, intercept, whitened = ridge.solve_at(summed(A, T, w), 0.1)
     unit = ridge.decompose(summed(A, T, w)).unit
     np.testing.assert_allclose(coef, refitted(A, T, w, 0.1 * unit)[0], rtol=1e-10)
     np.testing.assert_allclose(intercept, refitted(A, T, w, 0.1 * unit)[1], rtol=1e-10)
-    left = leaving.leave_one_out(whitened, lambda: iter([A]), T, w, np.zeros(1))[0]
+    left = leave_one_out.scores(whitened, lambda: iter([A]), T, w, np.zeros(1))[0]
     np.testing.assert_allclose(left, scores_without_each_row(A, T, w, 0.1 * unit), rtol=1e-8)
 
 
@@ -85,8 +85,8 @@ def test_the_two_decompositions_give_one_head():
 def test_products_in_float32_change_scores_in_the_sixth_digit_at_most():
     A, T, w = problem(n=60)
     solution = ridge.decompose(summed(A, T, w))
-    exact = leaving.leave_one_out(solution, lambda: iter([A]), T, w, ALPHAS)
-    quick = leaving.leave_one_out(solution, lambda: iter([A]), T, w, ALPHAS, "float32")
+    exact = leave_one_out.scores(solution, lambda: iter([A]), T, w, ALPHAS)
+    quick = leave_one_out.scores(solution, lambda: iter([A]), T, w, ALPHAS, "float32")
     assert quick.dtype == np.float32
     np.testing.assert_allclose(quick, exact, atol=1e-4)
 
@@ -100,7 +100,7 @@ def test_sums_of_parts_add_up_to_the_sums_of_all():
         np.testing.assert_allclose(np.tril(one), np.tril(other), rtol=1e-10)
 
 
-def test_taking_rows_out_leaves_the_sums_of_the_rest():
+def test_removed_rows_leave_the_sums_of_the_others():
     A, T, w = problem()
     center = np.full(12, 3.0)
     rest = summed(A, T, w, center).plus(summed(A[20:], T[20:], w[20:], center), -1.0)
@@ -110,7 +110,7 @@ def test_taking_rows_out_leaves_the_sums_of_the_rest():
         np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
-def test_rows_that_never_came_leave_no_positive_gram():
+def test_removing_rows_that_were_never_added_is_detected():
     A, T, w = problem()
     center = np.full(12, 3.0)
     strange = summed(A[:3] + 50.0 * np.eye(12)[:3], T[:3], w[:3], center)

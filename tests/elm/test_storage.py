@@ -1,4 +1,4 @@
-"""Files hold the head and the seed; Keras models and tables tell the same as the estimator."""
+"""Files store the head and the seed; Keras models and tables agree with the estimator."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def network():
 
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("include_frozen", [False, True])
-def test_a_file_gives_the_estimator_back(tmp_path, settings, include_frozen):
+def test_a_file_restores_the_estimator(tmp_path, settings, include_frozen):
     clf = fitted(**settings)
     frozenfit.save(clf, tmp_path / "elm.frozenfit", include_frozen=include_frozen)
     again = frozenfit.load(tmp_path / "elm.frozenfit")
@@ -52,29 +52,29 @@ def test_a_file_gives_the_estimator_back(tmp_path, settings, include_frozen):
     assert again.alpha_ == pytest.approx(clf.alpha_)
 
 
-def test_a_regressor_comes_back_with_its_range(tmp_path):
+def test_a_loaded_regressor_has_its_range(tmp_path):
     reg = ELMRegressor((30,), random_state=0).fit(X, np.stack([Y, Y * 2.0], axis=1))
     frozenfit.save(reg, tmp_path / "elm.frozenfit")
     again = frozenfit.load(tmp_path / "elm.frozenfit")
     np.testing.assert_array_equal(again.predict(50 * X), reg.predict(50 * X))
 
 
-def test_a_file_holds_the_head_and_no_random_weights(tmp_path):
+def test_a_file_stores_the_head_and_no_random_weights(tmp_path):
     clf = fitted(hidden_layer_sizes=(400,), direct_links=False)
     frozenfit.save(clf, tmp_path / "elm.frozenfit")
     assert os.path.getsize(tmp_path / "elm.frozenfit") < 8 * 400 * 10 + 6000 < 8 * 400 * 64
 
 
-def test_a_loaded_estimator_says_that_it_has_no_sums(tmp_path):
+def test_a_loaded_estimator_has_no_sums(tmp_path):
     frozenfit.save(fitted(), tmp_path / "elm.frozenfit")
     again = frozenfit.load(tmp_path / "elm.frozenfit")
-    for call in (again.partial_fit, again.forget):
-        with pytest.raises(ValueError, match="holds no sums"):
+    for call in (again.partial_fit, again.unlearn):
+        with pytest.raises(ValueError, match="needs the sums"):
             call(X, Y)
     assert again.fit(X, Y).partial_fit(X, Y).score(X, Y) > 0.9
 
 
-def test_a_network_of_the_users_own_is_given_again(tmp_path):
+def test_a_given_network_is_passed_again_to_load(tmp_path):
     net = network()
     clf = fitted(features=net)
     frozenfit.save(clf, tmp_path / "elm.frozenfit")
@@ -103,7 +103,7 @@ def test_a_file_that_does_not_fit_is_refused(change):
         arrays["another"] = np.zeros(3)
     else:
         meta["draws"] = "0" * 64
-    with pytest.raises(ValueError, match="missing|shape|asks for|drawn"):
+    with pytest.raises(ValueError, match="missing|shape|unexpected|drawn"):
         ELMClassifier(**clf.get_params())._restore(meta, arrays)
 
 
@@ -132,12 +132,12 @@ def test_a_keras_model_can_be_saved_and_loaded_by_keras_alone(tmp_path):
     np.testing.assert_allclose(again.predict(X, verbose=0), model.predict(X, verbose=0), atol=1e-6)
 
 
-def test_no_keras_layer_stands_for_a_transformer():
+def test_a_transformer_has_no_keras_form():
     with pytest.raises(ValueError, match="Pipeline"):
         fitted(features=PCA(5)).to_keras()
 
 
-def test_the_table_counts_the_head_alone_as_learned():
+def test_the_table_counts_only_the_head_as_trained():
     clf = fitted(direct_links=False)
     rows = clf.parameter_table()
     assert [row[0] for row in rows] == [
@@ -150,12 +150,12 @@ def test_the_table_counts_the_head_alone_as_learned():
     assert clf.freeze_fraction_ == pytest.approx(65 * 50 / (65 * 50 + 51 * 10))
 
 
-def test_a_bar_shows_long_fits_alone(monkeypatch, capsys):
-    from frozenfit.elm import progress
+def test_a_progress_bar_appears_in_long_fits(monkeypatch, capsys):
+    from frozenfit.estimators import elm_base
 
     fitted(verbose=1)
     assert capsys.readouterr().out == ""
-    monkeypatch.setattr(progress, "_QUIET_SECONDS", -1.0)
+    monkeypatch.setattr(elm_base, "_BAR_DELAY", -1.0)
     fitted(verbose=1)
     assert "ELMClassifier" in capsys.readouterr().out
     fitted(verbose=0)

@@ -1,4 +1,4 @@
-"""The estimators: rows in any order and in any parts, forgetting, class weights, depth."""
+"""The ELM estimators: rows in any order and batches, unlearn, class weights, depth."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def in_parts(clf, parts=PARTS):
     return clf
 
 
-def test_the_defaults_are_right_on_digits():
+def test_the_defaults_work_on_digits():
     digits = load_digits()
     clf = ELMClassifier(random_state=0).fit(digits.data[:1200], digits.target[:1200])
     assert clf.score(digits.data[1200:], digits.target[1200:]) > 0.95
 
 
-def test_parts_give_what_the_whole_gives():
+def test_parts_equal_the_whole():
     whole = small().fit(X[:400], Y[:400])
     np.testing.assert_allclose(
         in_parts(small()).predict_proba(X), whole.predict_proba(X), atol=1e-6
@@ -42,7 +42,7 @@ def test_parts_give_what_the_whole_gives():
 
 
 @pytest.mark.parametrize("scale", [None, "columns"])
-def test_parts_give_what_the_whole_gives_when_rows_are_no_longer_kept(scale):
+def test_parts_equal_the_whole_beyond_loo_rows(scale):
     settings = {"loo_rows": 80, "scale": scale}
     given = X if scale is None else (X - X.mean(0)) / X.std(0)
     parts = [slice(0, 100), *[slice(s, s + 50) for s in range(100, 400, 50)]]
@@ -72,9 +72,9 @@ def test_a_fit_goes_on_with_partial_fit():
 
 
 @pytest.mark.parametrize("loo_rows", [1000, 150])
-def test_forgotten_rows_leave_no_trace(loo_rows):
+def test_unlearned_rows_leave_no_trace(loo_rows):
     settings = {"loo_rows": loo_rows, "scale": None, "alpha": 0.01}
-    clf = small(**settings).fit(X, Y).forget(X[400:], Y[400:])
+    clf = small(**settings).fit(X, Y).unlearn(X[400:], Y[400:])
     never = small(**settings).fit(X[:400], Y[:400])
     np.testing.assert_allclose(
         clf._current()[1].coefs[0], never._current()[1].coefs[0], rtol=1e-6, atol=1e-8
@@ -106,7 +106,7 @@ def test_class_weights_of_a_dict_are_sample_weights():
     np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), atol=1e-9)
 
 
-def test_labels_may_be_words():
+def test_labels_may_be_strings():
     names = np.array(["low", "middle", "high"])
     clf = small().fit(X, names[Y])
     np.testing.assert_array_equal(clf.predict(X), names[small().fit(X, Y).predict(X)])
@@ -121,21 +121,23 @@ def test_depth_reads_out_as_asked(readout):
     assert clf.score(X, Y) > 0.8
 
 
-def test_a_fixed_strength_is_kept_and_probabilities_are_still_calibrated():
+def test_a_fixed_alpha_is_kept_and_probabilities_are_still_calibrated():
     clf = small(alpha=0.5).fit(X, Y)
     assert clf.alpha_ == 0.5 and clf._current()[1].beta != 1.0
 
 
-def test_the_strength_comes_from_the_list_given():
+def test_alpha_is_selected_from_a_given_list():
     assert small(alpha=[0.3, 100.0]).fit(X, Y).alpha_ == 0.3
 
 
-def test_the_leave_one_out_loss_foretells_the_loss_on_new_rows():
+def test_best_score_is_the_negative_log_loss_on_new_rows():
     clf = small().fit(X[:400], Y[:400])
     proba = clf.predict_proba(X[400:])
-    assert clf.best_score_ == pytest.approx(
-        -np.log(proba[np.arange(200), Y[400:]]).mean(), abs=0.15
-    )
+    new_log_loss = -np.log(proba[np.arange(200), Y[400:]]).mean()
+    assert clf.best_score_ == pytest.approx(-new_log_loss, abs=0.15)
+    assert clf.best_score_ < 0
+    useless = small(alpha=1e6).fit(X[:400], Y[:400])
+    assert clf.best_score_ > useless.best_score_  # larger is better
 
 
 def test_regression_learns_several_targets_on_any_scale():
@@ -153,12 +155,12 @@ def test_predictions_stay_in_the_range_of_the_targets_seen():
     assert far.min() >= T.min() and far.max() <= T.max()
 
 
-def test_regression_in_parts_and_forgotten_is_the_whole():
+def test_regression_in_parts_with_unlearned_rows_equals_the_whole():
     whole = ELMRegressor((40,), random_state=0).fit(R[:200], T[:200])
     parts = ELMRegressor((40,), random_state=0)
     for start in range(0, 300, 60):
         parts.partial_fit(R[start : start + 60], T[start : start + 60])
-    parts.forget(R[200:], T[200:])
+    parts.unlearn(R[200:], T[200:])
     np.testing.assert_allclose(
         parts._current()[1].coefs[0], whole._current()[1].coefs[0], rtol=1e-6, atol=1e-6
     )
@@ -174,13 +176,13 @@ def test_a_transformer_or_a_network_may_come_first():
     assert second.score(X, Y) > 0.6 and second._current()[0].scaler.mean.shape == (7,)
 
 
-def test_the_ridge_may_stand_on_given_features_alone():
+def test_the_ridge_may_use_given_features_only():
     clf = ELMClassifier((), features=PCA(8, random_state=0), random_state=0).fit(X, Y)
     linear = LogisticRegression(max_iter=500).fit(X, Y)
     assert clf.score(X, Y) > linear.score(X, Y) - 0.1
 
 
-def test_a_pickled_estimator_predicts_and_learns_on():
+def test_a_pickled_estimator_predicts_and_continues():
     clf = small().fit(X[:300], Y[:300])
     again = pickle.loads(pickle.dumps(clf))
     np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
@@ -189,17 +191,17 @@ def test_a_pickled_estimator_predicts_and_learns_on():
     np.testing.assert_allclose(again.predict_proba(X), whole.predict_proba(X), atol=1e-6)
 
 
-def test_float32_features_say_nearly_the_same():
+def test_float32_features_predict_nearly_the_same():
     one, other = (small(dtype=d).fit(X, Y).predict_proba(X) for d in ("float32", "float64"))
     np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 2**26])
-def test_rows_left_out_in_float32_say_nearly_the_same(monkeypatch, kept_bytes):
-    from frozenfit.elm import hidden, memory
+def test_leave_one_out_in_float32_predicts_nearly_the_same(monkeypatch, kept_bytes):
+    from frozenfit.elm import frozen, memory
 
     wanted = small().fit(X, Y)
-    monkeypatch.setattr(hidden, "_FLOAT32_PRODUCTS", 0)
+    monkeypatch.setattr(frozen, "_FLOAT32_PRODUCTS", 0)
     monkeypatch.setattr(memory, "_KEPT_BYTES", kept_bytes)
     found = small().fit(X, Y)
     assert found.alpha_ == wanted.alpha_

@@ -8,8 +8,9 @@ import pytest
 from scipy import sparse
 
 from frozenfit import ELMFeatures
-from frozenfit.elm import activations, images, weights
+from frozenfit.elm import activations, weights
 from frozenfit.elm.scaling import Moments, fit_scaler
+from frozenfit.elm.stages.receptive_fields import ReceptiveFields
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 20)).astype("float32")
@@ -32,21 +33,21 @@ def test_square_is_an_activation_and_so_is_a_function():
 
 
 @pytest.mark.parametrize("kind", weights.SEEDED)
-def test_a_unit_takes_in_as_much_as_its_gain_says(kind):
-    kernel, bias = weights.seeded(kind, (20, 500), np.full(500, 20.0), 2.0, 0, "hidden_1")
+def test_the_input_of_a_unit_has_its_gain_as_standard_deviation(kind):
+    kernel, bias = weights.seeded(kind, (20, 500), None, 2.0, 0, "hidden_1")
     assert np.std(RNG.normal(size=(500, 20)) @ kernel) == pytest.approx(2.0, rel=0.05)
     assert np.abs(bias).max() <= 2.0 and np.abs(bias).max() > 1.9
 
 
 def test_orthogonal_weights_are_orthogonal_in_blocks():
-    kernel, _ = weights.seeded("orthogonal", (20, 50), np.full(50, 20.0), 1.0, 0, "hidden_1")
+    kernel, _ = weights.seeded("orthogonal", (20, 50), None, 1.0, 0, "hidden_1")
     for block in (kernel[:, :20], kernel[:, 20:40], kernel[:, 40:]):
         gram = block.T @ block
         np.testing.assert_allclose(gram - np.diag(np.diag(gram)), 0, atol=1e-10)
 
 
 def test_signs_are_of_one_size():
-    kernel, _ = weights.seeded("signs", (20, 50), np.full(50, 20.0), 1.0, 0, "hidden_1")
+    kernel, _ = weights.seeded("signs", (20, 50), None, 1.0, 0, "hidden_1")
     np.testing.assert_allclose(np.abs(kernel), 20**-0.5)
 
 
@@ -79,7 +80,7 @@ def test_a_union_holds_both_kinds_and_a_callable_makes_its_own():
 
 
 def test_receptive_fields_are_rectangles_inside_the_border():
-    mask = images.rectangles((28, 28, 1), 50, 0, "hidden_1", {}).reshape(28, 28, 50)
+    mask = ReceptiveFields().restore({}, (28, 28, 1)).mask(50, 0, "hidden_1").reshape(28, 28, 50)
     assert not mask[:3].any() and not mask[:, -3:].any()
     for unit in mask.transpose(2, 0, 1):
         rows, columns = unit.any(axis=1), unit.any(axis=0)
@@ -87,13 +88,13 @@ def test_receptive_fields_are_rectangles_inside_the_border():
         assert (rows.sum() - 1) * (columns.sum() - 1) >= 10
 
 
-def test_units_of_an_image_see_their_rectangle_alone():
+def test_units_are_connected_to_their_rectangle_only():
     images_ = RNG.random((20, 10, 10, 1))
     made = ELMFeatures((30,), features="receptive_fields", random_state=0).fit(images_)
     assert (made._frozen.layers[0].kernel == 0).mean() > 0.3
 
 
-def test_scaling_is_of_the_whole_however_it_came():
+def test_moments_of_parts_are_those_of_the_whole():
     whole, parts = Moments(20), Moments(20)
     w = RNG.uniform(0.5, 2, 300)
     whole.add(X + 100, w)
@@ -130,7 +131,7 @@ def test_sparse_rows_scale_to_what_dense_rows_do():
     np.testing.assert_allclose(scaler.product(sparse.csr_array(dense), W), wanted, atol=1e-12)
 
 
-def test_features_have_the_width_that_readout_and_links_say():
+def test_readout_and_direct_links_determine_the_number_of_features():
     sizes = {"last": 5, "all": 12, "each": 12}
     for readout, width in sizes.items():
         made = ELMFeatures((7, 5), readout=readout, random_state=0).fit(X)
@@ -139,7 +140,7 @@ def test_features_have_the_width_that_readout_and_links_say():
     assert ELMFeatures((7,), direct_links=True).fit(X).transform(X).shape == (300, 27)
 
 
-def test_the_seed_decides_the_features():
+def test_the_seed_determines_the_features():
     one, same, other = (
         ELMFeatures((9,), random_state=seed).fit(X).transform(X) for seed in (1, 1, 2)
     )

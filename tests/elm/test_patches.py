@@ -1,4 +1,4 @@
-"""Frozen filters: what the quick way computes is what the definition says."""
+"""Convolutions with frozen filters equal their definition, position by position."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 
 from frozenfit import ELMClassifier
-from frozenfit.elm.images import CONTRAST, Patches, PatchParams
+from frozenfit.elm.stages.patches import CONTRAST, Patches
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((12, 9, 8, 3)).astype("float32")
+LABELS = np.zeros(12, int)
 
 
 def made(**params):
-    params = PatchParams.of({"n_filters": 5, "patch_size": 3, "pool": 3, "stride": 2, **params})
-    return Patches.fit(IMAGES, (9, 8, 3), params, np.random.default_rng(1))
+    params = {"n_filters": 5, "patch_size": 3, "pool": 3, "stride": 2, **params}
+    return Patches(**params).fit(IMAGES, LABELS, np.random.default_rng(1))
 
 
 def by_definition(patches, image):
     """One image, one position at a time."""
-    p, bank = patches.params, patches.banks[0]
+    p, bank = patches, patches.banks_[0]
     responses = np.empty((7, 6, len(bank.shift)))
     for i in range(7):
         for j in range(6):
@@ -55,36 +56,34 @@ def by_definition(patches, image):
 def test_features_are_those_of_the_definition(params):
     patches = made(**params)
     found = patches(IMAGES)
-    assert found.shape == (12, patches.width)
+    assert found.shape == (12, patches.n_features_)
     for image, row in zip(IMAGES, found, strict=True):
         np.testing.assert_allclose(row, by_definition(patches, image), atol=2e-5)
 
 
 def test_filters_take_the_mean_of_a_patch_off():
     for params in ({}, {"whiten": True}):
-        np.testing.assert_allclose(made(**params).banks[0].kernel.sum(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(made(**params).banks_[0].kernel.sum(axis=0), 0, atol=1e-5)
 
 
 def test_raw_filters_have_length_one():
-    lengths = np.linalg.norm(made().banks[0].kernel, axis=0)
+    lengths = np.linalg.norm(made().banks_[0].kernel, axis=0)
     np.testing.assert_allclose(lengths, 1, rtol=1e-5)
 
 
 def test_integers_of_0_to_255_are_the_same_pixels():
     pixels = (IMAGES * 255).astype("uint8")
-    params = PatchParams.of({"n_filters": 5, "patch_size": 3, "whiten": True})
-    rng = np.random.default_rng
-    whole = Patches.fit(pixels, (9, 8, 3), params, rng(1))(pixels)
+    stage = Patches(n_filters=5, patch_size=3, whiten=True)
+    whole = stage.fit(pixels, LABELS, np.random.default_rng(1))(pixels)
     scaled = (pixels / np.float32(255)).astype("float32")
-    np.testing.assert_allclose(
-        Patches.fit(scaled, (9, 8, 3), params, rng(1))(scaled), whole, atol=1e-4
-    )
+    again = stage.fit(scaled, LABELS, np.random.default_rng(1))(scaled)
+    np.testing.assert_allclose(again, whole, atol=1e-4)
 
 
 def test_several_sizes_share_the_filters():
     patches = made(n_filters=7, patch_size=(3, 5))
-    assert [len(bank.shift) for bank in patches.banks] == [4, 3]
-    assert patches(IMAGES).shape == (12, patches.width)
+    assert [len(bank.shift) for bank in patches.banks_] == [4, 3]
+    assert patches(IMAGES).shape == (12, patches.n_features_)
 
 
 def test_patches_tell_textures_apart_that_pixels_do_not():

@@ -1,4 +1,4 @@
-"""Strengths surely worse on the first rows are given up; nothing else changes."""
+"""Alphas that are clearly worse on the first rows are dropped; nothing else changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from frozenfit import ELMClassifier, ELMRegressor
-from frozenfit.elm import calibration, leaving, ridge
+from frozenfit.elm import calibration, leave_one_out, ridge
 
 ALPHAS = np.logspace(-6, 4, 11)
 
@@ -23,34 +23,34 @@ def decomposed(A, T, w):
     return ridge.decompose(sums)
 
 
-def test_strengths_that_stay_have_the_scores_of_a_run_without_a_race(monkeypatch):
-    monkeypatch.setattr(leaving, "_ROWS", 50)
+def test_kept_alphas_have_the_scores_of_a_run_without_a_race(monkeypatch):
+    monkeypatch.setattr(leave_one_out, "_ROWS", 50)
     A, T, w = problem()
     solution = decomposed(A, T, w)
 
     def blocks():
         return iter([A[:120], A[120:]])
 
-    whole = leaving.leave_one_out(solution, blocks, T, w, ALPHAS)
+    whole = leave_one_out.scores(solution, blocks, T, w, ALPHAS)
     shown = []
 
     def narrow(scores):
         shown.append(scores)
         return np.array([2, 5])
 
-    kept, left = leaving.race(solution, blocks, T, w, ALPHAS, "float64", narrow)
+    kept, left = leave_one_out.race(solution, blocks, T, w, ALPHAS, "float64", narrow)
     assert kept.tolist() == [2, 5] and len(shown) == 1
     np.testing.assert_allclose(shown[0], whole[:, : shown[0].shape[1]], rtol=1e-10)
     np.testing.assert_allclose(left, whole[kept], rtol=1e-10)
 
 
-def test_few_rows_run_no_race():
+def test_few_rows_drop_no_alpha():
     A, T, w = problem()
 
     def never(scores):
         raise AssertionError("asked")
 
-    kept, left = leaving.race(
+    kept, left = leave_one_out.race(
         decomposed(A, T, w), lambda: iter([A]), T, w, ALPHAS, "float64", never
     )
     assert len(kept) == len(left) == len(ALPHAS)
@@ -59,8 +59,8 @@ def test_few_rows_run_no_race():
 def test_features_may_come_in_parts_side_by_side():
     A, T, w = problem()
     solution = decomposed([A[:, :5], A[:, 5:]], T, w)
-    whole = leaving.leave_one_out(decomposed(A, T, w), lambda: iter([A]), T, w, ALPHAS)
-    parts = leaving.leave_one_out(solution, lambda: iter([[A[:, :5], A[:, 5:]]]), T, w, ALPHAS)
+    whole = leave_one_out.scores(decomposed(A, T, w), lambda: iter([A]), T, w, ALPHAS)
+    parts = leave_one_out.scores(solution, lambda: iter([[A[:, :5], A[:, 5:]]]), T, w, ALPHAS)
     np.testing.assert_allclose(parts, whole, rtol=1e-9)
 
 
@@ -72,7 +72,7 @@ def test_two_views_of_a_sample_are_left_out_together():
     sums.add(mirrored, T, w / 2)
     solution = ridge.decompose(sums)
     blocks = [(A[:15], mirrored[:15]), (A[15:], mirrored[15:])]
-    left = leaving.leave_one_out(solution, lambda: iter(blocks), T, w, np.array([0.1]))[0]
+    left = leave_one_out.scores(solution, lambda: iter(blocks), T, w, np.array([0.1]))[0]
     for i in (0, 20, 39):
         rest = ridge.Sums(np.zeros(6), 2)
         for view in (A, mirrored):
@@ -85,13 +85,13 @@ def test_two_views_of_a_sample_are_left_out_together():
 
 @pytest.mark.parametrize("kind", [ELMClassifier, ELMRegressor])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_race_ends_with_the_strength_that_all_rows_choose(monkeypatch, kind, seed):
+def test_a_race_selects_the_alpha_that_all_rows_select(monkeypatch, kind, seed):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(600, 4)).astype("f4")
     y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2] + 0.5 * rng.normal(size=600)
     y = (y > 0).astype(int) if kind is ELMClassifier else y
     slow = kind((60,), random_state=seed).fit(X, y)
-    monkeypatch.setattr(leaving, "_ROWS", 100)
+    monkeypatch.setattr(leave_one_out, "_ROWS", 100)
     quick = kind((60,), random_state=seed).fit(X, y)
     assert quick.alpha_ == slow.alpha_
     assert quick.best_score_ == pytest.approx(slow.best_score_, rel=1e-9)
