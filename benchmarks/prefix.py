@@ -67,7 +67,7 @@ def main():
         seconds = cpu_seconds(ours(network(), X, y, cache_features))
         ratio = seconds / reference
         print(
-            f"{backend:12} {f'cache_features={cache_features}':24} {seconds:7.2f} CPU s  {ratio:5.2f} x"
+            f"{backend:12} cache_features={cache_features!s:9} {seconds:7.2f} CPU s  {ratio:5.2f} x"
         )
 
 

@@ -3,8 +3,8 @@
     python examples/tasks.py
     python examples/tasks.py --budget cpu --data-dir FOLDER --out docs/results
 
-The base is drawn from a seed and never trained. Each task owns its trainable parameters, statistics and
-head; learning one leaves the others bit by bit as they were (Rosenfeld and Tsotsos 2018, arXiv
+The base is drawn from a seed and never trained. Each task owns its trained parameters, statistics
+and head, and training one leaves the others bit-identical (Rosenfeld and Tsotsos 2018, arXiv
 1802.00844, name this use). `cpu` takes parts of MNIST, Fashion-MNIST and CIFAR-10 (in gray, cut to
 28 x 28; for the wide_resnet all are averaged to 14 x 14); `tiny` takes digits, the even ones only,
 and digits inverted.

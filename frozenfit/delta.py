@@ -238,6 +238,7 @@ def fixed(variable: Any) -> Any:
 
 
 def state_variables(model: keras.Model) -> dict[str, Any]:
+    """Return the states of a model by path."""
     return {path: variable for path, (_, variable) in _layout.states(model).items()}
 
 
@@ -270,22 +271,25 @@ def assign_in_order(model: keras.Model, values: Sequence[np.ndarray], like: kera
 
 
 def check_arguments(base: Any, frozen: str, freeze_statistics: bool | str) -> None:
+    """Raise an error for an argument of PartialModel that is invalid."""
     if not isinstance(base, keras.Model):
-        raise TypeError(f"base must be a keras.Model, found {type(base).__name__}")
+        raise TypeError(f"`base` must be a keras.Model, got {type(base).__name__}.")
     if not base.built:
         raise ValueError(
-            f"the base {base.name!r} is not built, so it has no weights yet; call it once on an "
-            "input, or build(input_shape)"
+            f"`base` must be a built model, but {base.name!r} has no weights yet. Call it on an "
+            "input, or call build(input_shape)."
         )
     if frozen not in FROZEN_VALUES:
-        raise ValueError(f"fill must be one of {', '.join(FROZEN_VALUES)}, found {frozen!r}")
+        names = ", ".join(map(repr, FROZEN_VALUES))
+        raise ValueError(f"`frozen` must be one of {names}, got {frozen!r}.")
     if freeze_statistics not in (True, False, "auto"):
         raise ValueError(
-            f"freeze_statistics must be True, False or 'auto', found {freeze_statistics!r}"
+            f"`freeze_statistics` must be True, False or 'auto', got {freeze_statistics!r}."
         )
 
 
 def resolve(trainable: Any, base: keras.Model, weights: Mapping[str, Any], seed: int) -> Selection:
+    """Apply a selector, or what stands for one, to a base."""
     if isinstance(trainable, Selection):
         return trainable
     layout = _layout.describe(base)
@@ -294,22 +298,26 @@ def resolve(trainable: Any, base: keras.Model, weights: Mapping[str, Any], seed:
 
 
 class Lazy(Mapping):
-    """The base's values by path, copied to NumPy only when a selector asks for them."""
+    """The values of a base by path, copied to NumPy only where a selector reads them."""
 
     def __init__(self, variables: Mapping[str, Any]):
         self._variables = variables
 
     def __getitem__(self, path: str) -> np.ndarray:
+        """Return the value of a weight."""
         return to_numpy(self._variables[path])
 
     def __iter__(self) -> Iterator[str]:
+        """Iterate over the paths."""
         return iter(self._variables)
 
     def __len__(self) -> int:
+        """Return the number of weights."""
         return len(self._variables)
 
 
 def check_fit(what: str, own: Mapping[str, Any], given: Mapping[str, np.ndarray]) -> None:
+    """Raise a ValueError where given arrays have other names or shapes than variables."""
     if set(own) != set(given):
         odd = sorted(set(own) ^ set(given))
         raise ValueError(f"the {what} do not fit this network: {', '.join(odd[:3])} on one side")
@@ -322,6 +330,7 @@ def check_fit(what: str, own: Mapping[str, Any], given: Mapping[str, np.ndarray]
 
 
 def clone(base: keras.Model) -> keras.Model:
+    """Build an empty model of the same architecture."""
     try:
         return keras.models.clone_model(base)
     except Exception as error:

@@ -117,7 +117,7 @@ def _backend_streams(seed: int) -> Iterator[None]:
         from tensorflow.python.eager import context as eager
 
         # Not tf.random.set_seed: it also empties the kernel cache, which costs every later call.
-        context = eager.context()
+        context: Any = eager.context()
         saved = context._seed, getattr(context, "_rng", None)
         context._seed, context._rng = seed, random.Random(seed)
         try:

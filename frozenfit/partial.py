@@ -51,7 +51,7 @@ class PartialModel(keras.Model):
         with each layer's own initializer; or zero, which leaves the scale and offset of a
         normalization at the base's values, since a zero scale would cut the network.
     seed : int or None, default=None
-        Seed of the random frozen values and of random selectors without a seed of their own; None is 0.
+        Seed of the random frozen values, and of random selectors without a seed; None means 0.
     freeze_statistics : bool or "auto", default="auto"
         Whether frozen normalizations use their stored statistics in training. "auto" does so
         for a normalization that is frozen with everything before it, where `frozen="keep"`: the
@@ -64,7 +64,7 @@ class PartialModel(keras.Model):
     Raises
     ------
     ValueError
-        Where the base is not built, the selector is empty or matches nothing, or `frozen` is unknown.
+        If the base is not built, the selector selects nothing, or `frozen` is unknown.
 
     Notes
     -----
@@ -160,7 +160,7 @@ class PartialModel(keras.Model):
         return draw(info.initializer, info.shape, self.seed, path)
 
     def _constraint(self, path: str) -> Callable:
-        """Apply the base's constraint to the whole weight and keep the trainable parameters of it."""
+        """Apply the constraint of the base to the whole weight; return its trained parameters."""
         constraint = self._parts.base_weights[path].constraint
 
         def constrain(compact):

@@ -22,7 +22,7 @@ if [ -z "${TESTS_ONLY:-}" ]; then
     .venv-test/bin/ruff check .
     .venv-test/bin/ruff format --check .
     .venv-test/bin/codespell
-    .venv-test/bin/pyright
+    .venv-test/bin/pyright --pythonpath .venv-test/bin/python
 fi
 [ $# -gt 0 ] || set -- --doctest-modules tests frozenfit
 exec .venv-test/bin/python -m pytest -n 2 "$@"

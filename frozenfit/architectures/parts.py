@@ -50,7 +50,7 @@ def conv(x: Any, filters: int, size: int, name: str, *, stride: int = 1, bias: b
         strides=stride,
         padding=padding,
         use_bias=bias,
-        kernel_initializer=keras.initializers.VarianceScaling(
+        kernel_initializer=keras.initializers.VarianceScaling(  # pyright: ignore
             2.0, mode="fan_out", distribution="untruncated_normal"
         ),
         name=name,

@@ -87,7 +87,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         """Compute the outputs, shape (n, n_outputs), of validated samples."""
 
     @abstractmethod
-    def _check_data(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _check_data(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Validate X and y."""
 
     @abstractmethod
@@ -274,7 +274,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         """Say whether `fit` or `partial_fit` has succeeded."""
         return hasattr(self, "n_iter_")
 
-    def _check_input(self, X: Any, reset: bool, **with_y: Any):
+    def _check_input(self, X: Any, reset: bool, **with_y: Any) -> Any:
         """Validate X, and y where given, by scikit-learn's own rules."""
         dtypes = [keras.config.floatx(), np.uint8]
         if not hasattr(X, "ndim") and not hasattr(X, "shape"):
@@ -285,7 +285,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
                 self, X, reset=reset, dtype=dtypes, accept_sparse=accepted, **with_y
             )
         options = {"ensure_2d": False, "allow_nd": True}
-        checked = validate_data(self, X, reset=reset, dtype=dtypes, **options, **with_y)
+        checked: Any = validate_data(self, X, reset=reset, dtype=dtypes, **options, **with_y)
         if reset:
             array = checked[0] if with_y else checked
             self.n_features_in_ = int(np.prod(array.shape[1:]))

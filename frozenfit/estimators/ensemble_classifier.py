@@ -159,7 +159,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         return pooled(self._member_logits(X, n_members), self.temperature_)
 
     def _joined(self, outputs: Any) -> Any:
-        ops = keras.ops
+        ops: Any = keras.ops
         each = ops.log_softmax(outputs / self.temperature_, axis=-1)
         return ops.logsumexp(each, axis=0) - float(np.log(len(self.estimators_)))
 
@@ -239,7 +239,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Predictive entropy minus the mean entropy of the members, in nats; 0 where all members agree.
+            Predictive entropy minus the mean entropy of the members, in nats; 0 where they agree.
         """
         each = self.predict_members(X)
         shared = _report.entropy(each.mean(axis=0)) - _report.entropy(each).mean(axis=0)

@@ -90,9 +90,9 @@ def _disjoint(
     free = list(itertools.islice((one for one in every if one not in taken), count))
     if len(free) < count:
         raise ValueError(
-            f"members='disjoint' with trainable={trainable!r} has room for {room} members that share "
-            f"no entry, found {count + len(taken)}; they would overlap: write {most}, or "
-            "members='same'"
+            f"`members='disjoint'` with trainable={trainable!r} has room for {room} members "
+            f"without a common parameter, got {count + len(taken)}: they would overlap. Use {most}, "
+            "or members='same'."
         )
     return free
 
@@ -135,7 +135,8 @@ def check_members(
         one = as_selector(selector).resolve(layout, context, allow_empty=members == "disjoint")
         if not one.n_trainable:
             raise ValueError(
-                f"members='disjoint' leaves no entry for member {number} of {len(selectors)}: there "
-                "are more members than entries to share out; write fewer members or learn more"
+                f"`members='disjoint'` leaves no parameter for member {number} of "
+                f"{len(selectors)}: there are more members than parameters to divide. Use fewer "
+                "members or a larger `trainable`."
             )
         selection.append(one)

@@ -62,6 +62,13 @@ def part_seeds(seed: int) -> dict[str, int]:
 class PartialNet(NetworkEstimator):
     """Base of the two estimators; holds a base, a setting and a delta, and no Keras model."""
 
+    base_: Base
+    history_: dict[str, list[float]]
+    n_iter_: int
+    freeze_fraction_: float
+    _setting: FittedPart
+    _delta: Delta
+
     _parameter_constraints: dict = {
         "model": [str, callable, keras.Model, Base],
         "model_params": [dict, None],
@@ -322,8 +329,8 @@ class PartialNet(NetworkEstimator):
             return "cosine" if ours and not problem.one_pass else None
         if problem.one_pass and isinstance(self.lr_schedule, str):
             raise ValueError(
-                f"lr_schedule={self.lr_schedule!r} needs to know when training ends, which partial_fit "
-                "cannot; use lr_schedule='auto', None or a Keras schedule"
+                f"`lr_schedule={self.lr_schedule!r}` depends on when training ends, which is not "
+                "known in `partial_fit`. Use lr_schedule='auto', None or a Keras schedule."
             )
         return self.lr_schedule
 

@@ -25,9 +25,9 @@ _OPERATORS: dict[str, tuple[Callable[..., Form], int]] = {
 class Selector:
     """Which entries of a network's trainable weights are learned, before the network is known.
 
-    Selectors are made by the selectors (`filters`, `head`, `layers`, ...) and combined by ``|`` (or),
-    ``&`` (and), ``-`` (without) and ``~`` (all others). They are small frozen values: two made
-    alike are equal, ``repr`` is the selector call, and ``parse`` reads it back.
+    Selectors are created by functions (`filters`, `head`, `layers`, ...) and combined by ``|``
+    (union), ``&`` (intersection), ``-`` (difference) and ``~`` (complement). They are immutable
+    values: two with the same arguments are equal, and ``parse`` reads their ``repr``.
 
     Examples
     --------
@@ -272,7 +272,8 @@ def texts(selector: str, values: Iterable[object], optional: bool = False) -> tu
             )
     if not (optional or values) or "" in values:
         raise ValueError(
-            f'{selector} was given no name or an empty one: write {selector}("block1_*") for instance'
+            f"{selector} was given no name or an empty one: write "
+            f'{selector}("block1_*") for instance'
         )
     return tuple(str(value) for value in values)
 

@@ -23,7 +23,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] =
 
 
 def parse(text: str) -> Selector:
-    """Read a selector as it is printed: selector calls, ``|``, ``&``, ``-``, ``~`` and ``.on(...)``.
+    """Parse the text of a selector: calls, ``|``, ``&``, ``-``, ``~`` and ``.on(...)``.
 
     The text is taken apart, never evaluated: no other name and no other operation is read.
 
@@ -59,7 +59,7 @@ def parse(text: str) -> Selector:
         return _selector(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, MemoryError, RecursionError):
         raise ValueError(
-            f"{shown} cannot be read as a selector: write selector calls joined by | & - ~, such as "
+            f"{shown} cannot be read as a selector: write selectors joined by | & - ~, such as "
             "filters(0.1) | head()"
         ) from None
     except (ValueError, TypeError) as error:

@@ -38,7 +38,7 @@ class Base:
     trained : bool
         Whether they were learned in an earlier fit.
     below : Base
-        The base whose frozen parameters random frozen values has replaced here; any other base itself.
+        The base whose frozen parameters are replaced by random ones here, or the base itself.
     policy : keras.DTypePolicy
         Precision in which the network is built and computes, whatever the policy is later: that
         of a given model, or Keras's own when a drawn base was made.
@@ -452,7 +452,7 @@ def _quick_values() -> AbstractContextManager:
 def _initializer_json(initializer: Any) -> str | None:
     if initializer is None:
         return None
-    config = initializer_config(keras.initializers.get(initializer))
+    config = initializer_config(keras.initializers.get(initializer))  # pyright: ignore
     text = json.dumps(config, sort_keys=True)
     if not draws.knows(text):
         raise ValueError(

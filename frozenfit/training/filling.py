@@ -1,4 +1,4 @@
-"""random frozen values on a base that has values of its own: a base whose frozen parameters are drawn."""
+"""Random frozen values on a pretrained base: a base whose frozen parameters are drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What frozen parameters hold, and that drawn values repeat wherever and whenever they are drawn."""
+"""The values of frozen parameters; drawn values repeat in every process and on every backend."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def test_members_that_cannot_be_are_refused_before_training(monkeypatch, params,
 
 def test_more_disjoint_members_than_entries_are_refused(monkeypatch):
     monkeypatch.setattr(PartialNetClassifier, "_train_from", None)
-    with pytest.raises(ValueError, match="more members than entries"):
+    with pytest.raises(ValueError, match="more members than parameters"):
         ensemble(20, members="disjoint", trainable='layers("*/bias")').fit(X, y)
 
 

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from frozenfit import PartialNetClassifier
+from frozenfit import PartialNetClassifier, clear_workspace
 from frozenfit.search import FreezeSearchCV
 from frozenfit.search.objectives import read_constraints, read_directions
 
@@ -389,16 +389,16 @@ def test_an_estimator_without_epochs_reports_once_a_fold():
 
 
 def test_trials_of_one_shape_compile_nothing_new(monkeypatch):
-    from frozenfit.training import workspace
+    from frozenfit.training import network
 
     made = []
-    prepare = workspace.CompiledModel.__init__
+    prepare = network.CompiledModel.__init__
     monkeypatch.setattr(
-        workspace.CompiledModel,
+        network.CompiledModel,
         "__init__",
         lambda self, *args, **kwargs: (made.append(1), prepare(self, *args, **kwargs))[1],
     )
-    workspace.clear_workspace()
+    clear_workspace()
     space = {"trainable": "filters(0.5) | head()", "frozen": "random"}
     searched(small_net(epochs=1), n_trials=4, cv=2, space=space).fit(X, y)
     assert len(made) == 1

@@ -1,4 +1,4 @@
-"""random frozen values on a network that came with values: a base of its own, and what a file holds."""
+"""Random frozen values on a pretrained network: its base, and what a file stores."""
 
 from __future__ import annotations
 

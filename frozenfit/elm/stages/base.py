@@ -383,7 +383,8 @@ def apply_stage(stage: FeatureStage, X: Any) -> Any:
                 f"{n} samples, got an array of shape {out.shape} and dtype {out.dtype}."
             )
         out = out.reshape(n, -1)
-    if not np.isfinite(out.data if sparse.issparse(out) else out).all():
+    values: np.ndarray = out.data if sparse.issparse(out) else out  # pyright: ignore
+    if not np.isfinite(values).all():
         raise ValueError(f"features={name} must return finite numbers, got NaN or infinity.")
     return out
 

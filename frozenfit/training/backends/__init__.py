@@ -13,15 +13,15 @@ import keras
 
 __all__ = ["Predictor", "Trainer"]
 
-if TYPE_CHECKING:
-    from frozenfit.training.backends.predictor import Predictor as Predictor
-    from frozenfit.training.backends.trainer import Trainer as Trainer
+if TYPE_CHECKING:  # one concrete class stands for all of them
+    from frozenfit.training.backends.on_torch import TorchPredictor as Predictor
+    from frozenfit.training.backends.on_torch import TorchTrainer as Trainer
 elif keras.config.backend() == "torch":
-    from frozenfit.training.backends.torch import TorchPredictor as Predictor
-    from frozenfit.training.backends.torch import TorchTrainer as Trainer
+    from frozenfit.training.backends.on_torch import TorchPredictor as Predictor
+    from frozenfit.training.backends.on_torch import TorchTrainer as Trainer
 elif keras.config.backend() == "tensorflow":
-    from frozenfit.training.backends.tensorflow import TensorFlowPredictor as Predictor
-    from frozenfit.training.backends.tensorflow import TensorFlowTrainer as Trainer
+    from frozenfit.training.backends.on_tensorflow import TensorFlowPredictor as Predictor
+    from frozenfit.training.backends.on_tensorflow import TensorFlowTrainer as Trainer
 else:
-    from frozenfit.training.backends.jax import JaxPredictor as Predictor
-    from frozenfit.training.backends.jax import JaxTrainer as Trainer
+    from frozenfit.training.backends.on_jax import JaxPredictor as Predictor
+    from frozenfit.training.backends.on_jax import JaxTrainer as Trainer

@@ -1,14 +1,26 @@
-"""The loss of a batch and the sums of a record, for classes and for targets."""
+"""The loss of a batch, and the sums behind the metrics of an epoch."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from keras import ops
+import keras
+
+ops: Any = keras.ops
 
 
 class Totals(NamedTuple):
-    """Sums over the steps of one call: of the loss times weight, of hits, and of weight."""
+    """Sums over the steps of one call.
+
+    Attributes
+    ----------
+    loss : float
+        Sum of the sample losses times their weights.
+    n_correct : float
+        Sum of the weights of correctly classified samples; 0 for regression.
+    weight : float
+        Sum of the weights.
+    """
 
     loss: float
     n_correct: float
@@ -16,7 +28,7 @@ class Totals(NamedTuple):
 
 
 def classification_loss(y, logits, weight):
-    """Weighted mean cross-entropy of integer labels, with sums for the record.
+    """Return the weighted mean cross-entropy of integer labels, and the sums of `Totals`.
 
     Parameters
     ----------
@@ -32,18 +44,18 @@ def classification_loss(y, logits, weight):
     loss : scalar tensor
         ``sum(w * l) / sum(w)``.
     totals : tuple of scalar tensors
-        Weighted loss, weighted hits, weight.
+        Loss, correct predictions and weights, as in `Totals`.
     """
     logits = ops.cast(logits, "float32")
     each = ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
-    # Keras's argmax is seven operations on TensorFlow, to order -0 before 0; this is one.
-    found = ops.top_k(logits, 1, sorted=False)[1]
-    hit = ops.cast(ops.equal(ops.squeeze(found, -1), ops.cast(y, "int32")), "float32")
-    return _weighted(each, hit, weight)
+    # top_k is one operation on TensorFlow; Keras's argmax is seven, to order -0 before 0.
+    predicted = ops.squeeze(ops.top_k(logits, 1, sorted=False)[1], -1)
+    correct = ops.cast(ops.equal(predicted, ops.cast(y, "int32")), "float32")
+    return _weighted(each, correct, weight)
 
 
 def regression_loss(y, outputs, weight):
-    """Weighted mean squared error, averaged over the targets, with sums for the record.
+    """Return the weighted mean squared error over the targets, and the sums of `Totals`.
 
     Parameters
     ----------
@@ -57,16 +69,16 @@ def regression_loss(y, outputs, weight):
     Returns
     -------
     loss, totals
-        As of `classification_loss`; there are no hits.
+        As for `classification_loss`.
     """
     each = ops.mean(ops.square(ops.cast(outputs, "float32") - ops.cast(y, "float32")), axis=-1)
     return _weighted(each, ops.zeros_like(each), weight)
 
 
-def _weighted(each, hit, weight):
+def _weighted(each, correct, weight):
     total = ops.sum(weight)
     loss = ops.sum(each * weight)
-    return loss / total, (loss, ops.sum(hit * weight), total)
+    return loss / total, (loss, ops.sum(correct * weight), total)
 
 
 LOSSES = {"classification": classification_loss, "regression": regression_loss}
