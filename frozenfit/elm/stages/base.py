@@ -282,7 +282,7 @@ def register_stage(name: str) -> Callable[[Stage], Stage]:
     return decorate
 
 
-def _home(kind: type) -> tuple[str, str]:
+def _home(kind: Any) -> tuple[str, str]:
     return kind.__module__, kind.__qualname__
 
 
@@ -369,21 +369,20 @@ def apply_stage(stage: FeatureStage, X: Any) -> Any:
     ValueError
         If the stage does not return one row of finite numbers per sample.
     """
-    out = stage(X)
+    out: Any = stage(X)
     if stage.passes_samples:
         return out  # the estimator has validated these values
     name, n = type(stage).__name__, X.shape[0]
-    if sparse.issparse(out):
-        out = sparse.csr_array(out)
-    else:
-        out = np.asarray(out)
-        if out.dtype == object or out.ndim < 2 or out.size == 0 or out.shape[0] != n:
-            raise ValueError(
-                f"features={name} must return an array with one row of features for each of "
-                f"{n} samples, got an array of shape {out.shape} and dtype {out.dtype}."
-            )
+    is_sparse = sparse.issparse(out)
+    out = sparse.csr_array(out) if is_sparse else np.asarray(out)
+    if out.dtype == object or out.ndim < 2 or 0 in out.shape or out.shape[0] != n:
+        raise ValueError(
+            f"features={name} must return an array with one row of features for each of {n} "
+            f"samples, got an array of shape {out.shape} and dtype {out.dtype}."
+        )
+    if not is_sparse:
         out = out.reshape(n, -1)
-    if not np.isfinite(out.data if sparse.issparse(out) else out).all():
+    if not np.isfinite(out.data if is_sparse else out).all():
         raise ValueError(f"features={name} must return finite numbers, got NaN or infinity.")
     return out
 
