@@ -189,12 +189,12 @@ class FeatureStage(BaseEstimator, ABC):
         return []
 
     def state(self) -> dict[str, Any]:
-        """Return what `fit` found out: arrays of numbers, and values that JSON can express.
+        """Return the result of `fit` as arrays of numbers and values that JSON can express.
 
         Returns
         -------
         dict of str to object
-            Empty where the parameters say everything.
+            Empty where the parameters determine the stage.
 
         Raises
         ------
