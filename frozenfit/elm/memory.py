@@ -166,8 +166,8 @@ class Memory:
         parts = empty.added([block]).sums
         assert parts is not None
         sums = tuple(a.plus(b, -1.0) for a, b in zip(self.sums, parts, strict=True))
-        # Most rows are not stored, so whether they were added can only be seen from the result: sums
-        # over rows are positive semidefinite.
+        # Most rows are not stored, so only the result shows whether they were added: sums over rows
+        # are positive semidefinite.
         if not all(s.is_positive() and _counts_positive(self.config, s) for s in sums):
             raise ValueError(
                 "The rows to unlearn cannot all have been part of the fit: without them the Gram "

@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from frozenfit.selectors.forms import TableRow
-from frozenfit.types import Shape
+from frozenfit.types import Features, Samples, Shape
 from frozenfit.utils.names import did_you_mean
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = [
     "FeatureStage",
@@ -105,7 +108,7 @@ class FeatureStage(BaseEstimator, ABC):
         """
 
     @abstractmethod
-    def fit(self, X: Any, y: np.ndarray, rng: np.random.Generator) -> FeatureStage:
+    def fit(self, X: Samples, y: np.ndarray, rng: np.random.Generator) -> FeatureStage:
         """Fit the stage.
 
         Parameters
@@ -124,7 +127,7 @@ class FeatureStage(BaseEstimator, ABC):
         """
 
     @abstractmethod
-    def __call__(self, X: Any) -> Any:
+    def __call__(self, X: Samples) -> Samples:
         """Compute features.
 
         Parameters
@@ -157,7 +160,7 @@ class FeatureStage(BaseEstimator, ABC):
         """
         return None
 
-    def to_keras(self, inputs: Any) -> Any:
+    def to_keras(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Compute the features from a symbolic Keras tensor, with Keras layers and operations.
 
         Parameters
@@ -297,7 +300,7 @@ def registered_stages() -> dict[str, type[FeatureStage]]:
     return dict(_named)
 
 
-def as_stage(features: Any, params: Mapping[str, Any] | None = None) -> FeatureStage:
+def as_stage(features: Features, params: Mapping[str, Any] | None = None) -> FeatureStage:
     """Turn the `features` of an estimator into a stage.
 
     Parameters
