@@ -1,10 +1,10 @@
-"""ELM packages side by side: CPU seconds of a fit with 1,000 units, and test accuracy.
+"""Comparison of ELM packages: CPU seconds of a fit with 1,000 units, and test accuracy.
 
-10,000 rows of 50 standardized columns and 10 classes (make_classification), 4,000 more to test on.
-Each line is a process of its own with one BLAS thread, median of the seconds and mean of the
-accuracies over three seeds. The other packages (hpelm, scikit-elm, pyoselm, gfdl) want NumPy and
-Python versions of their own: name the interpreters that have them. Lines come in turn, so that a
-busy machine slows all of them alike.
+10,000 rows of 50 standardized columns and 10 classes (make_classification), and 4,000 test rows.
+Each line runs in a separate process with one BLAS thread; reported are the median of the seconds
+and the mean of the accuracies over three seeds. The other packages (hpelm, scikit-elm, pyoselm,
+gfdl) need other versions of NumPy and Python: pass the interpreters that have them. The lines run
+in turn, so that load on the machine affects all of them.
 
     python benchmarks/elm_packages.py --pythons ENV1/bin/python ENV2/bin/python --rounds 3
 """
@@ -32,7 +32,7 @@ def frozenfit(seed: int, a, **settings):
 
 
 def ridge_on_tanh(seed: int, a):
-    """Tanh units and scikit-learn's ridge, leave-one-out over 9 strengths."""
+    """Return tanh units and scikit-learn's ridge with leave-one-out over 9 values of alpha."""
     import numpy as np
     from sklearn.linear_model import RidgeClassifierCV
     from sklearn.pipeline import make_pipeline
@@ -45,7 +45,7 @@ def ridge_on_tanh(seed: int, a):
 
 
 class Hpelm:
-    """Hpelm with the face of the others."""
+    """Hpelm with the methods of a scikit-learn classifier."""
 
     def __init__(self, seed: int, a):
         import hpelm
@@ -56,7 +56,7 @@ class Hpelm:
         self.net.add_neurons(UNITS, "tanh")
 
     def fit(self, X, y):
-        """Train in one pass."""
+        """Fit the network."""
         import numpy as np
 
         self.net.train(X.astype(float), np.eye(10)[y], "c")
@@ -107,7 +107,7 @@ LINES = {
     "scikit-elm": (scikit_elm, {}),
     "pyoselm ELM, alpha 1": (pyoselm, {"alpha": 1.0}),
     "pyoselm OS-ELM": (oselm, {}),
-    "gfdl, ridge 1": (gfdl, {"reg_alpha": 1.0}),
+    "gfdl, alpha 1": (gfdl, {"reg_alpha": 1.0}),
 }
 
 
@@ -141,7 +141,7 @@ def run_one(name: str, path: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pythons", nargs="*", default=[], help="interpreters with packages")
+    parser.add_argument("--pythons", nargs="*", default=[], help="interpreters with other packages")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", nargs=2, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -171,7 +171,7 @@ def main() -> None:
             continue
         seconds, accuracies = zip(*runs, strict=True)
         print(
-            f"{name:34s} {statistics.median(seconds):6.2f} s (least {min(seconds):.2f})"
+            f"{name:34s} {statistics.median(seconds):6.2f} s (minimum {min(seconds):.2f})"
             f"   accuracy {statistics.mean(accuracies):.3f}"
         )
 

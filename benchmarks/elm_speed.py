@@ -1,8 +1,8 @@
-"""Speed and memory of the ELM estimators beside the bare products they are made of.
+"""Speed and memory of the ELM estimators compared with the matrix products they consist of.
 
-Every part runs in a process of its own, for each number of BLAS threads asked for; CPU seconds of
-all threads, and peak memory above the interpreter with everything imported, mapped pages counted.
-Without --data the first part uses random pixels of MNIST's size.
+Every part runs in a separate process for each number of BLAS threads. Reported are CPU seconds of
+all threads, and the peak memory above that of the interpreter with all imports, mapped pages
+included. Without ``--data`` the first part uses random pixels of the size of MNIST.
 
     python benchmarks/elm_speed.py --parts gram small predict stream --threads 1 2 --data DIR
 """
@@ -25,7 +25,7 @@ BLOCK = 4096
 
 
 def pixels(data: str | None, rows: int):
-    """MNIST's training images as rows, or noise of that size."""
+    """Return the training images of MNIST as rows, or noise of this size."""
     import numpy as np
 
     if data is None:
@@ -51,7 +51,7 @@ def elm(**settings):
 
 
 def bare(options) -> dict:
-    """X W, H'H and one Cholesky in NumPy, float64, in blocks."""
+    """Measure X W, H'H and one Cholesky factorization in NumPy, in float64 and in blocks."""
     import numpy as np
 
     X, _ = pixels(options.data, options.rows)
@@ -83,7 +83,7 @@ def ours(options) -> dict:
 
 
 def sampler(options) -> dict:
-    """RBFSampler + RidgeClassifierCV over the same grid."""
+    """Measure RBFSampler and RidgeClassifierCV over the same grid."""
     from sklearn.kernel_approximation import RBFSampler
     from sklearn.linear_model import RidgeClassifierCV
     from sklearn.pipeline import make_pipeline
@@ -96,7 +96,7 @@ def sampler(options) -> dict:
 
 
 def throughput(options) -> dict:
-    """Rows a CPU second of predict, and of the same products in NumPy."""
+    """Measure rows per CPU second of predict, and of the same products in NumPy."""
     import numpy as np
 
     X, y = pixels(options.data, options.rows)
@@ -129,7 +129,7 @@ def synthetic():
 
 
 def small(options) -> dict:
-    """10,000 x 50, 10 classes, 1,000 units: defaults, one fixed strength, and scikit-learn."""
+    """Measure 10,000 x 50, 10 classes, 1,000 units: defaults, a fixed alpha, and scikit-learn."""
     import numpy as np
     from sklearn.linear_model import RidgeClassifierCV
 
@@ -157,7 +157,7 @@ def small(options) -> dict:
 
 
 def stream(options) -> dict:
-    """1,000,000 x 100 in a file, 1,000 units."""
+    """Measure 1,000,000 x 100 in a memory map, 1,000 units."""
     import numpy as np
 
     rows = options.rows if options.rows < 60_000 else 1_000_000
@@ -187,7 +187,7 @@ PARTS = {
 
 
 def peak() -> float:
-    """Peak resident memory in MiB since `reset_peak`, mapped pages counted."""
+    """Return the peak resident memory in MiB since `reset_peak`, mapped pages included."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -196,7 +196,7 @@ def peak() -> float:
 
 
 def reset_peak() -> float:
-    """Forget the peak so far, where the system lets us; return the memory held now."""
+    """Reset the recorded peak where the system allows it; return the current memory in MiB."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")

@@ -1,7 +1,7 @@
-"""Default ELM estimators on tables, beside what one would try first in scikit-learn.
+"""Default ELM estimators on tables, compared with common models of scikit-learn.
 
-Reads NAME.npz files with X and y. At most 7,000 rows, 70 % of them for training, stratified, two
-seeds; columns are standardized for the other models. Prints a table and writes JSON.
+Reads files NAME.npz with arrays X and y. At most 7,000 rows, 70 % of them for training, stratified,
+two seeds; columns are standardized for the other models. Prints a table and writes JSON.
 
     python benchmarks/elm_tabular.py --data DIR --out tabular.json
 """
@@ -52,12 +52,12 @@ def models(regression: bool, d: int, seed: int) -> dict:
     }
 
 
-def calibration_error(proba: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Compute the expected calibration error of the predicted class."""
-    sure = proba.max(axis=1)
-    bin_of = np.minimum((sure * bins).astype(int), bins - 1)
+def calibration_error(proba: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
+    """Return the expected calibration error of the predicted class."""
+    confidence = proba.max(axis=1)
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [
-        abs(sure[bin_of == b].mean() - right[bin_of == b].mean()) * np.mean(bin_of == b)
+        abs(confidence[bin_of == b].mean() - correct[bin_of == b].mean()) * np.mean(bin_of == b)
         for b in np.unique(bin_of)
     ]
     return float(sum(gaps))
@@ -108,11 +108,11 @@ def main() -> None:
     results: dict[str, list] = {}
     for name in options.sets:
         results[name] = [one_set(options.data / f"{name}.npz", s) for s in range(options.seeds)]
-        words = [
+        columns = [
             f"{model} {np.mean([run[model]['score'] for run in results[name]]):.4f}"
             for model in results[name][0]
         ]
-        print(f"{name:20}", "  ".join(words), flush=True)
+        print(f"{name:20}", "  ".join(columns), flush=True)
     summarize(results)
     if options.out is not None:
         options.out.write_text(json.dumps(results, indent=1) + "\n")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
     from numpy.typing import ArrayLike as ArrayLike
+    from scipy import sparse
     from sklearn.base import BaseEstimator
 
     from frozenfit.elm.stages import FeatureStage
@@ -41,4 +42,6 @@ FreezeScheduleLike: TypeAlias = "FreezeSchedule | str | None"
 Augmentation: TypeAlias = "str | keras.Layer | Sequence[str | keras.Layer] | None"
 KerasCallbacks: TypeAlias = "keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None"
 ClassWeight: TypeAlias = 'Mapping[Any, float] | Literal["balanced"] | None'
+# Samples of any shape in memory.
+Samples: TypeAlias = "np.ndarray | sparse.csr_array"
 Shape: TypeAlias = "tuple[int, ...]"

@@ -15,7 +15,10 @@ The estimators are in `frozenfit.estimators.elm`. Here, in the order of the comp
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from frozenfit.elm.stages import FeatureStage, frozen_row, register_stage
 
 __all__ = ["FeatureStage", "frozen_row", "register_stage"]
 

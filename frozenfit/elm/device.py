@@ -52,7 +52,7 @@ def groups(frozen: Frozen, X: Any) -> list[list[np.ndarray]]:
     if not possible or not accelerated():
         return frozen.groups(X)
     if frozen not in _models:
-        with isolated(0):
+        with isolated(0):  # building a Keras model draws from Python's global random stream
             _models[frozen] = keras.Model(*symbolic_features(frozen), name="elm_features")
     outputs = _models[frozen](np.asarray(X, np.float32), training=False)
     outputs = outputs if isinstance(outputs, list | tuple) else [outputs]

@@ -198,11 +198,12 @@ class _Rows:
             errors = [error for error, _ in self._at_best_temperature(scores, len(self.y))]
         else:
             errors = [float(rows.mean()) for rows in self._squared_errors(scores, len(self.y))]
+        # The grid is ascending; of equal errors the strongest regularization is the safer choice.
         return len(errors) - 1 - int(np.argmin(errors[::-1]))
 
     def candidates(self, scores: np.ndarray) -> np.ndarray:
         """Return the alphas that are not clearly worse than the best on the first rows."""
-        n = scores.shape[1]
+        n = scores.shape[1]  # the sample is in random order, so the first rows represent all
         if self.config.classifies:
             betas = [beta for _, beta in self._at_best_temperature(scores, n)]
             rows = [

@@ -38,7 +38,7 @@ def build(frozen: Frozen, head: Head) -> keras.Model:
     ValueError
         If the feature stage has no Keras form.
     """
-    with isolated(0):
+    with isolated(0):  # building a Keras model draws from Python's global random stream
         inputs, features = device.symbolic_features(frozen)
         scores = [
             device.dense_layer(x, coef, intercept, f"head_{i}", trainable=True)

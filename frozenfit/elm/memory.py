@@ -166,8 +166,8 @@ class Memory:
         parts = empty.added([block]).sums
         assert parts is not None
         sums = tuple(a.plus(b, -1.0) for a, b in zip(self.sums, parts, strict=True))
-        # Most rows are not stored any more, so whether they were added shows only in what is left:
-        # sums over rows are positive semidefinite.
+        # Most rows are not stored, so only the result shows whether they were added: sums over rows
+        # are positive semidefinite.
         if not all(s.is_positive() and _counts_positive(self.config, s) for s in sums):
             raise ValueError(
                 "The rows to unlearn cannot all have been part of the fit: without them the Gram "
@@ -277,7 +277,7 @@ def _empty_sums(frozen: Frozen, sample: Sample, k: int) -> tuple[ridge.Sums, ...
 
 def _accumulate(config, frozen, sums, X, y, w, kept: list | None = None) -> None:
     T = as_targets(config, y)
-    both = views(config, X)
+    both = views(config, X)  # each with half of the weight, so that a sample counts once
     with np.errstate(over="ignore", invalid="ignore"):  # _check_finite raises
         for view in both:
             groups = device.groups(frozen, view)

@@ -285,6 +285,7 @@ def decompose_rows(A: np.ndarray, T: np.ndarray, w: np.ndarray) -> Solution:
         With r at most n: directions without variance are dropped.
     """
     total = w.sum()
+    # Features may be float32; the smallest eigenvalues need float64, as in Sums.
     A = A.astype(np.float64)
     mean, target_mean = (w @ A) / total, (w @ T) / total
     root = np.sqrt(w)[:, None]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from frozenfit.training.data import _row_keys
+from frozenfit.training.data import row_keys
 
 __all__ = ["Sample"]
 
@@ -71,7 +71,7 @@ class Sample:
         -------
         Sample
         """
-        keys = _mixed(_sparse_keys(X, y) if sparse.issparse(X) else _row_keys(X, y), seed)
+        keys = _mixed(_sparse_keys(X, y) if sparse.issparse(X) else row_keys(X, y), seed)
         return cls(X, y, np.asarray(w, np.float64), keys, limit)._merged()
 
     def _merged(self) -> Sample:
@@ -161,7 +161,10 @@ def _stacked(left: Any, right: Any) -> Any:
 
 
 def _sparse_keys(X: Any, y: np.ndarray) -> np.ndarray:
-    """Return the keys that the same rows have as dense ones: zeros add nothing to a hash."""
+    """Return the keys that `row_keys` gives the same rows when they are dense.
+
+    Zeros add nothing to a hash, so the sums over the stored values of a row are enough.
+    """
     words = np.ascontiguousarray(X.data, np.float32).view(np.uint32).astype(np.uint64)
     words *= np.uint64(0x9E3779B97F4A7C15)
     words ^= words >> np.uint64(29)
@@ -173,7 +176,7 @@ def _sparse_keys(X: Any, y: np.ndarray) -> np.ndarray:
 
 
 def _target_keys(y: np.ndarray) -> np.ndarray:
-    return _row_keys(np.zeros((len(y), 1), np.float32), y)
+    return row_keys(np.zeros((len(y), 1), np.float32), y)
 
 
 def _mixed(keys: np.ndarray, seed: int) -> np.ndarray:

@@ -124,9 +124,12 @@ def _aligned(values: Any, sizes: tuple[int, ...]) -> list[Any]:
     return np.split(values, np.cumsum(sizes)[:-1])
 
 
-def _check_rows(found: int, expected: int) -> None:
-    if found != expected:
-        raise ValueError(f"X and y must have the same number of rows, got {expected} and {found}.")
+def _check_rows(n_targets: int, n_rows: int) -> None:
+    if n_targets != n_rows:
+        raise ValueError(
+            "X, y and sample_weight must have the same number of rows, got "
+            f"{n_rows} and {n_targets}."
+        )
 
 
 def _prepared(X: Any, y: Any, weight: Any, classes: Any, shape: tuple[int, ...]) -> Block:

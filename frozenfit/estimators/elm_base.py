@@ -71,13 +71,7 @@ class RandomLayers(NetworkEstimator):
         return tags
 
     def _config(self, n_outputs: int, classifies: bool, seed: int, y: Any) -> Config:
-        sizes: Any = self.hidden_layer_sizes
-        sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-        if not all(isinstance(n, Integral) and int(n) >= 1 for n in sizes):
-            raise ValueError(
-                "`hidden_layer_sizes` must be an int >= 1 or a tuple of them, got "
-                f"{self.hidden_layer_sizes!r}."
-            )
+        sizes = self._layer_sizes()
         stage = as_stage(self.features, self.feature_params)
         if not sizes and stage.passes_samples:
             raise ValueError(
@@ -97,7 +91,7 @@ class RandomLayers(NetworkEstimator):
             n_outputs=n_outputs,
             classifies=classifies,
             seed=seed,
-            hidden_layer_sizes=tuple(int(n) for n in sizes),
+            hidden_layer_sizes=sizes,
             stage=stage,
             **{name: getattr(self, name) for name in _SAME if hasattr(self, name)},
             class_weight=class_weight,
@@ -106,6 +100,15 @@ class RandomLayers(NetworkEstimator):
         if config.flip:
             config.image_shape  # noqa: B018 - raises where samples are not images
         return config
+
+    def _layer_sizes(self) -> tuple[int, ...]:
+        given: Any = self.hidden_layer_sizes
+        sizes = (given,) if isinstance(given, Integral) else tuple(given)
+        if not all(isinstance(n, Integral) and int(n) >= 1 for n in sizes):
+            raise ValueError(
+                f"`hidden_layer_sizes` must be an int >= 1 or a tuple of them, got {given!r}."
+            )
+        return tuple(int(n) for n in sizes)
 
     def _as_samples(self, X: Any, reset: bool):
         if sparse.issparse(X):
@@ -316,7 +319,7 @@ class ELM(RandomLayers):
             self._store(memory, solve=True, tick=tick)
 
     def _attributes_so_far(self, history: Any, delta: Any) -> dict[str, Any]:
-        names = ("_memory", "_solved", "n_iter_", "_n_outputs_", "_config_")
+        names = ("_memory", "_solved", "n_iter_", "_n_outputs_")
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def _store(self, memory: Memory, solve: bool, tick: Tick | None = None) -> None:

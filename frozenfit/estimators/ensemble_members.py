@@ -91,8 +91,8 @@ def _disjoint(
     if len(free) < count:
         raise ValueError(
             f"`members='disjoint'` with trainable={trainable!r} has room for {room} members "
-            f"without a common parameter, got {count + len(taken)}: they would overlap. Use {most}, "
-            "or members='same'."
+            f"without a common parameter, got {count + len(taken)}: they would overlap. Use "
+            f"{most}, or members='same'."
         )
     return free
 

@@ -74,7 +74,7 @@ def distinct(X: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> 
         Equal (X, y) rows merged with their weights summed, rows of weight 0 left out. Where all
         weights come out equal they are 1.
     """
-    keys = _row_keys(X, y)
+    keys = row_keys(X, y)
     order = np.argsort(keys, kind="stable")
     if weight is not None:
         order = order[np.asarray(weight)[order] > 0]
@@ -97,7 +97,7 @@ def _equal_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a == b).reshape(len(a), -1).all(axis=1)
 
 
-def _row_keys(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+def row_keys(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Hash each row by itself in integers, so that its key never depends on the other rows."""
     flat = X.reshape(len(X), -1)
     targets = np.asarray(y, np.float64).reshape(len(y), -1)

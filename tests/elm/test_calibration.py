@@ -1,4 +1,4 @@
-"""Two numbers turn ridge scores into probabilities and leave the predicted class alone."""
+"""Two numbers turn ridge scores into probabilities and do not change the predicted class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def loss(scores, y, beta, gamma):
     return -found[np.arange(len(y)), y].mean()
 
 
-def test_no_other_two_numbers_are_likelier():
+def test_the_two_numbers_maximize_the_likelihood():
     scores, y = noisy_scores()
     beta, gamma = calibration.calibrate(scores, y, np.ones(len(y)))
     best = minimize(
@@ -31,7 +31,7 @@ def test_no_other_two_numbers_are_likelier():
     assert loss(scores, y, beta, gamma) <= best.fun + 1e-4
 
 
-def test_both_numbers_stay_positive_where_the_scores_mislead():
+def test_both_numbers_stay_positive_for_misleading_scores():
     scores, y = noisy_scores()
     beta, gamma = calibration.calibrate(-scores, y, np.ones(len(y)))
     assert beta > 0 and gamma >= 0
@@ -60,7 +60,7 @@ def test_a_weight_of_two_counts_a_row_twice():
     np.testing.assert_allclose(once, twice, rtol=5e-2)
 
 
-def test_the_temperature_found_is_the_best_one():
+def test_the_temperature_minimizes_the_log_loss():
     scores, y = noisy_scores()
     found, beta = calibration.log_loss_at_best_temperature(scores, y, np.ones(len(y)))
     around = [loss(scores, y, beta * factor, 0.0) for factor in (0.9, 1.0, 1.1)]

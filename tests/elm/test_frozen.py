@@ -51,7 +51,7 @@ def test_signs_are_of_one_size():
     np.testing.assert_allclose(np.abs(kernel), 20**-0.5)
 
 
-def test_a_difference_is_zero_half_way_between_its_two_samples():
+def test_a_difference_is_zero_halfway_between_its_two_samples():
     y = np.arange(300) % 3
     kernel, bias = weights.from_data("differences", X, y, None, 40, 1.0, np.random.default_rng(1))
     rng = np.random.default_rng(1)
@@ -70,7 +70,7 @@ def test_class_sums_share_units_by_class_size():
     assert np.count_nonzero(kernel[1, :7]) == 0 and np.count_nonzero(kernel[0, 7:]) == 0
 
 
-def test_a_union_holds_both_kinds_and_a_callable_makes_its_own():
+def test_a_union_contains_both_kinds():
     def ones(inputs, y, units, rng):
         return np.ones((inputs.shape[1], units)), np.zeros(units)
 
@@ -120,7 +120,7 @@ def test_one_common_scale_keeps_the_columns_apart():
     np.testing.assert_allclose(scaled, np.array([[1.0, 3.0]]) / np.sqrt(5))
 
 
-def test_sparse_rows_scale_to_what_dense_rows_do():
+def test_sparse_rows_scale_like_dense_rows():
     dense = np.where(RNG.random((50, 20)) < 0.8, 0, RNG.normal(size=(50, 20)))
     moments = [Moments(20), Moments(20)]
     for moment, rows in zip(moments, (dense, sparse.csr_array(dense)), strict=True):

@@ -61,7 +61,7 @@ def test_features_are_those_of_the_definition(params):
         np.testing.assert_allclose(row, by_definition(patches, image), atol=2e-5)
 
 
-def test_filters_take_the_mean_of_a_patch_off():
+def test_filters_subtract_the_mean_of_a_patch():
     for params in ({}, {"whiten": True}):
         np.testing.assert_allclose(made(**params).banks_[0].kernel.sum(axis=0), 0, atol=1e-5)
 
@@ -86,7 +86,7 @@ def test_several_sizes_share_the_filters():
     assert patches(IMAGES).shape == (12, patches.n_features_)
 
 
-def test_patches_tell_textures_apart_that_pixels_do_not():
+def test_patches_separate_textures_that_pixels_do_not():
     stripes = np.sin(np.arange(12) * 2.0)[:, None] * np.ones(12)
     phases = RNG.integers(0, 12, 120)
     X = np.stack([np.roll(stripes, s, axis=0) for s in phases])
@@ -98,7 +98,7 @@ def test_patches_tell_textures_apart_that_pixels_do_not():
     assert clf.fit(X[:80], y[:80]).score(X[80:], y[80:]) > 0.95
 
 
-def test_mirrored_images_are_learned_too():
+def test_mirrored_images_are_trained_on():
     X = 0.3 * RNG.random((80, 6, 6))
     y = np.arange(80) % 2
     X[y == 0, :, :3] += 0.5  # bright on the left against bright above

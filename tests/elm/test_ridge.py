@@ -117,7 +117,7 @@ def test_removing_rows_that_were_never_added_is_detected():
     assert not summed(A, T, w, center).plus(strange, -1.0).is_positive()
 
 
-def test_a_singular_gram_is_no_obstacle():
+def test_a_singular_gram_matrix_is_solved():
     A = np.repeat(np.arange(8.0)[:, None], 5, axis=1)
     T = 2 * A[:, :1] + 1
     sums = summed(A, T, np.ones(8))

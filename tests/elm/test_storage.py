@@ -91,7 +91,7 @@ def test_a_transformer_is_refused_before_anything_is_written(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["missing", "shape", "odd", "draws"])
-def test_a_file_that_does_not_fit_is_refused(change):
+def test_an_inconsistent_file_is_refused(change):
     clf = fitted()
     meta, arrays = clf._fitted_state(False)
     meta, arrays = dict(meta), dict(arrays)

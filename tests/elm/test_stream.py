@@ -1,4 +1,4 @@
-"""Data that comes in other ways than as an array gives the same estimator."""
+"""Iterators, sparse matrices, memory maps and dask arrays give the estimator of the array."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def batches(size=70, weight=None):
         yield (X[part], Y[part]) if weight is None else (X[part], Y[part], weight[part])
 
 
-def test_an_iterator_of_batches_gives_what_the_whole_gives():
+def test_an_iterator_of_batches_equals_the_whole():
     one = small().fit(batches())
     np.testing.assert_allclose(one.predict_proba(X), small().fit(X, Y).predict_proba(X), atol=1e-6)
 
@@ -37,7 +37,7 @@ def test_an_iterator_gives_weights_too():
     np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), atol=1e-6)
 
 
-def test_an_iterator_longer_than_what_is_kept_agrees_on_scaled_columns():
+def test_an_iterator_beyond_loo_rows_agrees_on_scaled_columns():
     one = small(loo_rows=100, scale=None).fit(batches())
     other = small(loo_rows=100, scale=None).fit(X, Y)
     np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), atol=1e-6)
@@ -51,7 +51,7 @@ def test_an_iterator_feeds_a_regressor():
 
 @pytest.mark.parametrize("direct_links", [False, True])
 @pytest.mark.parametrize("loo_rows", [1000, 100])
-def test_sparse_rows_give_what_dense_rows_give(direct_links, loo_rows):
+def test_sparse_rows_equal_dense_rows(direct_links, loo_rows):
     settings = {"direct_links": direct_links, "loo_rows": loo_rows}
     one = small(**settings).fit(sparse.csr_array(X), Y)
     other = small(**settings).fit(X, Y)
@@ -74,7 +74,7 @@ def mapped(tmp_path):
     return np.load(path, mmap_mode="r")
 
 
-def test_a_memory_map_gives_what_the_array_gives(mapped):
+def test_a_memory_map_equals_the_array(mapped):
     settings = {"loo_rows": 100, "batch_size": 64}
     one, other = small(**settings).fit(mapped, Y), small(**settings).fit(X, Y)
     np.testing.assert_allclose(one.predict_proba(mapped), other.predict_proba(X), atol=1e-6)
@@ -102,7 +102,7 @@ def test_a_memory_map_feeds_a_regressor_of_several_targets(mapped):
 
 
 @pytest.mark.parametrize("loo_rows", [1000, 100])
-def test_a_dask_array_gives_what_the_array_gives(loo_rows):
+def test_a_dask_array_equals_the_array(loo_rows):
     da = pytest.importorskip("dask.array")
     dask = pytest.importorskip("dask")
     names = np.array(["a", "b", "c"])[Y]

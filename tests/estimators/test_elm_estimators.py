@@ -65,7 +65,7 @@ def test_the_order_of_rows_changes_nothing():
         np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), atol=1e-6)
 
 
-def test_a_fit_goes_on_with_partial_fit():
+def test_partial_fit_continues_a_fit():
     clf = small().fit(X[:200], Y[:200]).partial_fit(X[200:400], Y[200:400])
     whole = small().fit(X[:400], Y[:400])
     np.testing.assert_allclose(clf.predict_proba(X), whole.predict_proba(X), atol=1e-6)
@@ -83,7 +83,7 @@ def test_unlearned_rows_leave_no_trace(loo_rows):
         np.testing.assert_array_equal(clf.predict_proba(X), never.predict_proba(X))
 
 
-def test_a_weight_of_two_is_the_row_twice_and_of_zero_the_row_left_out():
+def test_a_weight_of_two_repeats_a_row_and_of_zero_drops_it():
     weight = np.arange(600) % 3
     rows = np.repeat(np.arange(600), weight)
     for settings in ({}, {"loo_rows": 100, "scale": None, "alpha": 0.1}):
@@ -100,7 +100,7 @@ def test_balanced_class_weights_raise_the_rare_class():
 
 
 def test_class_weights_of_a_dict_are_sample_weights():
-    # Scaling of columns counts sample weights, not class weights.
+    # With scale=None, since the scaling depends on sample weights and not on class weights.
     one = small(class_weight={1: 3.0}, scale=None).fit(X, Y)
     other = small(scale=None).fit(X, Y, sample_weight=np.where(Y == 1, 3.0, 1.0))
     np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), atol=1e-9)
@@ -113,7 +113,7 @@ def test_labels_may_be_strings():
 
 
 @pytest.mark.parametrize("readout", ["last", "all", "each"])
-def test_depth_reads_out_as_asked(readout):
+def test_readout_determines_the_heads(readout):
     clf = ELMClassifier((50, 40), readout=readout, random_state=0).fit(X, Y)
     heads = [row for row in clf.parameter_table() if row.path.endswith("kernel") and row.trainable]
     shapes = {"last": [(52, 3)], "all": [(102, 3)], "each": [(62, 3), (52, 3)]}[readout]
@@ -146,7 +146,10 @@ def test_regression_learns_several_targets_on_any_scale():
     single = ELMRegressor((80,), random_state=0).fit(R[:200], T[:200])
     assert reg.predict(R).shape == (300, 2) and single.predict(R).shape == (300,)
     assert reg.score(R[200:], both[200:]) > 0.9
-    assert single.best_score_ > 0.9
+    assert 0.9 < single.best_score_ < 1  # R2: larger is better
+    useless = ELMRegressor((80,), alpha=[1e6, 1e7], random_state=0).fit(R[:200], T[:200])
+    assert useless.best_score_ < 0.1
+    assert ELMRegressor((80,), alpha=0.1, random_state=0).fit(R, T).best_score_ is None
 
 
 def test_predictions_stay_in_the_range_of_the_targets_seen():

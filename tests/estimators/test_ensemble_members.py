@@ -223,7 +223,7 @@ def test_the_last_member_cannot_be_removed():
     [
         (
             {"members": "disjoint", "trainable": 0.5},
-            "they would overlap: write trainable of at most",
+            "they would overlap. Use trainable of at most",
         ),
         ({"members": "disjoint", "trainable": 5}, "found the count trainable=5"),
         ({"members": ["head()"]}, "lists 1 selectors for 3 members"),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from frozenfit.selectors.forms import TableRow
-from frozenfit.types import Shape
+from frozenfit.types import Features, Samples, Shape
 from frozenfit.utils.names import did_you_mean
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = [
     "FeatureStage",
@@ -105,7 +108,7 @@ class FeatureStage(BaseEstimator, ABC):
         """
 
     @abstractmethod
-    def fit(self, X: Any, y: np.ndarray, rng: np.random.Generator) -> FeatureStage:
+    def fit(self, X: Samples, y: np.ndarray, rng: np.random.Generator) -> FeatureStage:
         """Fit the stage.
 
         Parameters
@@ -124,7 +127,7 @@ class FeatureStage(BaseEstimator, ABC):
         """
 
     @abstractmethod
-    def __call__(self, X: Any) -> Any:
+    def __call__(self, X: Samples) -> Samples:
         """Compute features.
 
         Parameters
@@ -157,7 +160,7 @@ class FeatureStage(BaseEstimator, ABC):
         """
         return None
 
-    def to_keras(self, inputs: Any) -> Any:
+    def to_keras(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Compute the features from a symbolic Keras tensor, with Keras layers and operations.
 
         Parameters
@@ -189,12 +192,12 @@ class FeatureStage(BaseEstimator, ABC):
         return []
 
     def state(self) -> dict[str, Any]:
-        """Return what `fit` found out: arrays of numbers, and values that JSON can express.
+        """Return the result of `fit` as arrays of numbers and values that JSON can express.
 
         Returns
         -------
         dict of str to object
-            Empty where the parameters say everything.
+            Empty where the parameters determine the stage.
 
         Raises
         ------
@@ -282,7 +285,7 @@ def register_stage(name: str) -> Callable[[Stage], Stage]:
     return decorate
 
 
-def _home(kind: type) -> tuple[str, str]:
+def _home(kind: Any) -> tuple[str, str]:
     return kind.__module__, kind.__qualname__
 
 
@@ -297,7 +300,7 @@ def registered_stages() -> dict[str, type[FeatureStage]]:
     return dict(_named)
 
 
-def as_stage(features: Any, params: Mapping[str, Any] | None = None) -> FeatureStage:
+def as_stage(features: Features, params: Mapping[str, Any] | None = None) -> FeatureStage:
     """Turn the `features` of an estimator into a stage.
 
     Parameters
@@ -369,22 +372,20 @@ def apply_stage(stage: FeatureStage, X: Any) -> Any:
     ValueError
         If the stage does not return one row of finite numbers per sample.
     """
-    out = stage(X)
+    out: Any = stage(X)
     if stage.passes_samples:
         return out  # the estimator has validated these values
     name, n = type(stage).__name__, X.shape[0]
-    if sparse.issparse(out):
-        out = sparse.csr_array(out)
-    else:
-        out = np.asarray(out)
-        if out.dtype == object or out.ndim < 2 or out.size == 0 or out.shape[0] != n:
-            raise ValueError(
-                f"features={name} must return an array with one row of features for each of "
-                f"{n} samples, got an array of shape {out.shape} and dtype {out.dtype}."
-            )
+    is_sparse = sparse.issparse(out)
+    out = sparse.csr_array(out) if is_sparse else np.asarray(out)
+    if out.dtype == object or out.ndim < 2 or 0 in out.shape or out.shape[0] != n:
+        raise ValueError(
+            f"features={name} must return an array with one row of features for each of {n} "
+            f"samples, got an array of shape {out.shape} and dtype {out.dtype}."
+        )
+    if not is_sparse:
         out = out.reshape(n, -1)
-    values: np.ndarray = out.data if sparse.issparse(out) else out  # pyright: ignore
-    if not np.isfinite(values).all():
+    if not np.isfinite(out.data if is_sparse else out).all():
         raise ValueError(f"features={name} must return finite numbers, got NaN or infinity.")
     return out
 

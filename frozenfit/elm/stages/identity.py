@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 
 from frozenfit.elm.scaling import rows_of
 from frozenfit.elm.stages.base import FeatureStage, register_wrapper
+from frozenfit.types import Samples
 
 __all__ = ["Identity"]
 
@@ -24,15 +26,15 @@ class Identity(FeatureStage):
         """Return the stage for None."""
         return cls() if features is None else None
 
-    def fit(self, X: Any, y: np.ndarray, rng: np.random.Generator) -> Identity:
+    def fit(self, X: Samples, y: np.ndarray, rng: np.random.Generator) -> Identity:
         """Return the stage: there is nothing to fit."""
         return self
 
-    def __call__(self, X: Any) -> Any:
+    def __call__(self, X: Samples) -> Samples:
         """Return the samples as rows."""
         return rows_of(X)
 
-    def to_keras(self, inputs: Any) -> Any:
+    def to_keras(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Return the samples."""
         return inputs
 

@@ -37,11 +37,11 @@ class KerasFeatures(FeatureStage):
         """Return the stage for a Keras model."""
         return cls(features) if isinstance(features, keras.Model) else None
 
-    def fit(self, X: Any, y: np.ndarray, rng: np.random.Generator) -> KerasFeatures:
+    def fit(self, X: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> KerasFeatures:
         """Return the stage: the model is not trained."""
         return self
 
-    def __call__(self, X: Any) -> np.ndarray:
+    def __call__(self, X: np.ndarray) -> np.ndarray:
         """Compute the outputs of the model."""
         parts = [
             np.asarray(to_numpy(self.model(X[i : i + _BATCH_SIZE], training=False)))
@@ -49,7 +49,7 @@ class KerasFeatures(FeatureStage):
         ]
         return np.concatenate(parts)
 
-    def to_keras(self, inputs: Any) -> Any:
+    def to_keras(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Apply the model."""
         return self.model(inputs, training=False)
 

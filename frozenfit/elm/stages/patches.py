@@ -273,7 +273,7 @@ class Patches(FeatureStage):
             responses -= bank.shift
         return responses.reshape(*rows.shape[:3], -1)
 
-    def to_keras(self, inputs: Any) -> Any:
+    def to_keras(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Compute the features with convolutions."""
         pixels = ops.reshape(inputs, (-1, *self.image_shape_)) / self.unit_
         parts = [keras.layers.Flatten()(self._pooled_in_keras(pixels, b)) for b in self.banks_]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from frozenfit.draws import draw
@@ -47,11 +48,11 @@ class ReceptiveFields(FeatureStage):
         """Require images that rectangles fit into."""
         self._limits(image_shape(input_shape, "features='receptive_fields'"))
 
-    def fit(self, X: Any, y: np.ndarray, rng: np.random.Generator) -> ReceptiveFields:
+    def fit(self, X: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> ReceptiveFields:
         """Store the shape of the images."""
         return self.restore({}, X.shape[1:])
 
-    def __call__(self, X: Any) -> Any:
+    def __call__(self, X: np.ndarray) -> np.ndarray:
         """Return the pixels of each image as a row."""
         return rows_of(X)
 
@@ -75,7 +76,7 @@ class ReceptiveFields(FeatureStage):
         mask = tall[:, None, None, :] & wide[None, :, None, :]
         return np.broadcast_to(mask, (height, width, channels, units)).reshape(-1, units)
 
-    def to_keras(self, inputs: Any) -> Any:
+    def to_keras(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Return the images: the rectangles are zeros in the weights of the first layer."""
         return inputs
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import keras
 import numpy as np
 from sklearn.base import clone
 
 from frozenfit.elm.stages.base import FeatureStage, register_wrapper
+from frozenfit.types import Samples
 
 __all__ = ["Transformer"]
 
@@ -31,18 +33,18 @@ class Transformer(FeatureStage):
         known = hasattr(features, "fit") and hasattr(features, "transform")
         return cls(features) if known else None
 
-    def fit(self, X: Any, y: np.ndarray, rng: np.random.Generator) -> Transformer:
+    def fit(self, X: Samples, y: np.ndarray, rng: np.random.Generator) -> Transformer:
         """Fit a clone of the transformer."""
         # One regression target is passed as scikit-learn's own estimators pass it, with one axis.
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         self.transformer_ = cast(Any, clone(self.transformer)).fit(X, y)
         return self
 
-    def __call__(self, X: Any) -> Any:
+    def __call__(self, X: Samples) -> Samples:
         """Transform the samples."""
         return self.transformer_.transform(X)
 
-    def to_keras(self, inputs: Any) -> Any:
+    def to_keras(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Refuse: a scikit-learn transformer has no Keras form."""
         raise ValueError(self._refusal("has no Keras form"))
 
