@@ -1,10 +1,9 @@
-"""scikit-learn's contract, kept once for all estimators.
+"""The scikit-learn interface that all estimators share.
 
-A subclass brings its constructor, `_parameter_constraints` and two hooks: `_train(problem)`, which
-learns and sets fitted attributes, and `_logits(X)`, which computes outputs. What only classifiers
-or only regressors do is in classifier.py and regressor.py. The public methods are final, but for
-`predict` and `predict_proba`: a subclass may give them options with defaults, which `_outputs`
-hands on to its `_logits`.
+A subclass defines its constructor, `_parameter_constraints` and two hooks: `_train(problem)` trains
+and sets the fitted attributes, `_logits(X)` computes outputs. Methods of classifiers or regressors
+alone are in classifier.py and regressor.py. Public methods are final, except `predict` and
+`predict_proba`: a subclass may add options with defaults, which `_outputs` passes to `_logits`.
 """
 
 from __future__ import annotations
@@ -18,43 +17,44 @@ from typing import Any, final
 
 import keras
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from frozenfit.training.data import Data, distinct
+from frozenfit.utils.scikit_learn import check_sample_weight, fit_context
 
 _SEED_LIMIT = 2**31 - 1
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """The user stopped training; the estimator is fitted with what it had learned by then."""
+    """Training was interrupted; the estimator is fitted with the parameters reached so far."""
 
 
 @dataclass
 class FitData:
-    """What `fit` hands to the hook that learns.
+    """Validated data and settings of one fit, passed to `_train`.
 
     Attributes
     ----------
     data : Data
-        The weighted set of distinct training samples; y holds class indices, or targets of
+        The weighted set of distinct training samples; y contains class indices, or targets of
         shape (n, n_targets).
     validation : Data or None
-        Held-out samples the user gave.
+        Validation data given by the user.
     n_outputs : int
-        Number of classes, or of targets.
+        Number of classes or targets.
     classifies : bool
-        Which of the two.
+        Whether the estimator is a classifier.
     seed : int
-        Decides everything random in this fit.
+        Seed from which all random streams of this fit are derived.
     resume : bool
-        Go on from the fitted state, where there is one.
+        Whether to continue from the fitted state.
     one_pass : bool
-        Learn from the data once, as `partial_fit` does.
+        Whether to pass over the data once, as `partial_fit` does.
     told : dict
-        X, y and the sample weights as scikit-learn's callbacks are told of them.
+        X, y and the sample weights, passed to scikit-learn's callbacks.
     """
 
     data: Data
@@ -68,19 +68,19 @@ class FitData:
 
 
 class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
-    """What all estimators share. Subclasses: see the module's docstring."""
+    """Base class of all estimators; the module's docstring describes how to extend it."""
 
     _parameter_constraints: dict = {}
     _takes_sparse = False
 
     @property
     def _settings(self) -> NetworkEstimator:
-        """The estimator that holds the settings of data and training: a meta-estimator's own."""
+        """The estimator with the settings of training: itself, or that of a meta-estimator."""
         return self
 
     @abstractmethod
     def _train(self, problem: FitData) -> None:
-        """Learn, and set the fitted attributes."""
+        """Train, and set the fitted attributes."""
 
     @abstractmethod
     def _logits(self, X: np.ndarray) -> np.ndarray:
@@ -92,33 +92,33 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     @abstractmethod
     def _encode(self, y: np.ndarray, reset: bool) -> np.ndarray:
-        """Turn y into class indices, or into targets of shape (n, n_targets)."""
+        """Convert y to class indices, or to targets of shape (n, n_targets)."""
 
     @abstractmethod
     def _n_outputs(self, y: np.ndarray, one_pass: bool) -> int:
-        """Say how many outputs the network needs for the encoded y."""
+        """Return the number of outputs of the network for the encoded y."""
 
     def _learn_from_source(
         self, X: Any, y: Any, sample_weight: Any, *, resume: bool, one_pass: bool
     ) -> bool:
-        """Learn from data that is no array, such as an iterator of batches; say whether it is."""
+        """Train on a source that is not an array, such as an iterator; return whether X is one."""
         return False
 
     def _collected(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> Data:
-        """Make training data of validated samples, encoded targets and weights."""
+        """Create the training data from validated samples, encoded targets and weights."""
         return distinct(X, y, weight)
 
     def _scaled(self, data: Data, reset: bool) -> Data:
-        """Put the targets on the scale of training."""
+        """Return the data with targets on the scale of training."""
         return data
 
     def _balanced(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
-        """Multiply the sample weights by class weights, where there are any."""
+        """Return the sample weights multiplied by class weights, where there are any."""
         return weight
 
     @final
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, those in `model_params` as ``model_params__name`` too.
+        """Get the parameters, including each of `model_params` as ``model_params__name``.
 
         Parameters
         ----------
@@ -143,7 +143,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         Parameters
         ----------
         **params : object
-            Parameter names and values. A new `model_params` dict is written, never the user's.
+            Parameter names and values. The given `model_params` dict is never modified; it is
+            replaced by a new one.
 
         Returns
         -------
@@ -155,26 +156,27 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         super().set_params(**{k: v for k, v in params.items() if not k.startswith(prefix)})
         if nested:
             if "model_params" not in super().get_params(deep=False):
-                raise ValueError(f"{type(self).__name__} has no parameter 'model_params'")
+                raise ValueError(f"{type(self).__name__} has no parameter 'model_params'.")
             self.model_params = {**(self.model_params or {}), **nested}
         return self
 
     @final
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None, X_val=None, y_val=None):
-        """Learn from data.
+        """Fit the estimator to training data.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Samples: a table, or arrays such as images (height, width, channels).
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Class labels of any kind, or targets. Left out only where X gives batches with them,
-            in the estimators that take such.
+            Class labels of any type, or targets. None only where X yields batches (X, y), in
+            estimators that accept them.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights; a weight of 2 is the same as the row twice, 0 as the row left out.
+            Sample weights. A weight of 2 is equivalent to repeating the sample, a weight of 0 to
+            removing it.
         X_val, y_val : array-like, default=None
-            Held-out samples to watch, and to stop on with `early_stopping`.
+            Validation data, on which each epoch is evaluated; `early_stopping` uses their loss.
 
         Returns
         -------
@@ -206,7 +208,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     def _problem(
         self, X, y, sample_weight, X_val, y_val, resume, one_pass=False, classes_known=False
     ) -> FitData:
-        """Turn what the user gave into what is to be learned."""
+        """Validate and encode the arguments of `fit`."""
         X, y = self._check_data(X, y, reset=not resume)
         X, y, weight = self._weighted(X, y, sample_weight)
         weights = None if weight is None else {"sample_weight": weight}
@@ -226,10 +228,10 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         )
 
     def _weighted(self, X, y, sample_weight):
-        """Validate the weights, and leave out what has none."""
+        """Validate the sample weights, and remove samples of weight 0."""
         if sample_weight is None:
             return X, y, None
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if weight.all():
             return X, y, weight
         kept = weight > 0
@@ -239,16 +241,18 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         if X_val is None and y_val is None:
             return None
         if X_val is None or y_val is None:
-            raise ValueError("X_val and y_val go together; one of them is None")
+            raise ValueError(
+                "`X_val` and `y_val` must be given together, got None for one of them."
+            )
         X, y = self._check_data(X_val, y_val, reset=False)
         samples = self._as_samples(X, reset=False)
         everyone = np.arange(len(X)), np.ones(len(X), np.float32)
         return self._scaled(Data(samples, self._encode(y, reset=False), *everyone), reset=False)
 
     def _fit_seed(self) -> int:
-        """Draw the seed of this fit; without a `random_state` from fresh entropy.
+        """Draw the seed of this fit from `random_state`, or from fresh entropy where it is None.
 
-        NumPy's global stream is left alone, unless the user hands it in.
+        NumPy's global stream is used only where the user passes it as `random_state`.
         """
         state = getattr(self, "random_state", None)
         if state is None:
@@ -257,13 +261,15 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     @contextmanager
     def _restored_on_error(self) -> Iterator[None]:
-        """Leave the estimator as it was where a fit fails."""
+        """Restore the attributes of the estimator where a fit fails."""
+        # A shallow copy is enough: a fit replaces fitted attributes and never modifies them.
         before = dict(self.__dict__)
         try:
             yield
         except TrainingInterrupted:
             raise
         except BaseException:
+            # scikit-learn tears its callbacks down after this, and finds them by these attributes.
             kept = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
             before |= {name: self.__dict__[name] for name in kept if name in self.__dict__}
             self.__dict__.clear()
@@ -271,11 +277,11 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             raise
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Say whether `fit` or `partial_fit` has succeeded."""
+        """Return whether `fit` or `partial_fit` has succeeded."""
         return hasattr(self, "n_iter_")
 
     def _check_input(self, X: Any, reset: bool, **with_y: Any) -> Any:
-        """Validate X, and y where given, by scikit-learn's own rules."""
+        """Validate X, and y where given, as scikit-learn does."""
         dtypes = [keras.config.floatx(), np.uint8]
         if not hasattr(X, "ndim") and not hasattr(X, "shape"):
             X = np.asarray(X)
@@ -285,6 +291,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
                 self, X, reset=reset, dtype=dtypes, accept_sparse=accepted, **with_y
             )
         options = {"ensure_2d": False, "allow_nd": True}
+        # `validate_data` counts the features of tables only.
         checked: Any = validate_data(self, X, reset=reset, dtype=dtypes, **options, **with_y)
         if reset:
             array = checked[0] if with_y else checked
@@ -292,26 +299,27 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         return checked
 
     def _as_samples(self, X: np.ndarray, reset: bool) -> np.ndarray:
-        """Give rows the shape the network takes, and hold later data to it."""
+        """Reshape the samples for the network, and check that their shape is that of `fit`."""
         shape = getattr(self._settings, "image_shape", None)
         if shape is not None:
             if not all(isinstance(n, Integral) and int(n) >= 1 for n in shape) or not shape:
                 raise ValueError(
-                    "image_shape must hold integers >= 1 such as (28, 28, 1), found "
-                    f"{tuple(shape)!r}"
+                    "`image_shape` must contain integers >= 1, such as (28, 28, 1), got "
+                    f"{tuple(shape)!r}."
                 )
             shape = tuple(shape)
             if X.shape[1:] not in (shape, (int(np.prod(shape)),)) and X.shape[1:] + (1,) != shape:
                 raise ValueError(
-                    f"X must hold samples of image_shape={shape}, or rows of {np.prod(shape)} "
-                    f"features, found samples of shape {X.shape[1:]}"
+                    f"X must contain samples of image_shape={shape}, or rows of "
+                    f"{np.prod(shape)} features, got samples of shape {X.shape[1:]}."
                 )
             X = X.reshape(len(X), *shape)
         if reset:
             self.input_shape_ = X.shape[1:]
         elif X.shape[1:] != self.input_shape_:
             raise ValueError(
-                f"X must hold samples of shape {self.input_shape_}, as in fit, found {X.shape[1:]}"
+                f"X must contain samples of shape {self.input_shape_}, as in `fit`, got "
+                f"{X.shape[1:]}."
             )
         return X
 

@@ -1,4 +1,4 @@
-"""One temperature for the probabilities of an ensemble, fitted on samples no member saw."""
+"""Temperature scaling of an ensemble on held-out samples."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from scipy.special import log_softmax, logsumexp
 
 __all__ = ["pooled", "temperature"]
 
-# exp(-3) to exp(3); where held-out samples are all right, the coldest temperature would be best.
+# Bounds of the logarithm: where all held-out samples are correct, the loss has no minimum.
 _RANGE = (-3.0, 3.0)
 
 
 def pooled(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Return the logarithm of the mean of the members' probabilities.
+    """Return the logarithm of the mean probabilities of the members.
 
     Parameters
     ----------
     logits : ndarray of shape (members, n, n_classes)
         Outputs of each member.
     temperature : float, default=1.0
-        What the outputs are divided by.
+        Divisor of the outputs.
 
     Returns
     -------
     ndarray of shape (n, n_classes)
-        Their softmax is the mean of the members' softmaxes.
+        Logarithms of probabilities; their softmax is the mean of the members' softmaxes.
 
     Examples
     --------
@@ -37,29 +37,29 @@ def pooled(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def temperature(logits: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """Find the temperature at which the ensemble's mean log loss is least.
+    """Return the temperature that minimizes the mean log loss of the ensemble.
 
     Parameters
     ----------
     logits : ndarray of shape (members, n, n_classes)
         Outputs of each member for held-out samples.
     y : ndarray of int, shape (n,)
-        Their classes.
+        True classes.
     weight : ndarray of shape (n,)
-        Their weights.
+        Sample weights.
 
     Returns
     -------
     float
-        Above 1 where the ensemble is too sure, below where it is not sure enough; between
-        0.05 and 20.
+        A value between 0.05 and 20: above 1 where the ensemble is overconfident, below 1 where
+        it is underconfident.
 
     Notes
     -----
     Guo, Pleiss, Sun and Weinberger (2017), "On Calibration of Modern Neural Networks",
-    arXiv:1706.04599. It is fitted for the ensemble's own probabilities and not member by member,
-    since the mean of calibrated members is not sure enough: Rahaman and Thiery (2021),
-    "Uncertainty Quantification and Deep Ensembles", arXiv:2007.08792.
+    arXiv:1706.04599. One temperature is fitted to the probabilities of the ensemble instead of one
+    per member, because the mean of calibrated members is underconfident: Rahaman and Thiery
+    (2021), "Uncertainty Quantification and Deep Ensembles", arXiv:2007.08792.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The classifier's half of scikit-learn's contract: labels, class weights, probabilities."""
+"""The scikit-learn interface of classifiers: labels, class weights, probabilities."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import final
 
 import numpy as np
 from scipy.special import log_softmax, softmax
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
 
 from frozenfit.estimators.base import NetworkEstimator
+from frozenfit.utils.scikit_learn import check_partial_fit_first_call, fit_context
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
-    """The classifier's half of the contract."""
+    """Base class of all classifiers."""
 
     def _check_data(self, X, y, reset):
         X, y = self._check_input(X, reset=reset, y=y)
@@ -27,8 +28,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         known = np.isin(y, self.classes_)
         if not known.all():
             raise ValueError(
-                f"y has labels {np.unique(y[~known]).tolist()}, which are not among the classes "
-                f"{self.classes_.tolist()} of the first fit"
+                f"y contains labels {np.unique(y[~known]).tolist()}, which are not among the "
+                f"classes {self.classes_.tolist()} of the first fit."
             )
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
@@ -36,8 +37,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if len(self.classes_) < 2 or (not one_pass and len(np.unique(y)) < 2):
             present = self.classes_[np.unique(y)].tolist()
             raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes, found one class: "
-                f"{present}"
+                f"{type(self).__name__} requires samples of at least 2 classes, got one class: "
+                f"{present}."
             )
         return len(self.classes_)
 
@@ -57,21 +58,23 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         unknown = [label for label in class_weight if label not in labels]
         if unknown:
             raise ValueError(
-                f"class_weight names {unknown}, which are not among the classes {labels}"
+                f"`class_weight` contains {unknown}, which are not among the classes {labels}."
             )
         for label, each in class_weight.items():
             if not isinstance(each, Real) or not 0 <= float(each) < np.inf:
                 raise ValueError(
-                    f"class_weight must give finite numbers >= 0, found {each!r} for {label!r}"
+                    f"`class_weight` must contain finite numbers >= 0, got {each!r} for {label!r}."
                 )
         if not any(class_weight.get(label, 1.0) for label in labels):
-            raise ValueError("class_weight leaves nothing to learn from: every class has weight 0")
+            raise ValueError(
+                "`class_weight` must be positive for at least one class, got 0 for all."
+            )
         return np.asarray([class_weight.get(label, 1.0) for label in labels], np.float64)
 
     @final
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Learn from one more part of the data, in one pass.
+        """Continue training with one pass over a batch of samples.
 
         Parameters
         ----------
@@ -80,9 +83,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         y : array-like of shape (n_samples,)
             Class labels.
         classes : array-like of shape (n_classes,), default=None
-            All classes that will ever come; needed in the first call.
+            All classes of all batches; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
+            Sample weights.
 
         Returns
         -------
@@ -93,13 +96,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             resume = self.__sklearn_is_fitted__()
             if not resume:
                 self.__dict__.pop("classes_", None)
-            _check_partial_fit_first_call(self, classes)
+            check_partial_fit_first_call(self, classes)
             self._learn(X, y, sample_weight, resume=resume, one_pass=True, classes_known=True)
         return self
 
     @final
     def decision_function(self, X):
-        """Compute the network's outputs before softmax.
+        """Compute the outputs of the network before the softmax.
 
         Parameters
         ----------
@@ -109,7 +112,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Logits; for two classes their difference, positive for ``classes_[1]``.
+            Logits. With two classes, their difference, which is positive for ``classes_[1]``.
         """
         logits = self._outputs(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
@@ -141,13 +144,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Softmax of the outputs.
+            Probabilities, the softmax of the outputs; columns are in the order of `classes_`.
         """
         return softmax(self._outputs(X), axis=1)
 
     @final
     def predict_log_proba(self, X):
-        """Compute logarithms of class probabilities.
+        """Compute the logarithms of the class probabilities.
 
         Parameters
         ----------
@@ -157,6 +160,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Log-softmax of the outputs.
+            Logarithms of the probabilities; columns are in the order of `classes_`.
         """
         return log_softmax(self._outputs(X), axis=1)

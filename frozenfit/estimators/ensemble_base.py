@@ -1,4 +1,4 @@
-"""What the two cheap ensembles share: one base, and members that are deltas on it."""
+"""Base class of the cheap ensembles: one base, and members that are deltas on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from frozenfit.training.workspace import workspace
 from frozenfit.types import RandomState, Trainable
 from frozenfit.utils.scikit_learn import Interval, StrOptions
 
-# What an ensemble finds out about its data, and its members know too.
+# Attributes that an ensemble derives from its data and copies to its members.
 _OF_THE_DATA = (
     "n_features_in_",
     "feature_names_in_",
@@ -42,21 +42,24 @@ _FIXED = ("model", "model_params", "weight_init", "trainable", "frozen", "freeze
 def train_members(
     members: Sequence[PartialNet], problems: Sequence[FitData], seeds: Sequence[dict[str, int]]
 ) -> Iterator[PartialNet]:
-    """Train members on one base. All training of members is here, one after the other.
+    """Train members on one base, one after the other.
+
+    All training of members passes through this function, so that another order of training, such
+    as several members at once, needs to replace only it.
 
     Parameters
     ----------
     members : sequence of PartialNet
-        Each with the base as its model, or fitted where it goes on.
-    problems : sequence of Problem
-        What each learns from.
+        Members with the base as their model; fitted members continue.
+    problems : sequence of FitData
+        Training data of each member.
     seeds : sequence of dict
-        The seeds of each.
+        Seeds of each member.
 
     Yields
     ------
     PartialNet
-        Each member when it is trained.
+        Each member once it is trained.
     """
     for member, problem, seed in zip(members, problems, seeds, strict=True):
         member._train_from(problem, seed)
@@ -64,7 +67,7 @@ def train_members(
 
 
 class CheapEnsemble(NetworkEstimator):
-    """What the two ensembles share. A subclass names the class of its members."""
+    """Base class of the two ensembles; a subclass sets `_member_class`."""
 
     _member_class: type[PartialNet]
     base_: Base
@@ -135,7 +138,7 @@ class CheapEnsemble(NetworkEstimator):
         return super()._problem(*args, **kwargs)
 
     def _settings_fitted(self) -> dict[str, Any]:
-        """Return what cannot change between fits that continue, by parameter name."""
+        """Return the parameters that cannot change between fits that continue."""
         settings = {f"estimator__{name}": getattr(self._settings, name) for name in _FIXED}
         return settings | {"members": self.members}
 
@@ -170,7 +173,7 @@ class CheapEnsemble(NetworkEstimator):
             self._finish(base, [], members, numbers, training, held_out, task)
 
     def _go_on(self, problem: FitData) -> None:
-        """Train the members further, and make those that are missing."""
+        """Continue the training of the members, and create those that are missing."""
         now = self._settings_fitted()
         for name, then in self._fitted_as.items():
             if now[name] is not then and now[name] != then:
@@ -188,7 +191,7 @@ class CheapEnsemble(NetworkEstimator):
         more = 0 if problem.one_pass else more
         fresh = self._more_members(more, None) if more else []
         training, held_out = self._hold_out(problem, self._seeds)
-        # Copies: where a fit fails the old members must be as they were.
+        # Copies, because the fitted members must be unchanged where this fit fails.
         members = [copy.copy(member) for member in self.estimators_]
         for member in members:
             settings = self._part(member.model, None, None, member.trainable).get_params(deep=False)
@@ -207,7 +210,7 @@ class CheapEnsemble(NetworkEstimator):
         held_out: Data | None,
         task: Any,
     ) -> None:
-        """Train members and take them in beside those that are kept as they are."""
+        """Train members and add them to those in `kept`, which do not change."""
         done, stopped = self._run(members, training, task)
         rest = [m for m in members[len(done) :] if hasattr(m, "n_iter_")]
         members_now = [*kept, *done, *rest]
@@ -217,7 +220,7 @@ class CheapEnsemble(NetworkEstimator):
         if stopped is not None:
             raise TrainingInterrupted(
                 f"training was interrupted at member {len(done)} of {len(members)}; the ensemble "
-                "is fitted with what it had learned until then"
+                "is fitted with the members trained so far"
             ) from stopped
 
     def _run(
@@ -227,7 +230,8 @@ class CheapEnsemble(NetworkEstimator):
         for member in members:
             seed = member._fit_seed()
             problems.append(replace(problem, seed=seed, resume=hasattr(member, "n_iter_")))
-            # A random selector is the same one for all members, the batch orders are their own.
+            # Members share the seed of random selectors, so that members="same" selects the
+            # same parameters for all; the other seeds differ.
             seeds.append(part_seeds(seed) | {"selector": self._seeds["selector"]})
         done: list[PartialNet] = []
         training = train_members(members, problems, seeds)
@@ -245,10 +249,10 @@ class CheapEnsemble(NetworkEstimator):
         return done, None
 
     def _take_in(self, base: Base, members: list[PartialNet], numbers: list[int]) -> None:
-        """Set the fitted attributes that tell of base and members."""
+        """Set the fitted attributes derived from base and members."""
         first = members[0]._setting.selection
         for member in members[1:]:
-            if member._setting.selection == first:  # one description for all: smaller pickles
+            if member._setting.selection == first:  # one shared object: smaller pickles
                 member._setting.selection = first
         self.base_, self.estimators_, self._numbers = base, members, list(numbers)
         self.n_iter_ = max(member.n_iter_ for member in members)
@@ -256,14 +260,14 @@ class CheapEnsemble(NetworkEstimator):
         self.freeze_fraction_ = 1 - self.n_trainable_ / (first.total * len(members))
 
     def _after_members(self, held_out: Data | None) -> None:
-        """Learn what needs the members, such as a temperature."""
+        """Fit what depends on the trained members, such as a temperature."""
 
     def _hold_out(self, problem: FitData, seeds: dict[str, int]) -> tuple[FitData, Data | None]:
-        """Split off samples that neither base nor members may see."""
+        """Split off samples on which neither base nor members are trained."""
         return problem, None
 
     def _part(self, model: Any, model_params: Any, weight_init: Any, trainable: Any) -> PartialNet:
-        """Make a PartialNet with the settings of `estimator` and the attributes of the data."""
+        """Create a PartialNet with the settings of `estimator` and the attributes of the data."""
         settings = self._settings
         # Not cloned: a copy of a given Keras model would be another base.
         part = type(settings)(**settings.get_params(deep=False))
@@ -275,11 +279,12 @@ class CheapEnsemble(NetworkEstimator):
 
     def _member(self, base: Base, trainable: Any, number: int) -> PartialNet:
         member = self._part(base, None, None, trainable)
+        # The seed depends on the number alone, so members added later equal those of one fit.
         names = [str(i) for i in range(number + 1)]
         return member.set_params(random_state=spawn(self._seeds["members"], *names)[names[-1]])
 
     def _trained_base(self, base: Base, problem: FitData, task: Any) -> Base:
-        """Train the whole base for `base_epochs`; return it as a new base."""
+        """Train the whole base for `base_epochs`, and return the result as a new base."""
         if self.base == "frozen":
             self.base_history_ = {}
             return base
@@ -291,14 +296,14 @@ class CheapEnsemble(NetworkEstimator):
             with task("base", trainer):
                 plain = replace(problem, seed=seed, one_pass=False)
                 trainer._train_from(plain, part_seeds(seed))
-        except TrainingInterrupted as stop:  # without members nothing is fitted
+        except TrainingInterrupted as stop:  # no member is trained yet, so nothing is fitted
             raise KeyboardInterrupt(*stop.args) from stop
         self.base_history_ = trainer.history_
         return base.with_values({**trainer._delta.trained, **trainer._delta.states})
 
     @contextmanager
     def _tasks(self, problem: FitData, count: int) -> Iterator[Any]:
-        """Tell scikit-learn's callbacks of the fit; yields ``task(name, part)`` for each part."""
+        """Report the fit to scikit-learn's callbacks; yield ``task(name, part)`` for its parts."""
         root = None if problem.one_pass else self._init_callback_context(max_subtasks=count)
         if root is not None:
             root.call_on_fit_task_begin(estimator=self, **problem.told)
@@ -329,8 +334,8 @@ class CheapEnsemble(NetworkEstimator):
         how = self.members if selectors is None else selectors
         if selectors is None and not isinstance(how, str):
             raise ValueError(
-                f"members lists what {len(how)} members learn and nothing for {count} more; give "
-                "add_members(..., members=[...]) a selector for each"
+                f"`members` is a list of {len(how)} selectors, which has none for {count} further "
+                "members. Pass one for each as add_members(..., members=[...])."
             )
         seed, taken = self._seeds["selector"], [member.trainable for member in self.estimators_]
         trainable = member_selectors(
@@ -341,17 +346,18 @@ class CheapEnsemble(NetworkEstimator):
         return [self._member(self.base_, one, self._made + i) for i, one in enumerate(trainable)]
 
     def add_members(self, n, X, y, sample_weight=None, *, members=None):
-        """Train more members on the same base; those there are stay as they are.
+        """Train further members on the same base; fitted members do not change.
 
         Parameters
         ----------
         n : int
-            How many.
+            Number of members to add.
         X, y, sample_weight : array-like
-            As of `fit`; on the same data the members are those a larger `n_estimators` would
-            have given.
+            Training data as in `fit`. With the data of `fit`, the members equal those of a larger
+            `n_estimators`.
         members : list of selectors, default=None
-            What each of them learns; needed where the constructor was given a list.
+            Parameters that each new member trains; required where the parameter `members` is a
+            list.
 
         Returns
         -------
@@ -361,11 +367,11 @@ class CheapEnsemble(NetworkEstimator):
         Raises
         ------
         ValueError
-            Where the list has another length than `n`, or there is no room for disjoint members.
+            If the length of the list is not `n`, or disjoint members would overlap.
         """
         check_is_fitted(self)
         if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-            raise ValueError(f"n must be a whole number of members from 1, found {n!r}")
+            raise ValueError(f"`n` must be an int >= 1, got {n!r}.")
         with self._restored_on_error():
             problem = self._problem(X, y, sample_weight, None, None, resume=True)
             fresh = self._more_members(int(n), members)
@@ -377,12 +383,12 @@ class CheapEnsemble(NetworkEstimator):
         return self
 
     def remove_member(self, i):
-        """Leave out a member; the others stay as they are.
+        """Remove a member; the others do not change.
 
         Parameters
         ----------
         i : int
-            Which, from 0; those after it move up.
+            Index of the member; the indices of those after it decrease by one.
 
         Returns
         -------
@@ -392,14 +398,14 @@ class CheapEnsemble(NetworkEstimator):
         Raises
         ------
         ValueError
-            Where there is no such member, or it is the last one.
+            If there is no such member, or it is the only one.
         """
         check_is_fitted(self)
         count = len(self.estimators_)
         if isinstance(i, bool) or not isinstance(i, Integral) or not 0 <= int(i) < count:
-            raise ValueError(f"there is no member {i!r}: write a number from 0 to {count - 1}")
+            raise ValueError(f"`i` must be an int from 0 to {count - 1}, got {i!r}.")
         if count == 1:
-            raise ValueError("the last member cannot be removed; add another one first")
+            raise ValueError("The only member cannot be removed. Call add_members first.")
         keep = [k for k in range(count) if k != i]
         members = [self.estimators_[k] for k in keep]
         numbers = [self._numbers[k] for k in keep]
@@ -413,8 +419,8 @@ class CheapEnsemble(NetworkEstimator):
         whole = isinstance(n_members, Integral) and not isinstance(n_members, bool)
         if not whole or not 1 <= int(n_members) <= count:
             raise ValueError(
-                f"n_members must be a whole number from 1 to {count}, the members there are, "
-                f"found {n_members!r}"
+                f"`n_members` must be an int from 1 to {count}, the number of members, got "
+                f"{n_members!r}."
             )
         return self.estimators_[:n_members]
 
@@ -427,29 +433,29 @@ class CheapEnsemble(NetworkEstimator):
         return self._as_samples(self._check_input(X, reset=False), reset=False)
 
     def parameter_table(self, member: int = 0) -> list:
-        """List what a member learns of every weight.
+        """List the number of parameters that a member trains of each weight.
 
         Parameters
         ----------
         member : int, default=0
-            Which.
+            Index of the member.
 
         Returns
         -------
-        list of (path, shape, form, learned, total)
+        list of (path, shape, form, n_trainable, total)
             One row per trainable weight of the network.
         """
         check_is_fitted(self)
         return self.estimators_[member].parameter_table()
 
     def to_keras(self) -> keras.Model:
-        """Make a plain Keras model of all members, each with a copy of the base.
+        """Create a plain Keras model of all members, each with a copy of the base.
 
         Returns
         -------
         keras.Model
-            A new model that needs this package no more; its outputs are as those of
-            `PartialNetClassifier.to_keras` and `PartialNetRegressor.to_keras`.
+            A new model that does not require frozenfit. The outputs are those of
+            `PartialNetClassifier.to_keras` or `PartialNetRegressor.to_keras`.
         """
         check_is_fitted(self)
         x = keras.Input(self.input_shape_)
@@ -461,7 +467,7 @@ class CheapEnsemble(NetworkEstimator):
         return keras.Model(x, self._joined(keras.ops.stack(outputs)), name="ensemble")
 
     def _joined(self, outputs: Any) -> Any:
-        """Join the members' outputs, a Keras tensor (members, n, n_outputs)."""
+        """Combine the outputs of the members, a Keras tensor (members, n, n_outputs)."""
         return keras.ops.mean(outputs, axis=0)
 
     def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Which part of the base each member of an ensemble learns."""
+"""Selection of the parameters that each member of an ensemble trains."""
 
 from __future__ import annotations
 
@@ -25,33 +25,32 @@ def member_selectors(
     parts: int | None = None,
     taken: Collection[Any] = (),
 ) -> list[Any]:
-    """Say what each member learns.
+    """Return the `trainable` parameter of each member.
 
     Parameters
     ----------
     trainable : float, int, str or Selector
-        What is trained, as of an estimator.
+        The `trainable` parameter of the ensemble's estimator.
     members : {"same", "disjoint"} or sequence
-        How the members share it, or what each of them learns.
+        How the members divide `trainable`, or one selector for each.
     count : int
-        How many members.
+        Number of members.
     seed : int
         Seed of the disjoint parts.
     parts : int or None, default=None
-        Into how many parts a selector is shared out; None means `count`.
+        Number of parts into which a selector is divided; None means `count`.
     taken : collection of Selector, default=()
-        What other members learn already.
+        Selectors of existing members.
 
     Returns
     -------
     list
-        For each member what its estimator gets as `trainable`.
+        The `trainable` parameter of each member.
 
     Raises
     ------
     ValueError
-        Where a list has another length, or where there is no room for so many members that
-        share no entry.
+        If the length of a list is not `count`, or if so many disjoint members would overlap.
 
     Examples
     --------
@@ -61,7 +60,7 @@ def member_selectors(
     if not isinstance(members, str):
         if len(members) != count:
             raise ValueError(
-                f"members lists {len(members)} selectors for {count} members; write one for each"
+                f"`members` must have one selector for each of {count} members, got {len(members)}."
             )
         return list(members)
     if members == "same":
@@ -74,10 +73,11 @@ def _disjoint(
 ) -> list[Selector]:
     if isinstance(trainable, Integral) and not isinstance(trainable, bool):
         raise ValueError(
-            f"members='disjoint' shares out a fraction of every weight or a selector, found the "
-            f"count trainable={trainable!r}; write a fraction such as 0.1"
+            f"`members='disjoint'` requires a float, str or selector as `trainable`, got the int "
+            f"{trainable!r}. Use a fraction such as 0.1."
         )
     within = None
+    # A fraction leaves room for more members than `count`; adding members later takes free parts.
     if isinstance(trainable, Real):
         share = float(trainable)
         room = math.floor(1 / share + 1e-9) if 0 < share <= 1 else count
@@ -100,16 +100,16 @@ def _disjoint(
 def check_members(
     selectors: Sequence[Any], members: Any, network: Network, base: Base, seed: int
 ) -> None:
-    """Refuse members that learn nothing, or what the network lacks, before anything is trained.
+    """Raise an error before training where a member has no trainable parameters.
 
     Parameters
     ----------
     selectors : sequence
-        What `member_selectors` gave.
+        The result of `member_selectors`.
     members : {"same", "disjoint"} or sequence
-        As of `member_selectors`.
+        The argument of `member_selectors`.
     network : Network
-        A network of the base's structure.
+        A network with the structure of the base.
     base : Base
         The base.
     seed : int
@@ -118,13 +118,13 @@ def check_members(
     Raises
     ------
     ValueError
-        For the first member that learns nothing.
+        If a member has no trainable parameters, or a selector does not match the network.
     """
     values = network.values(base)
     layout = network.layout
 
     def scores() -> dict[str, np.ndarray]:
-        # Only counts matter here: the true scores come when the base is trained.
+        # Only counts matter here; the true scores are computed once the base is trained.
         return {info.path: np.abs(values[info.path]) for info in layout.weights}
 
     context = Context(seed=seed, values=values, fisher=scores)

@@ -109,7 +109,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            The members' mean, shaped as the y of `fit`.
+            Mean of the members' predictions, with the shape of the y of `fit`.
         """
         y = self._on_scale(self._outputs(X, n_members=n_members))
         return y[:, 0] if self._single_target else y

@@ -1,4 +1,4 @@
-"""How good an ensemble is: figures of each member and of all together."""
+"""Metrics of each member of an ensemble and of the ensemble."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TINY = np.finfo(np.float64).tiny
 
 
 class ClassifierRow(NamedTuple):
-    """One line of a classifier's report; disagreement is NaN where there is one member."""
+    """One row of a classifier's report; the disagreement of a single member is NaN."""
 
     member: str
     accuracy: float
@@ -35,7 +35,7 @@ class ClassifierRow(NamedTuple):
 
 
 class RegressorRow(NamedTuple):
-    """One line of a regressor's report, in the unit of the targets."""
+    """One row of a regressor's report, in the unit of the targets."""
 
     member: str
     rmse: float
@@ -48,7 +48,7 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     probabilities : ndarray of shape (..., n_classes)
-        Each sums to 1.
+        Probabilities; each distribution sums to 1.
 
     Returns
     -------
@@ -73,21 +73,22 @@ def calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = _BIN
     y : ndarray of int, shape (n,)
         True classes.
     bins : int, default=15
-        How many bins of equal width, open on the left; empty ones count nothing.
+        Number of bins of equal width, open on the left; empty bins are ignored.
 
     Returns
     -------
     float
-        Mean distance of accuracy and confidence over the bins, weighted by their samples.
+        Mean absolute difference of accuracy and confidence over the bins, weighted by their
+        number of samples.
 
     Examples
     --------
     >>> calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
     0.0
     """
-    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    surplus = np.bincount(place, hit - confidence, minlength=bins)
+    surplus = np.bincount(place, correct - confidence, minlength=bins)
     return float(np.abs(surplus).sum() / len(y))
 
 
@@ -97,7 +98,7 @@ def disagreements(distances: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     distances : ndarray of shape (members, members)
-        Symmetric, zero on the diagonal.
+        Symmetric matrix with a zero diagonal.
 
     Returns
     -------
@@ -109,7 +110,7 @@ def disagreements(distances: np.ndarray) -> np.ndarray:
 
 
 def classifier_report(probabilities: np.ndarray, y: np.ndarray) -> list[ClassifierRow]:
-    """Compute a classifier's report.
+    """Compute the report of a classifier.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ def classifier_report(probabilities: np.ndarray, y: np.ndarray) -> list[Classifi
 
 def _figures(probabilities: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
     chosen = probabilities[np.arange(len(y)), y]
-    # sum over classes of (p - [c = y])^2
+    # Equals the sum over classes of (p - [c = y])^2, without an array of one-hot labels.
     brier = (probabilities**2).sum(axis=1) - 2 * chosen + 1
     return (
         float((probabilities.argmax(axis=1) == y).mean()),
@@ -152,7 +153,7 @@ def _figures(probabilities: np.ndarray, y: np.ndarray) -> tuple[float, float, fl
 
 
 def regressor_report(predictions: np.ndarray, y: np.ndarray) -> list[RegressorRow]:
-    """Compute a regressor's report.
+    """Compute the report of a regressor.
 
     Parameters
     ----------
@@ -190,17 +191,17 @@ def _zip(a, b):
 
 
 def report_text(rows: Sequence[NamedTuple]) -> str:
-    """Lay out a report as text.
+    """Format a report as text.
 
     Parameters
     ----------
     rows : sequence of ClassifierRow or RegressorRow
-        What `ensemble_report` gave.
+        The result of `ensemble_report`.
 
     Returns
     -------
     str
-        One line per row below the names of the columns.
+        The names of the columns and one line per row.
 
     Examples
     --------

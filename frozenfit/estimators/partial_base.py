@@ -1,15 +1,14 @@
-"""What PartialNetClassifier and PartialNetRegressor share: all but the kind of target."""
+"""Base class of PartialNetClassifier and PartialNetRegressor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import stored
@@ -30,11 +29,25 @@ from frozenfit.training.network import CompiledModel, Network
 from frozenfit.training.progress import EpochProgress
 from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule, as_freeze_schedule
 from frozenfit.training.workspace import workspace
+from frozenfit.types import (
+    Augmentation,
+    FreezeScheduleLike,
+    FrozenValues,
+    LearningRateSchedule,
+    Optimizer,
+    RandomState,
+    Shape,
+    Trainable,
+    WeightInit,
+)
+from frozenfit.types import KerasCallbacks as KerasCallbackList
+from frozenfit.types import Network as NetworkLike
+from frozenfit.utils.scikit_learn import Interval, StrOptions
 
 
 @dataclass
 class FittedPart:
-    """Where a delta lives: the base, what is trained of it, and what the rest holds."""
+    """What a delta belongs to: the base, the selection, and the mode of the frozen parameters."""
 
     base: Base
     selection: Selection
@@ -43,7 +56,7 @@ class FittedPart:
     seeds: dict[str, int]
 
     def attributes(self, delta: Delta, history: dict[str, list[float]]) -> dict[str, Any]:
-        """Return the fitted attributes of an estimator that owns a delta here."""
+        """Return the fitted attributes of an estimator with this part and a delta."""
         return {
             "base_": self.base,
             "history_": history,
@@ -55,12 +68,16 @@ class FittedPart:
 
 
 def part_seeds(seed: int) -> dict[str, int]:
-    """Return the seeds of all that is random in one fit."""
+    """Return the seeds of the random streams of one fit.
+
+    Each name has an independent stream, so that a change of one, such as an earlier stop, does not
+    affect the others.
+    """
     return spawn(seed, "base", "selector", "states", "split", "batches")
 
 
 class PartialNet(NetworkEstimator):
-    """Base of the two estimators; holds a base, a setting and a delta, and no Keras model."""
+    """Base class of the two estimators; stores a base and a delta instead of a Keras model."""
 
     base_: Base
     history_: dict[str, list[float]]
@@ -101,29 +118,29 @@ class PartialNet(NetworkEstimator):
 
     def __init__(
         self,
-        model: Any = "mlp",
+        model: NetworkLike = "mlp",
         *,
         model_params: dict[str, Any] | None = None,
-        trainable: Any = 0.1,
-        frozen: str = "auto",
-        weight_init: Any = None,
+        trainable: Trainable = 0.1,
+        frozen: FrozenValues = "auto",
+        weight_init: WeightInit = None,
         epochs: int = 20,
         batch_size: int = 32,
-        optimizer: Any = "adam",
-        learning_rate: float | str = "auto",
+        optimizer: Optimizer = "adam",
+        learning_rate: float | Literal["auto"] = "auto",
         weight_decay: float = 0.0,
-        lr_schedule: Any = "auto",
-        freeze_schedule: Any = None,
-        freeze_statistics: bool | str = "auto",
+        lr_schedule: LearningRateSchedule = "auto",
+        freeze_schedule: FreezeScheduleLike = None,
+        freeze_statistics: bool | Literal["auto"] = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
-        augment: Any = None,
-        image_shape: tuple[int, ...] | None = None,
-        cache_features: bool | str = "auto",
-        callbacks: Any = None,
+        augment: Augmentation = None,
+        image_shape: Shape | None = None,
+        cache_features: bool | Literal["auto"] = "auto",
+        callbacks: KerasCallbackList = None,
         warm_start: bool = False,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ):
         self.model = model
@@ -174,7 +191,7 @@ class PartialNet(NetworkEstimator):
         if result.interrupted:
             raise TrainingInterrupted(
                 f"training was interrupted after {self.n_iter_} epochs; the estimator is fitted "
-                "with what it had learned until then"
+                "with the parameters reached so far"
             )
 
     def _base(self, problem: FitData, seed: int) -> Base:
@@ -185,8 +202,8 @@ class PartialNet(NetworkEstimator):
             for name in ("model_params", "weight_init"):
                 if getattr(self, name) is not None:
                     raise ValueError(
-                        f"{name} has no effect on a given network; use {name}=None, or give "
-                        "the model as a name or a callable"
+                        f"`{name}` has no effect on a given network. Use {name}=None, or pass "
+                        "the model as a name or a callable."
                     )
             if isinstance(self.model, Base):
                 return self.model.with_outputs(problem.n_outputs)
@@ -203,7 +220,7 @@ class PartialNet(NetworkEstimator):
         )
 
     def _asked(self) -> dict[str, Any]:
-        """Return the parameters that say what is trained, kept to see what has changed."""
+        """Return the parameters that determine what is trained, to detect changes between fits."""
         params = dict(self.model_params or {})
         return {
             "model": self.model,
@@ -213,19 +230,20 @@ class PartialNet(NetworkEstimator):
         }
 
     def _check_same_network(self) -> None:
-        """Refuse to go on with another network than the one that was fitted."""
+        """Raise a ValueError where the network has changed since the last fit."""
         now = self._asked()
         for name in ("model", "model_params"):
             if now[name] is not self._fitted_as[name] and now[name] != self._fitted_as[name]:
                 raise ValueError(
-                    f"{name} cannot change between calls that go on from the fitted weights; put "
-                    f"{self._fitted_as[name]!r} back, or fit anew with warm_start=False"
+                    f"`{name}` cannot change between fits that continue: it was "
+                    f"{self._fitted_as[name]!r}, got {now[name]!r}. Restore it, or fit with "
+                    "warm_start=False."
                 )
 
     def _start(
         self, problem: FitData, network: Network, base: Base, seeds: dict[str, int]
     ) -> tuple[FittedPart, Delta | None]:
-        """Return where the delta lives, and the delta to go on from; None starts from the base."""
+        """Return the part to train and the delta to continue from; None starts from the base."""
         if problem.resume:
             if self._asked() == self._fitted_as:
                 return self._setting, self._delta
@@ -243,20 +261,20 @@ class PartialNet(NetworkEstimator):
             return FittedPart(base, selection, frozen, statistics, seeds), None
         if not network.own:
             raise ValueError(
-                f"what is trained of the model {network.model.name!r} cannot change between fits, "
-                "for the model cannot be copied; give it as a callable"
+                f"`trainable` cannot change between fits of the model {network.model.name!r}, "
+                "because the model cannot be copied. Pass it as a callable."
             )
         if self.freeze_statistics == self._fitted_as["freeze_statistics"]:
             statistics = self._setting.statistics
-        # What was learned and is frozen now must stay as it is, so it becomes part of the base.
+        # Trained parameters that are frozen from here on keep their values, so the base takes them.
         base = base.with_values(dict(self.model_.assembled()))
         return FittedPart(base, selection, "keep", statistics, seeds), None
 
     def _mode(self, base: Base) -> tuple[str, bool | str]:
-        """Return `frozen` and `freeze_statistics` in the words of PartialModel.
+        """Return `frozen` and `freeze_statistics` as arguments of PartialModel.
 
-        The values of a base drawn from a seed are random as they are, so there "random" is
-        "keep".
+        The values of a base drawn from a seed are random already, so "random" becomes "keep"
+        there.
         """
         frozen = self.frozen
         if frozen == "auto" or (frozen == "random" and not base.kept):
@@ -320,7 +338,7 @@ class PartialNet(NetworkEstimator):
             return result
 
     def _named_schedule(self, problem: FitData) -> Any:
-        """Return the schedule, "auto" decided: it falls where the rate is ours, in a whole fit."""
+        """Return the schedule with "auto" resolved: cosine decay for automatic rates in `fit`."""
         if self.lr_schedule == "auto":
             ours = self.learning_rate == "auto" and isinstance(self.optimizer, str)
             ours = ours and not getattr(
@@ -351,7 +369,7 @@ class PartialNet(NetworkEstimator):
         }
 
     def _keep_optimizer_state(self, problem: FitData, result: TrainResult) -> None:
-        """Keep the optimizer's slots only where training may go on: they triple the estimator."""
+        """Keep the optimizer state only where training may continue: it triples the estimator."""
         if self.warm_start or problem.one_pass:
             self._optimizer_state, self._steps = result.optimizer_state, result.steps
             self._optimizer_state_of = self.optimizer
@@ -359,7 +377,7 @@ class PartialNet(NetworkEstimator):
             self.__dict__.pop("_optimizer_state", None)
 
     def _optimizer_state_to_load(self, setting: FittedPart) -> tuple[list[np.ndarray], int] | None:
-        """Return the slots of the last call, if they belong to what is trained now."""
+        """Return the optimizer state of the last call if it matches the parameters to train."""
         optimizer_state = getattr(self, "_optimizer_state", None)
         if (
             optimizer_state is None
@@ -383,7 +401,7 @@ class PartialNet(NetworkEstimator):
         self._adopt(stored.restore(self, meta, arrays, base))
 
     def _adopt(self, found: dict[str, Any]) -> None:
-        """Take over what a file held."""
+        """Set the fitted attributes from the contents of a file."""
         delta, history = found.pop("delta"), found.pop("history")
         self.__dict__.update(FittedPart(**found).attributes(delta, history))
         self._fitted_as = self._asked()
@@ -408,30 +426,30 @@ class PartialNet(NetworkEstimator):
         return model
 
     def to_keras(self) -> keras.Model:
-        """Make a plain Keras model with everything assembled.
+        """Create a plain Keras model with trained and frozen parameters assembled.
 
         Returns
         -------
         keras.Model
-            A new model that needs this package no more. A classifier's gives logits; a
-            regressor's outputs are on the scale of training: ``y = output * spread + mean`` of
-            the training targets.
+            A new model that does not require frozenfit. A classifier's model returns logits. A
+            regressor's model returns targets on the scale of training, ``(y - mean) / std`` with
+            the mean and standard deviation of the training targets.
         """
         return self.model_.to_keras()
 
     def parameter_table(self) -> list:
-        """List what is trained of every weight.
+        """List the number of trained parameters of each weight.
 
         Returns
         -------
-        list of (path, shape, form, learned, total)
+        list of (path, shape, form, n_trainable, total)
             One row per trainable weight of the network.
         """
         check_is_fitted(self)
         return self._setting.selection.table()
 
     def summary(self) -> None:
-        """Print how the network splits into learned and frozen parameters."""
+        """Print the network with the number of trained and frozen parameters of each weight."""
         check_is_fitted(self)
         print_summary(self)
 
@@ -444,8 +462,8 @@ def _check_finite(delta: Delta) -> None:
     broken = [path for path, value in delta.trained.items() if not np.isfinite(value).all()]
     if broken:
         raise ValueError(
-            f"training diverged: {broken[0]!r} is no longer finite; use a smaller learning_rate, "
-            "and scale X"
+            f"Training diverged: {broken[0]!r} is not finite. Use a smaller learning_rate, and "
+            "scale X."
         )
 
 

@@ -1,91 +1,118 @@
-"""PartialNetClassifier and PartialNetRegressor: learn a chosen part of any Keras network."""
+"""PartialNetClassifier and PartialNetRegressor: train a selected part of a Keras network."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from sklearn.utils._param_validation import StrOptions
+from typing import Any, Literal
 
 from frozenfit.estimators.classifier import NetworkClassifier
 from frozenfit.estimators.partial_base import PartialNet
 from frozenfit.estimators.regressor import NetworkRegressor
+from frozenfit.types import (
+    Augmentation,
+    ClassWeight,
+    FreezeScheduleLike,
+    FrozenValues,
+    KerasCallbacks,
+    LearningRateSchedule,
+    Network,
+    Optimizer,
+    RandomState,
+    Shape,
+    Trainable,
+    WeightInit,
+)
+from frozenfit.utils.scikit_learn import StrOptions
 
 
 class PartialNetClassifier(PartialNet, NetworkClassifier):
-    """A classifier that learns a chosen part of a neural network and freezes the rest.
+    """A classifier that trains selected parameters of a neural network and freezes all others.
+
+    The network returns logits and is trained on the softmax cross-entropy, weighted by sample and
+    class weights.
 
     Parameters
     ----------
-    model : str, callable or keras.Model, default="mlp"
-        The network: a name from `frozenfit.architectures`, a callable
-        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` of logits, or a built model.
-        A callable is the better way in: a `keras.Model` object is copied by ``clone``, so each
-        fold compiles its own.
+    model : str, callable, keras.Model or Base, default="mlp"
+        The network. A name from `frozenfit.architectures.names`: "mlp" for flat features;
+        "lenet5", "alexnet", "vgg19", "resnet", "wide_resnet" or "densenet" for images;
+        "application" for the networks of `keras.applications`. A callable
+        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` without a final activation.
+        A built `keras.Model`, which is never modified. The `base_` of a fitted estimator, which
+        both estimators then share. Prefer a callable to a built model: ``clone`` copies a model,
+        so each fold of a cross-validation compiles its own.
     model_params : dict or None, default=None
-        Further arguments of a named or callable network, reachable one by one as
+        Further arguments of a named or callable network. A single argument is set as
         ``model_params__width``.
-    trainable : float, int, str or Selector, default=0.1
-        What is trained: see `frozenfit.selectors`. A fraction or a count of the filters (of the
-        convolutions where there are any, else of every hidden layer), together with the head
-        and batch norm; 1.0 learns everything. A tenth of the filters is the published setting
-        that keeps most of the accuracy.
+    trainable : float, int, True, str or Selector, default=0.1
+        The parameters to train. A float in (0, 1] is the fraction of the filters (or units) of
+        every hidden layer, an int their number; the head and batch normalization are trained as
+        well. ``1`` therefore trains one filter of each layer, while ``1.0`` and True train
+        everything. Strings and selectors are described in `frozenfit.selectors`. A tenth of the
+        filters is the published setting; train more where accuracy matters more than the size of
+        the trained part, less where many networks share a base.
     frozen : {"auto", "random", "zero", "keep"}, default="auto"
-        What the rest holds: random values drawn from the seed, zero, or the values the network
-        came with. "auto" keeps those of a given model and is random for any other.
-    weight_init : str, keras initializer or None, default=None
-        Initial distribution of the kernels in place of the network's own.
+        Values of the frozen parameters: drawn from `random_state`, zero, or the values that the
+        network came with. "auto" is "keep" for a given model and "random" for any other.
+    weight_init : str, keras.Initializer or None, default=None
+        Initializer of the kernels; None uses those of the layers. Requires a model given by name
+        or as a callable.
     epochs : int, default=20
-        Passes over the training data.
+        Number of passes over the training data.
     batch_size : int, default=32
-        Samples of one step.
+        Number of samples per training step.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name, or an optimizer whose settings are copied for each fit. It keeps slots only for
-        what is trained.
+        A name, or an optimizer whose settings are copied for each fit. Optimizer state is
+        allocated for trainable parameters only.
     learning_rate : float or "auto", default="auto"
-        "auto" is the rate of an optimizer object; for a name 0.01, with convolutions 0.006, and
-        0.003 where no schedule lets it fall (docs/defaults.md has the measurements).
+        "auto" is the learning rate of an optimizer object. For an optimizer given by name it is
+        0.01, or 0.006 in a network with convolutions, or 0.003 without learning-rate decay.
     weight_decay : float, default=0.0
-        Decoupled weight decay of trainable parameters.
+        Decoupled weight decay of the trainable parameters.
     lr_schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
-        How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
-        where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
-        cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
-        cannot know when training ends.
-    freeze_schedule : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
-        Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`), or
-        the call that makes one as text, such as ``"FreezeOut(0.5)"``.
-        `history_` then has the seconds of each epoch, the predicted saving and the measured one.
+        Schedule of the learning rate; None keeps it constant. "auto" is "cosine", a decay to 0,
+        where `learning_rate` is automatic too, and None for a rate or an optimizer of your choice
+        and in `partial_fit`. The names require a known number of epochs, so `partial_fit` refuses
+        them.
+    freeze_schedule : FreezeSchedule, str or None, default=None
+        When, and at which learning rate, each trainable layer is trained: `FreezeOut`,
+        `GradualUnfreeze` or `LayerwiseRates` of `frozenfit.training.schedules`, or the call as a
+        string, such as ``"FreezeOut(0.5)"``. `history_` then also has the seconds of each epoch
+        and the predicted and measured savings.
     freeze_statistics : bool or "auto", default="auto"
-        Whether frozen batch normalizations keep their stored statistics. "auto" does so in a
-        given model for those frozen with everything before them, and nowhere else.
+        Whether frozen batch normalizations keep their moving statistics. "auto" keeps them in a
+        given model where everything before the layer is frozen too, and nowhere else.
     early_stopping : bool, default=False
-        Stop when the validation loss has not improved for `patience` epochs, and put back the
-        best trainable parameters. Watches `X_val, y_val` of `fit`, or a part of the training data.
+        Whether to stop when the validation loss has not improved for `patience` epochs, and to
+        restore the best trained parameters. The loss is computed on `X_val`, `y_val` of `fit`, or
+        on `validation_fraction` of the training data.
     validation_fraction : float, default=0.1
-        That part.
+        Fraction of the training data that `early_stopping` holds out where `fit` is given no
+        validation data.
     patience : int, default=5
-        Epochs without improvement before stopping.
+        Number of epochs without improvement before training stops.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by label.
+        Weight of each label; labels that the dict lacks have weight 1. "balanced" gives every
+        class the same total weight.
     augment : str, keras.Layer, list of them or None, default=None
-        Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
+        Augmentation of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras
+        layers.
     image_shape : tuple of int or None, default=None
-        Shape (height, width, channels) of the samples that come as flat rows.
+        Shape (height, width, channels) of samples that are given as flat rows.
     cache_features : bool or "auto", default="auto"
-        Whether the output of a frozen beginning of the network, statistics included, is computed
-        once per fit and kept in memory. "auto" does so where it takes at most a quarter of the
-        machine's memory and no augmentation or random layer comes before; True refuses to go
-        without. What is trained differs in the last bits only.
+        Whether to compute the output of a frozen prefix of the network once per fit and keep it
+        in memory. "auto" does so where it takes at most a quarter of the machine's memory and no
+        augmentation or random layer comes before; True raises an error where this is impossible.
+        The trained parameters are equal up to rounding.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
-        Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
+        Keras callbacks, copied for each fit. Use ``set_callbacks`` for scikit-learn's callbacks.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted weights. `trainable` may change in between: all
-        weights are then as they were, and other entries are learned. The network may not.
+        Whether `fit` continues from the fitted weights. `trainable` may change between fits; the
+        network may not.
     random_state : int, RandomState or None, default=None
-        Decides the frozen values, the selector, the order of batches, dropout. None takes fresh
-        entropy and leaves NumPy's global stream alone.
+        Determines the frozen values, random selectors, the order of batches and dropout. None
+        uses fresh entropy and leaves NumPy's global stream unchanged.
     verbose : int, default=0
-        1 shows a progress bar, 2 a line per epoch besides.
+        1 shows a progress bar, 2 also prints a line per epoch.
 
     Attributes
     ----------
@@ -94,32 +121,38 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     n_features_in_ : int
         Number of features of a sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where X had string names for all.
+        Names of the columns, where X had string names for all of them.
     input_shape_ : tuple of int
-        Shape of one sample as the network takes it.
+        Shape of one sample as the network receives it.
     base_ : Base
-        The network nobody changes; shared by whatever is learned on it.
+        The network before training; it is never modified and can be shared.
     model_ : PartialModel
         A live Keras model, made at each access.
     history_ : dict of str to list of float
-        Loss and accuracy of each epoch, and ``val_`` figures where something was watched (NaN in
-        epochs without).
+        Loss and accuracy of each epoch, and ``val_`` metrics where there were validation data (NaN
+        in the epochs of fits without).
     n_iter_ : int
-        Epochs done.
+        Number of completed epochs.
     freeze_fraction_ : float
-        Frozen entries divided by all trainable ones.
+        Number of frozen parameters over the number of all parameters.
 
     See Also
     --------
-    PartialNetRegressor : The same for targets.
-    PartialModel : The Keras model below.
+    PartialNetRegressor : The same for regression.
+    CheapEnsembleClassifier : Several classifiers on one base.
+    frozenfit.PartialModel : The Keras model that the estimator trains.
+    frozenfit.save : Store a fitted estimator; the file has the trained parameters only.
 
     Notes
     -----
-    Rosenfeld and Tsotsos (2018), "Intriguing Properties of Randomly Weighted Networks",
-    arXiv:1802.00844: a small learned part of a random network generalizes well.
+    X has the shape (n_samples, n_features), or (n_samples, height, width, channels) for images.
+    Arrays of ``keras.config.floatx()`` and uint8 are used unchanged, any other dtype is converted
+    to floatx. Features are not scaled: use, for instance, `StandardScaler` in a pipeline.
 
-    Inputs are used as they are: scale them, for instance by `StandardScaler` in a pipeline.
+    Training runs on the device that Keras uses, a GPU where the backend finds one.
+
+    Rosenfeld and Tsotsos (2018), "Intriguing Properties of Randomly Weighted Networks",
+    arXiv:1802.00844, show that a small trained part of a random network generalizes well.
 
     Examples
     --------
@@ -138,30 +171,30 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
 
     def __init__(
         self,
-        model: Any = "mlp",
+        model: Network = "mlp",
         *,
         model_params: dict[str, Any] | None = None,
-        trainable: Any = 0.1,
-        frozen: str = "auto",
-        weight_init: Any = None,
+        trainable: Trainable = 0.1,
+        frozen: FrozenValues = "auto",
+        weight_init: WeightInit = None,
         epochs: int = 20,
         batch_size: int = 32,
-        optimizer: Any = "adam",
-        learning_rate: float | str = "auto",
+        optimizer: Optimizer = "adam",
+        learning_rate: float | Literal["auto"] = "auto",
         weight_decay: float = 0.0,
-        lr_schedule: Any = "auto",
-        freeze_schedule: Any = None,
-        freeze_statistics: bool | str = "auto",
+        lr_schedule: LearningRateSchedule = "auto",
+        freeze_schedule: FreezeScheduleLike = None,
+        freeze_statistics: bool | Literal["auto"] = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
-        class_weight: Any = None,
-        augment: Any = None,
-        image_shape: tuple[int, ...] | None = None,
-        cache_features: bool | str = "auto",
-        callbacks: Any = None,
+        class_weight: ClassWeight = None,
+        augment: Augmentation = None,
+        image_shape: Shape | None = None,
+        cache_features: bool | Literal["auto"] = "auto",
+        callbacks: KerasCallbacks = None,
         warm_start: bool = False,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
     ):
         super().__init__(
@@ -193,108 +226,122 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
 
 
 class PartialNetRegressor(PartialNet, NetworkRegressor):
-    """A regressor that learns a chosen part of a neural network and freezes the rest.
+    """A regressor that trains selected parameters of a neural network and freezes all others.
 
-    Targets are standardized for training, and predictions are put back on their scale.
+    The network is trained on the mean squared error, averaged over the targets. Targets are
+    standardized for training, and predictions are returned on the original scale.
 
     Parameters
     ----------
-    model : str, callable or keras.Model, default="mlp"
-        The network: a name from `frozenfit.architectures`, a callable
-        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` of logits, or a built model.
-        A callable is the better way in: a `keras.Model` object is copied by ``clone``, so each
-        fold compiles its own.
+    model : str, callable, keras.Model or Base, default="mlp"
+        The network. A name from `frozenfit.architectures.names`: "mlp" for flat features;
+        "lenet5", "alexnet", "vgg19", "resnet", "wide_resnet" or "densenet" for images;
+        "application" for the networks of `keras.applications`. A callable
+        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` without a final activation.
+        A built `keras.Model`, which is never modified. The `base_` of a fitted estimator, which
+        both estimators then share. Prefer a callable to a built model: ``clone`` copies a model,
+        so each fold of a cross-validation compiles its own.
     model_params : dict or None, default=None
-        Further arguments of a named or callable network, reachable one by one as
+        Further arguments of a named or callable network. A single argument is set as
         ``model_params__width``.
-    trainable : float, int, str or Selector, default=0.1
-        What is trained: see `frozenfit.selectors`. A fraction or a count of the filters (of the
-        convolutions where there are any, else of every hidden layer), together with the head
-        and batch norm; 1.0 learns everything. A tenth of the filters is the published setting
-        that keeps most of the accuracy.
+    trainable : float, int, True, str or Selector, default=0.1
+        The parameters to train. A float in (0, 1] is the fraction of the filters (or units) of
+        every hidden layer, an int their number; the head and batch normalization are trained as
+        well. ``1`` therefore trains one filter of each layer, while ``1.0`` and True train
+        everything. Strings and selectors are described in `frozenfit.selectors`. A tenth of the
+        filters is the published setting; train more where accuracy matters more than the size of
+        the trained part, less where many networks share a base.
     frozen : {"auto", "random", "zero", "keep"}, default="auto"
-        What the rest holds: random values drawn from the seed, zero, or the values the network
-        came with. "auto" keeps those of a given model and is random for any other.
-    weight_init : str, keras initializer or None, default=None
-        Initial distribution of the kernels in place of the network's own.
+        Values of the frozen parameters: drawn from `random_state`, zero, or the values that the
+        network came with. "auto" is "keep" for a given model and "random" for any other.
+    weight_init : str, keras.Initializer or None, default=None
+        Initializer of the kernels; None uses those of the layers. Requires a model given by name
+        or as a callable.
     epochs : int, default=20
-        Passes over the training data.
+        Number of passes over the training data.
     batch_size : int, default=32
-        Samples of one step.
+        Number of samples per training step.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name, or an optimizer whose settings are copied for each fit. It keeps slots only for
-        what is trained.
+        A name, or an optimizer whose settings are copied for each fit. Optimizer state is
+        allocated for trainable parameters only.
     learning_rate : float or "auto", default="auto"
-        "auto" is the rate of an optimizer object; for a name 0.01, with convolutions 0.006, and
-        0.003 where no schedule lets it fall (docs/defaults.md has the measurements).
+        "auto" is the learning rate of an optimizer object. For an optimizer given by name it is
+        0.01, or 0.006 in a network with convolutions, or 0.003 without learning-rate decay.
     weight_decay : float, default=0.0
-        Decoupled weight decay of trainable parameters.
+        Decoupled weight decay of the trainable parameters.
     lr_schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
-        How the learning rate goes on; None keeps it. "auto" lets it fall to 0 along a cosine
-        where the rate is automatic too, and keeps a rate of your own; `partial_fit`, which
-        cannot know the end, keeps it. ``partial_fit`` takes no name here, for it
-        cannot know when training ends.
-    freeze_schedule : FreezeOut, GradualUnfreeze, LayerwiseRates, str or None, default=None
-        Which of the learned layers learn when, and how fast (`frozenfit.training.schedules`), or
-        the call that makes one as text, such as ``"FreezeOut(0.5)"``.
-        `history_` then has the seconds of each epoch, the predicted saving and the measured one.
+        Schedule of the learning rate; None keeps it constant. "auto" is "cosine", a decay to 0,
+        where `learning_rate` is automatic too, and None for a rate or an optimizer of your choice
+        and in `partial_fit`. The names require a known number of epochs, so `partial_fit` refuses
+        them.
+    freeze_schedule : FreezeSchedule, str or None, default=None
+        When, and at which learning rate, each trainable layer is trained: `FreezeOut`,
+        `GradualUnfreeze` or `LayerwiseRates` of `frozenfit.training.schedules`, or the call as a
+        string, such as ``"FreezeOut(0.5)"``. `history_` then also has the seconds of each epoch
+        and the predicted and measured savings.
     freeze_statistics : bool or "auto", default="auto"
-        Whether frozen batch normalizations keep their stored statistics. "auto" does so in a
-        given model for those frozen with everything before them, and nowhere else.
+        Whether frozen batch normalizations keep their moving statistics. "auto" keeps them in a
+        given model where everything before the layer is frozen too, and nowhere else.
     early_stopping : bool, default=False
-        Stop when the validation loss has not improved for `patience` epochs, and put back the
-        best trainable parameters. Watches `X_val, y_val` of `fit`, or a part of the training data.
+        Whether to stop when the validation loss has not improved for `patience` epochs, and to
+        restore the best trained parameters. The loss is computed on `X_val`, `y_val` of `fit`, or
+        on `validation_fraction` of the training data.
     validation_fraction : float, default=0.1
-        That part.
+        Fraction of the training data that `early_stopping` holds out where `fit` is given no
+        validation data.
     patience : int, default=5
-        Epochs without improvement before stopping.
+        Number of epochs without improvement before training stops.
     augment : str, keras.Layer, list of them or None, default=None
-        Changes of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers.
+        Augmentation of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras
+        layers.
     image_shape : tuple of int or None, default=None
-        Shape (height, width, channels) of the samples that come as flat rows.
+        Shape (height, width, channels) of samples that are given as flat rows.
     cache_features : bool or "auto", default="auto"
-        Whether the output of a frozen beginning of the network, statistics included, is computed
-        once per fit and kept in memory. "auto" does so where it takes at most a quarter of the
-        machine's memory and no augmentation or random layer comes before; True refuses to go
-        without. What is trained differs in the last bits only.
+        Whether to compute the output of a frozen prefix of the network once per fit and keep it
+        in memory. "auto" does so where it takes at most a quarter of the machine's memory and no
+        augmentation or random layer comes before; True raises an error where this is impossible.
+        The trained parameters are equal up to rounding.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
-        Copied for each fit. scikit-learn's callbacks are set by ``set_callbacks``.
+        Keras callbacks, copied for each fit. Use ``set_callbacks`` for scikit-learn's callbacks.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted weights. `trainable` may change in between: all
-        weights are then as they were, and other entries are learned. The network may not.
+        Whether `fit` continues from the fitted weights. `trainable` may change between fits; the
+        network may not.
     random_state : int, RandomState or None, default=None
-        Decides the frozen values, the selector, the order of batches, dropout. None takes fresh
-        entropy and leaves NumPy's global stream alone.
+        Determines the frozen values, random selectors, the order of batches and dropout. None
+        uses fresh entropy and leaves NumPy's global stream unchanged.
     verbose : int, default=0
-        1 shows a progress bar, 2 a line per epoch besides.
+        1 shows a progress bar, 2 also prints a line per epoch.
 
     Attributes
     ----------
     n_features_in_ : int
         Number of features of a sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where X had string names for all.
+        Names of the columns, where X had string names for all of them.
     input_shape_ : tuple of int
-        Shape of one sample as the network takes it.
+        Shape of one sample as the network receives it.
     base_ : Base
-        The network nobody changes; shared by whatever is learned on it.
+        The network before training; it is never modified and can be shared.
     model_ : PartialModel
         A live Keras model, made at each access.
     history_ : dict of str to list of float
-        Loss and accuracy of each epoch, and ``val_`` figures where something was watched (NaN in
-        epochs without).
+        Loss of each epoch, and ``val_`` metrics where there were validation data (NaN in
+        the epochs of fits without).
     n_iter_ : int
-        Epochs done.
+        Number of completed epochs.
     freeze_fraction_ : float
-        Frozen entries divided by all trainable ones.
+        Number of frozen parameters over the number of all parameters.
 
     See Also
     --------
-    PartialNetClassifier : The same for classes, with more on the method.
+    PartialNetClassifier : The same for classification.
+    CheapEnsembleRegressor : Several regressors on one base.
+    frozenfit.PartialModel : The Keras model that the estimator trains.
+    frozenfit.save : Store a fitted estimator; the file has the trained parameters only.
 
     Notes
     -----
-    The loss is the mean squared error, averaged over the targets.
+    The notes of `PartialNetClassifier` on the shape and dtype of X and on devices apply here too.
 
     Examples
     --------

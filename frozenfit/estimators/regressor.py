@@ -1,4 +1,4 @@
-"""The regressor's half of scikit-learn's contract: targets and their scale."""
+"""The scikit-learn interface of regressors: targets and their scale."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from dataclasses import replace
 from typing import final
 
 import numpy as np
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 
 from frozenfit.estimators.base import NetworkEstimator
+from frozenfit.utils.scikit_learn import fit_context
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
-    """The regressor's half of the contract.
+    """Base class of all regressors.
 
-    Targets are standardized for training and predictions put back on their scale, so that one
-    learning rate suits targets of any unit.
+    Targets are standardized for training and predictions are returned on the original scale, so
+    that one learning rate suits targets of any unit.
     """
 
     def __sklearn_tags__(self):
-        """Say that several targets are possible."""
+        """Declare that the estimator supports several targets."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
@@ -35,8 +36,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         targets = y.reshape(len(y), -1)
         if targets.shape[1] != self._n_targets:
             raise ValueError(
-                f"y must have {self._n_targets} targets, as in the first fit, found "
-                f"{targets.shape[1]}"
+                f"y must have {self._n_targets} targets, as in the first fit, got "
+                f"{targets.shape[1]}."
             )
         return targets
 
@@ -48,13 +49,16 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             y = data.y[data.rows]
             self._target_mean = np.average(y, axis=0, weights=data.weight)
             spread = np.average((y - self._target_mean) ** 2, axis=0, weights=data.weight)
+            # A constant target has no spread; dividing by 1 keeps it finite.
             self._target_scale = np.where(spread > 0, np.sqrt(spread), 1.0)
         return replace(data, y=((data.y - self._target_mean) / self._target_scale).astype("f4"))
 
     @final
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """Learn from one more part of the data, in one pass.
+        """Continue training with one pass over a batch of samples.
+
+        The first call determines the scale of the targets.
 
         Parameters
         ----------
@@ -63,7 +67,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights.
+            Sample weights.
 
         Returns
         -------
@@ -86,7 +90,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Predictions, shaped as the y of `fit`.
+            Predictions, with the shape of the y of `fit`.
         """
         y = self._outputs(X) * self._target_scale + self._target_mean
         return y[:, 0] if self._single_target else y

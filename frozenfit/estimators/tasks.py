@@ -11,19 +11,19 @@ from frozenfit.partial import Delta
 
 
 class EpochTasks:
-    """Tells scikit-learn's callbacks of the fit and of each epoch.
+    """Reports the fit and each of its epochs to scikit-learn's callbacks.
 
     Parameters
     ----------
     estimator : NetworkEstimator
         The estimator that is being fitted.
-    problem : Problem
-        What it learns from. In `partial_fit` no callbacks are called, as scikit-learn has it.
+    problem : FitData
+        Its training data. As in scikit-learn, `partial_fit` calls no callbacks.
     epochs : int
-        How many there may be.
+        Maximum number of epochs.
     attributes : callable
-        ``f(history, delta) -> dict``: the fitted attributes with a delta, or, where it is None,
-        as if training stopped now.
+        ``f(history, delta) -> dict``: the fitted attributes for a delta, or for the current state
+        of training where it is None.
     """
 
     def __init__(self, estimator: Any, problem: Any, epochs: int, attributes: Callable):
@@ -34,10 +34,10 @@ class EpochTasks:
         self.root: CallbackContext | None = None
         self.called = not problem.one_pass
         self.history: dict[str, list[float]] = {}
-        self.delta: Delta | None = None  # set to the one that is kept, when it is known
+        self.delta: Delta | None = None  # set to the final delta after training
 
     def __enter__(self) -> EpochTasks:
-        """Tell that the fit begins."""
+        """Report the beginning of the fit."""
         if self.called:
             root = self.estimator._init_callback_context(max_subtasks=self.epochs)
             root.call_on_fit_task_begin(estimator=self.estimator, **self.told)
@@ -45,7 +45,7 @@ class EpochTasks:
         return self
 
     def __exit__(self, kind: Any, *exception: object) -> None:
-        """Tell that the fit ends, unless it failed."""
+        """Report the end of the fit, unless it failed."""
         if self.root is not None and kind is None:
             self._end(self.root)
 
@@ -58,13 +58,13 @@ class EpochTasks:
         )
 
     def epoch_begin(self, epoch: int) -> None:
-        """Tell that an epoch begins."""
+        """Report the beginning of an epoch."""
         if self.root is not None:
             self.task = self.root.subcontext(task_name="epoch")
             self.task.call_on_fit_task_begin(estimator=self.estimator, **self.told)
 
     def epoch_end(self, epoch: int, logs: dict[str, float]) -> bool:
-        """Tell that it ends; a callback may ask to stop."""
+        """Report the end of an epoch; return whether a callback requests to stop."""
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
         if self.root is None:

@@ -141,7 +141,7 @@ def test_image_shape_gives_rows_and_grey_images_their_axes(way):
 def test_images_of_another_size_are_refused_at_predict():
     X, y = images()
     estimator = classifier(model=small_cnn).fit(X, y)
-    with pytest.raises(ValueError, match=r"\(8, 8, 1\), as in fit, found \(6, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"\(8, 8, 1\), as in `fit`, got \(6, 8, 1\)"):
         estimator.predict(X[:, :6])
 
 
@@ -210,7 +210,7 @@ def test_a_constant_target_is_predicted_about():
 def test_a_regressor_refuses_another_number_of_targets_later():
     X, y = targets(n_targets=2)
     estimator = regressor().partial_fit(X, y)
-    with pytest.raises(ValueError, match="2 targets, as in the first fit, found 1"):
+    with pytest.raises(ValueError, match="2 targets, as in the first fit, got 1"):
         estimator.partial_fit(X, y[:, 0])
 
 

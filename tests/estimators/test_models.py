@@ -139,7 +139,7 @@ def test_another_subset_of_a_network_that_cannot_be_copied_is_refused_in_words()
     X, y = table()
     estimator = classifier(model=subclassed(), trainable="head()", warm_start=True).fit(X, y)
     before = estimator.predict_proba(X)
-    with pytest.raises(ValueError, match="cannot be copied; give it as a callable"):
+    with pytest.raises(ValueError, match="cannot be copied. Pass it as a callable"):
         estimator.set_params(trainable=1.0).fit(X, y)
     assert np.array_equal(estimator.predict_proba(X), before)
 
@@ -192,7 +192,7 @@ def test_settings_that_a_given_network_has_already_are_refused(name):
     X, y = table()
     value = {"model_params": {"width": 2}, "weight_init": "he_normal"}[name]
     for model in (given_net(), classifier().fit(X, y).base_):
-        with pytest.raises(ValueError, match=f"{name} has no effect .* use {name}=None"):
+        with pytest.raises(ValueError, match=f"`{name}` has no effect .* Use {name}=None"):
             classifier(model=model, **{name: value}).fit(X, y)
 
 

@@ -65,12 +65,12 @@ BAD_SETTINGS = {
         "LossScaleOptimizer.*inner_optimizer",
     ),
     "wrong callback": ({"callbacks": [print]}, "callbacks must be keras.callbacks.Callback"),
-    "unknown class": ({"class_weight": {9: 1.0}}, "class_weight names .9.*0, 1, 2"),
+    "unknown class": ({"class_weight": {9: 1.0}}, "`class_weight` contains .9.*0, 1, 2"),
     "weights a word": ({"class_weight": "even"}, "class_weight.*even"),
     "unknown augmentation": ({"augment": "crop+turn"}, "augment.*crop.turn"),
     "images wanted": ({"augment": "crop"}, "augment='crop' needs images.*image_shape"),
     "augment a number": ({"augment": [3]}, "augment.*3"),
-    "image of another size": ({"image_shape": (3, 3, 1)}, "image_shape=.3, 3, 1.*found.*4"),
+    "image of another size": ({"image_shape": (3, 3, 1)}, "image_shape=.3, 3, 1.*got.*4"),
     "image shape of words": ({"image_shape": ("a", 1)}, "image_shape.*'a'"),
     "image shape of zero": ({"image_shape": (0, 4)}, "image_shape.*0"),
     "initial distribution": ({"weight_init": "heavy"}, "heavy"),
@@ -131,7 +131,7 @@ BAD_DATA = {
     "infinity": (spoiled(np.inf), Y, "infinity"),
     "too large for a float": (X.astype("float64") * 1e300, Y, "too large"),
     "one dimension": (X[:, 0], Y, "2D array"),
-    "one class": (X, np.ones(48), "at least 2 classes, found one class: .1.0"),
+    "one class": (X, np.ones(48), "at least 2 classes, got one class: .1.0"),
     "fewer labels": (X, Y[:9], "inconsistent numbers of samples"),
     "no samples": (X[:0], Y[:0], "0 sample"),
     "no columns": (X[:, :0], Y, "0 feature"),
@@ -160,7 +160,7 @@ def test_bad_data_are_refused_and_nothing_is_lost(name, trained):
 
 
 def test_one_class_of_weight_is_one_class():
-    with pytest.raises(ValueError, match="at least 2 classes, found one class: .2."):
+    with pytest.raises(ValueError, match="at least 2 classes, got one class: .2."):
         classifier().fit(X, Y, sample_weight=Y == 2)
 
 
@@ -170,7 +170,7 @@ def test_one_class_of_weight_is_one_class():
         (X[:, :3], "X has 3 features, but PartialNetClassifier is expecting 4"),
         (X[0], "2D array"),
         (spoiled(np.nan), "NaN"),
-        (IMAGES, r"samples of shape \(4,\), as in fit, found \(8, 8, 1\)"),
+        (IMAGES, r"samples of shape \(4,\), as in `fit`, got \(8, 8, 1\)"),
         (X[:0], "0 sample"),
     ],
 )
@@ -210,8 +210,8 @@ def test_lenet_refuses_a_table():
 @pytest.mark.parametrize(
     "held, words",
     [
-        ((X, None), "X_val and y_val go together"),
-        ((None, Y), "X_val and y_val go together"),
+        ((X, None), "`X_val` and `y_val` must be given together"),
+        ((None, Y), "`X_val` and `y_val` must be given together"),
         ((X[:, :2], Y), "X has 2 features"),
         ((spoiled(np.nan), Y), "NaN"),
         ((X, Y + 1), "labels .3., which are not among the classes"),
