@@ -100,7 +100,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     base_ : Base
         The network nobody changes; shared by whatever is learned on it.
     model_ : PartialModel
-        A live Keras model, made at each access.
+        The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
         Loss and accuracy of each epoch, and ``val_`` figures where something was watched (NaN in
         epochs without).
@@ -279,7 +279,7 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     base_ : Base
         The network nobody changes; shared by whatever is learned on it.
     model_ : PartialModel
-        A live Keras model, made at each access.
+        The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
         Loss and accuracy of each epoch, and ``val_`` figures where something was watched (NaN in
         epochs without).
