@@ -80,7 +80,7 @@ def symbolic_features(frozen: Frozen) -> tuple[Any, list[Any]]:
         The features of each ridge.
     """
     inputs = keras.Input(frozen.config.input_shape, dtype="float32")
-    x = frozen.stage.to_keras(inputs)
+    x: Any = frozen.stage.to_keras(inputs)  # pyright: ignore
     x = x if len(x.shape) == 2 else keras.layers.Flatten()(x)
     scaler = frozen.scaler
     x = (x - scaler.mean.astype("f4")) * scaler.factor.astype("f4")

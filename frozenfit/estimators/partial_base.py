@@ -408,9 +408,13 @@ class PartialNet(NetworkEstimator):
 
     @property
     def model_(self) -> PartialModel:
-        """A live `PartialModel`, made anew from base and delta at each access."""
+        """The fitted `PartialModel`; the same object until the next fit."""
         check_is_fitted(self)
         at = self._setting
+        cached = self.__dict__.get("_model")
+        # By identity: a fit creates a new delta, and a delta is never changed.
+        if cached is not None and cached[0] is self._delta:
+            return cached[1]
         network = Network(at.base)
         network.load(at.base)
         with isolated(0):
@@ -423,7 +427,13 @@ class PartialNet(NetworkEstimator):
                 rebuild=at.base.rebuild,
             )
         model.load_delta(self._delta)
+        self._model = self._delta, model
         return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the live model out of pickles and copies: it is built again when needed."""
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_model"}
 
     def to_keras(self) -> keras.Model:
         """Create a plain Keras model with trained and frozen parameters assembled.

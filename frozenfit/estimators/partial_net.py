@@ -127,7 +127,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     base_ : Base
         The network before training; it is never modified and can be shared.
     model_ : PartialModel
-        A live Keras model, made at each access.
+        The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
         Loss and accuracy of each epoch, and ``val_`` metrics where there were validation data (NaN
         in the epochs of fits without).
@@ -323,7 +323,7 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     base_ : Base
         The network before training; it is never modified and can be shared.
     model_ : PartialModel
-        A live Keras model, made at each access.
+        The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
         Loss of each epoch, and ``val_`` metrics where there were validation data (NaN in
         the epochs of fits without).

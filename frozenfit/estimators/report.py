@@ -1,4 +1,4 @@
-"""How a fitted estimator tells what it learned: text and HTML."""
+"""Summaries of a fitted estimator as text and HTML."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _ROWS_SHOWN = 60
 
 
 def print_summary(estimator: Any) -> None:
-    """Print the network, the learned table and one line that sums up.
+    """Print the network, the parameter table and one line that sums up.
 
     Parameters
     ----------
     estimator : estimator
-        A fitted one with `model_` and `parameter_table`.
+        A fitted estimator with `model_` and `parameter_table`.
     """
     model = estimator.model_
     model.summary()
@@ -44,12 +44,12 @@ def fit_summary(estimator: Any) -> str:
 
 
 def table_text(estimator: Any) -> str:
-    """Lay out an estimator's learned table as text.
+    """Format the parameter table of an estimator as text.
 
     Parameters
     ----------
     estimator : estimator
-        A fitted one.
+        A fitted estimator.
 
     Returns
     -------
@@ -60,17 +60,17 @@ def table_text(estimator: Any) -> str:
 
 
 def html_table(estimator: Any) -> str:
-    """Lay out an estimator's learned table as HTML, a bar for each weight.
+    """Format the parameter table of an estimator as HTML, with a bar for each weight.
 
     Parameters
     ----------
     estimator : estimator
-        A fitted one.
+        A fitted estimator.
 
     Returns
     -------
     str
-        A ``<details>`` element; at most 60 rows, with a line on the rest.
+        A ``<details>`` element with at most 60 rows, and the number of further rows.
     """
     rows = estimator.parameter_table()
     trainable, total = sum(r[3] for r in rows), sum(r[4] for r in rows)

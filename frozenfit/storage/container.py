@@ -33,7 +33,7 @@ __all__ = [
     "write",
 ]
 
-_FORMAT = 1
+_FORMAT = 2
 _KEY = "frozenfit"  # of the JSON text among the file's metadata
 _LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
 _MOST_AXES = 64  # NumPy's own limit

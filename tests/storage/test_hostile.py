@@ -93,7 +93,7 @@ def test_a_foreign_file_is_refused_in_words(path, data, words):
 
 def document(**changes):
     given = {
-        "format": 1,
+        "format": 2,
         "frozenfit": "0.1.0",
         "keras": "3.15.1",
         "class": "Fake",
@@ -118,8 +118,8 @@ def test_a_well_made_file_loads(path):
 
 
 def test_a_newer_format_says_which_version_wrote_it(path):
-    told = refusal(path, forged(format=2, frozenfit="9.1"))
-    assert "frozenfit 9.1 wrote it in format 2" in told and "install a newer" in told
+    told = refusal(path, forged(format=3, frozenfit="9.1"))
+    assert "frozenfit 9.1 wrote it in format 3" in told and "install a newer" in told
 
 
 @pytest.mark.parametrize(
