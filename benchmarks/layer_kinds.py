@@ -1,5 +1,7 @@
 """CPU time of an epoch through the estimators against Keras's own `fit`, for kinds of layers.
 
+    export OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+    export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false
     KERAS_BACKEND=jax python benchmarks/layer_kinds.py [--rounds 3] [--kinds conv2d lstm]
 
 Both sides train everything on the same samples in batches of 32, after compilation, in turns. The
@@ -7,13 +9,6 @@ ratio of the medians is printed as a row of a table: below 1 the estimator is fa
 """
 
 from __future__ import annotations
-
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
-    os.environ.setdefault(_name, "1")
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import argparse
 import time

@@ -432,7 +432,7 @@ class PartialNet(NetworkEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the live model out of pickles and copies: it is built again when needed."""
-        state = super().__getstate__()
+        state: Any = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_model"}
 
     def to_keras(self) -> keras.Model:
