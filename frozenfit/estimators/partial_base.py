@@ -198,19 +198,20 @@ class PartialNet(NetworkEstimator):
         if problem.resume:
             self._check_same_network()
             return self.base_
-        if isinstance(self.model, Base | keras.Model):
+        model = self.model
+        if isinstance(model, Base | keras.Model):
             for name in ("model_params", "weight_init"):
                 if getattr(self, name) is not None:
                     raise ValueError(
                         f"`{name}` has no effect on a given network. Use {name}=None, or pass "
                         "the model as a name or a callable."
                     )
-            if isinstance(self.model, Base):
-                return self.model.with_outputs(problem.n_outputs)
-            return given_base(self.model, seed)
+            if isinstance(model, Base):
+                return model.with_outputs(problem.n_outputs)
+            return given_base(model, seed)
         params = dict(self.model_params or {})
         return drawn_base(
-            self.model,
+            model,
             self.input_shape_,
             problem.n_outputs,
             params,
