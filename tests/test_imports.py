@@ -132,10 +132,9 @@ for name in sys.argv[1:]:
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0, name
 """
-    # Children are forked after Keras is loaded, which torch allows and which makes each cheap.
-    environment = {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(ROOT)}
-    if not packages_distributions().get("torch"):
-        environment["KERAS_BACKEND"] = "numpy"
+    # Children are forked after Keras is loaded, which makes each cheap; they import and compute
+    # nothing, so that no backend hangs in them.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     names = [name for name in MODULES if not name.endswith("__main__")]
     run = subprocess.run(
         [sys.executable, "-c", code, *names], capture_output=True, text=True, env=environment
