@@ -25,8 +25,9 @@ _OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] =
 def parse(text: str) -> Selector:
     """Return the selector that a text describes.
 
-    The text consists of selector calls, ``|``, ``&``, ``-``, ``~`` and ``.on(...)``. It is parsed but never evaluated, and only the public selectors are accepted, so that it
-    is safe to parse text from an untrusted file.
+    The text consists of selector calls, ``|``, ``&``, ``-``, ``~`` and ``.on(...)``. It is
+    parsed but never evaluated, and only the public selectors are accepted, so that it is safe to
+    parse text from an untrusted file.
 
     Parameters
     ----------
