@@ -1,9 +1,9 @@
 """Parameters and fitted values to JSON and back.
 
 JSON values are written directly; every other value is an object ``{"$": kind, ...}`` of one of
-the kinds in `_READERS`. Nothing in a file names code to run: an object is one of Keras's own or one registered
-with Keras, a function is one registered with Keras or as an architecture, and Keras reads in its
-safe mode. What cannot be said this way is refused in words when it is written.
+the kinds in `_READERS`. A file cannot name code to run: an object is part of Keras or registered
+with it, a function is registered with Keras or as an architecture, and Keras reads in its safe
+mode. A value without a representation raises an error when it is written.
 """
 
 from __future__ import annotations
