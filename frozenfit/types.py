@@ -1,6 +1,6 @@
-"""Names for the types of public parameters.
+"""Type aliases of public parameters.
 
-The aliases are strings until a type checker reads them, so importing this module loads no backend.
+The aliases are strings at run time, so that importing this module loads no backend.
 """
 
 from __future__ import annotations

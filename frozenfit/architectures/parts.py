@@ -1,4 +1,4 @@
-"""What the families share: layers with the reference networks' padding, values and pooling."""
+"""Layers that several architectures share, with the settings of the reference networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def image_input(family: str, input_shape: tuple[int, ...]) -> Any:
-    """Return the input of a network for images, or say which shape it needs."""
+    """Return the input of a network for images, and check its shape."""
     if len(input_shape) != 3:
         raise ValueError(
             f"{family} takes images of shape (height, width, channels), "
@@ -36,7 +36,7 @@ def conv(x: Any, filters: int, size: int, name: str, *, stride: int = 1, bias: b
     """Convolve with the padding (size - 1) / 2 on every side, as the reference networks do.
 
     With a stride, Keras's "same" pads an even image on the right and below only, which shifts the
-    features; the padding is a layer of its own there. Kernels are drawn from a normal distribution
+    features; a separate padding layer avoids this. Kernels are drawn from a normal distribution
     of variance 2 / fan-out (He et al. 2015), not truncated.
     """
     padding = "same"
@@ -58,20 +58,20 @@ def conv(x: Any, filters: int, size: int, name: str, *, stride: int = 1, bias: b
 
 
 def norm(x: Any, name: str) -> Any:
-    """Normalize by the batch with the reference networks' constants.
+    """Apply batch normalization with the constants of the reference networks.
 
-    Momentum .9 is what other libraries call .1.
+    Momentum 0.9 in Keras is momentum 0.1 in PyTorch.
     """
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
 def activate(x: Any, name: str, activation: Any = "relu") -> Any:
-    """Apply an activation as a layer, ``<name>``."""
+    """Apply an activation as a layer with this name."""
     return layers.Activation(activation, name=name)(x)
 
 
 def pool(x: Any, name: str, *, average: bool = False) -> Any:
-    """Halve a map; a side of one pixel is kept, and a map of one pixel is left as it is."""
+    """Halve the sides of a map that are longer than one pixel."""
     sides = tuple(min(2, int(side)) for side in x.shape[1:3])
     if sides == (1, 1):
         return x
@@ -106,7 +106,7 @@ def head(x: Any, n_outputs: int, kernel_initializer: Any = None) -> Any:
 
 
 def scaled(family: str, base: int, width: float) -> int:
-    """Return a layer's number of filters at a width factor, at least one."""
+    """Return the number of filters of a layer at a width factor, at least one."""
     if isinstance(width, bool) or not isinstance(width, Real) or not width > 0:
         raise ValueError(f"{family}: width must be a number > 0, found {width!r}")
     return max(1, round(base * float(width)))
@@ -125,6 +125,6 @@ def units(family: str, depth: int, per_unit: int, besides: int) -> int:
 
 
 def check_dropout(family: str, dropout: float) -> None:
-    """Refuse a dropout rate outside [0, 1)."""
+    """Check that the dropout rate is in [0, 1)."""
     if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= dropout < 1:
         raise ValueError(f"{family}: dropout must be in [0, 1), found {dropout!r}")

@@ -1,4 +1,4 @@
-"""The registry of network families: a name, and the function that builds the network."""
+"""The registry of architectures, which maps a name to the function that builds the network."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ _BUILDERS: dict[str, Callable[..., keras.Model]] = {}
 
 
 def register(name: str) -> Callable[[_Builder], _Builder]:
-    """Register a function that builds networks, to be found by name.
+    """Register a function that builds a network under a name.
 
     Parameters
     ----------
     name : str
-        Letters, digits and underscores.
+        The name: letters, digits and underscores.
 
     Returns
     -------
     callable
-        A decorator that leaves the function as it is. The function takes ``input_shape`` and
-        ``n_outputs``, then its own parameters, and returns a ``keras.Model`` of logits.
+        A decorator that returns the function unchanged. The function takes ``input_shape`` and
+        ``n_outputs``, then any other parameters, and returns a ``keras.Model`` of logits.
 
     Raises
     ------
     ValueError
-        If the name is no identifier, or another function has it. The same function, told by module
-        and qualified name, may be registered again, so that a notebook cell can run twice.
+        If the name is not an identifier, or another function is registered under it. A function
+        with the same module and qualified name may be registered again, so that a notebook cell
+        can run twice.
     TypeError
-        If what is decorated does not take two arguments.
+        If the decorated object is not a function of at least two arguments.
 
     Examples
     --------
@@ -47,21 +48,19 @@ def register(name: str) -> Callable[[_Builder], _Builder]:
     12
     """
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(
-            f"an architecture's name is made of letters, digits and underscores, found {name!r}"
-        )
+        raise ValueError(f"`name` must consist of letters, digits and underscores, got {name!r}.")
 
     def decorate(function: _Builder) -> _Builder:
         if not callable(function) or len(inspect.signature(function).parameters) < 2:
             raise TypeError(
-                f"an architecture is a function (input_shape, n_outputs, **params), "
-                f"found {function!r}"
+                "An architecture must be a function (input_shape, n_outputs, **params), "
+                f"got {function!r}."
             )
         known = _BUILDERS.get(name)
         if known is not None and _identity(known) != _identity(function):
             raise ValueError(
-                f"the architecture {name!r} is already registered by {'.'.join(_identity(known))}; "
-                "choose another name"
+                f"The architecture {name!r} is already registered by {'.'.join(_identity(known))}. "
+                "Choose another name."
             )
         _BUILDERS[name] = function
         return function
@@ -81,24 +80,24 @@ def build(name: str, input_shape: Sequence[int], n_outputs: int, **params: Any) 
     n_outputs : int
         Number of outputs: the classes, or the targets of a regression.
     **params
-        The family's own parameters, see `parameters`.
+        The parameters of the architecture; `parameters` returns them.
 
     Returns
     -------
     keras.Model
-        Its outputs, of shape ``(batch, n_outputs)``, are logits.
+        The network, whose outputs of shape ``(batch, n_outputs)`` are logits.
 
     Raises
     ------
     ValueError
-        If the name or a parameter is unknown, or a value does not fit.
+        If the name or a parameter is unknown, or a value is invalid.
     TypeError
-        If a registered function returns something else than a model.
+        If a registered function does not return a model.
 
     See Also
     --------
-    names : What can be built.
-    parameters : The parameters of a family and their defaults.
+    names : Return the registered names.
+    parameters : Return the parameters of an architecture and their defaults.
 
     Examples
     --------
@@ -109,11 +108,11 @@ def build(name: str, input_shape: Sequence[int], n_outputs: int, **params: Any) 
     _check_params(name, params)
     shape = _checked_shape(name, input_shape)
     if isinstance(n_outputs, bool) or not hasattr(n_outputs, "__index__") or n_outputs < 1:
-        raise ValueError(f"{name}: n_outputs must be an integer >= 1, found {n_outputs!r}")
+        raise ValueError(f"`n_outputs` of {name} must be an int >= 1, got {n_outputs!r}.")
     model = function(shape, int(n_outputs), **params)
     if not isinstance(model, keras.Model):
         raise TypeError(
-            f"the architecture {name!r} must return a keras.Model, found {type(model).__name__}"
+            f"The architecture {name!r} must return a keras.Model, got {type(model).__name__}."
         )
     return model
 
@@ -134,7 +133,7 @@ def names() -> tuple[str, ...]:
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """Return the parameters of a family with their defaults.
+    """Return the parameters of an architecture and their defaults.
 
     Parameters
     ----------
@@ -144,7 +143,7 @@ def parameters(name: str) -> dict[str, Any]:
     Returns
     -------
     dict of str to object
-        In the order of the function's signature; one without a default is left out.
+        The defaults by name, in the order of the signature. Required parameters are not included.
 
     Raises
     ------
@@ -200,12 +199,12 @@ def _check_params(name: str, params: dict[str, Any]) -> None:
     unknown = [key for key in params if key not in named]
     if unknown and inspect.Parameter.VAR_KEYWORD not in kinds:
         told = ", ".join(f"{key!r}{_near(key, named)}" for key in unknown)
-        raise ValueError(f"{name} has no parameter {told}; its parameters are {known}")
+        raise ValueError(f"{name} has no parameter {told}. Its parameters are {known}.")
     missing = [key for key, p in named.items() if p.default is p.empty and key not in params]
     if missing:
         raise ValueError(
-            f"{name} needs the parameter {', '.join(map(repr, missing))}; "
-            f"its parameters are {known}"
+            f"{name} needs the parameter {', '.join(map(repr, missing))}. "
+            f"Its parameters are {known}."
         )
 
 
@@ -216,8 +215,8 @@ def _checked_shape(name: str, input_shape: Sequence[int]) -> tuple[int, ...]:
         shape = ()
     if not shape or min(shape) < 1:
         raise ValueError(
-            f"{name}: input_shape must hold the sizes of one sample, integers >= 1 such as "
-            f"(64,) or (32, 32, 3), found {input_shape!r}"
+            f"`input_shape` of {name} must be the shape of one sample, a sequence of int >= 1 "
+            f"such as (64,) or (32, 32, 3), got {input_shape!r}."
         )
     return shape
 

@@ -1,4 +1,4 @@
-"""Folders of images, and the decoding of images with Pillow; what `datasets` is built on."""
+"""Discovery of image folders, and decoding of images with Pillow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def optional(module: str, purpose: str) -> ModuleType:
 
 
 def children(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted by name; none where it does not exist."""
+    """Return the subfolders of a folder, sorted by name; an empty list if it does not exist."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -77,7 +77,7 @@ def list_images(
 
 
 def common_mode(paths: Sequence[Path]) -> str:
-    """Return "L" where every image is gray, else "RGB"; reads the files' headers alone."""
+    """Return "L" if every image is gray, otherwise "RGB"; read only the file headers."""
     pillow = optional("PIL.Image", "Reading images")
     modes = set()
     for path in paths:

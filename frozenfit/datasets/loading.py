@@ -36,7 +36,9 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 class DatasetNotFoundError(ValueError):
-    """No data set of this name, or none prepared on this disk; the message says how to get it.
+    """Raised if a data set is unknown or not prepared on this disk.
+
+    The message explains how to prepare the data set.
 
     Examples
     --------
@@ -195,7 +197,7 @@ def _scaled(images: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _cut(images: np.ndarray, labels: np.ndarray, source: str) -> tuple[_Part, _Part]:
-    """Cut into 70 % train and 30 % test, every class in proportion."""
+    """Split into 70 % train and 30 % test, stratified by class."""
     from sklearn.model_selection import train_test_split
 
     try:
@@ -224,7 +226,7 @@ def _digits(dtype: str) -> Dataset:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A set on disk, as tensorflow-datasets sees it."""
+    """A data set on disk in the layout of tensorflow-datasets."""
 
     tfds: ModuleType
     builder: Any

@@ -1,6 +1,8 @@
-"""Which entries of a network are learned: selectors, their selectors and algebra, in NumPy alone.
+"""Selectors: rules that choose the trainable parameters of a network, in NumPy only.
 
-`selectors` holds how to say it, `forms` what it comes to for each weight, `parse` the written form.
+A `Selector` is resolved against the `Layout` of a network; the result is a `Selection`, which
+assigns one form (`Everything`, `Nothing`, `Leading`, `Indices` or `Mask`) to each weight. `parse`
+reads a selector from text.
 """
 
 from . import forms

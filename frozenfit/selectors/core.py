@@ -1,4 +1,4 @@
-"""What every selector can do: be resolved, combined, restricted, written and read again."""
+"""The base class of selectors, their operators, and the checks of their arguments."""
 
 from __future__ import annotations
 
@@ -23,19 +23,23 @@ _OPERATORS: dict[str, tuple[Callable[..., Form], int]] = {
 
 
 class Selector:
-    """Which entries of a network's trainable weights are learned, before the network is known.
+    """A rule that chooses the trainable parameters of any network.
 
     Selectors are created by functions (`filters`, `head`, `layers`, ...) and combined by ``|``
     (union), ``&`` (intersection), ``-`` (difference) and ``~`` (complement). They are immutable
-    values: two with the same arguments are equal, and ``parse`` reads their ``repr``.
+    values: two selectors with the same arguments are equal, and ``parse`` reads their ``repr``.
 
     Examples
     --------
-    >>> from frozenfit.selectors import filters, head
-    >>> filters(0.1) | head()
-    filters(0.1) | head()
-    >>> (filters(0.1) - head()).on("block1_*")
-    (filters(0.1) - head()).on("block1_*")
+    >>> from frozenfit.selectors import Layout, WeightInfo, filters, head
+    >>> hidden = WeightInfo("hidden/kernel", (4, 10), "hidden", "Dense", "kernel", (1,), (0,))
+    >>> out = WeightInfo("out/kernel", (10, 3), "out", "Dense", "kernel", (1,), (0,))
+    >>> layout = Layout((hidden, out), layers=("hidden", "out"), heads=("out",))
+    >>> selector = filters(0.2) | head()
+    >>> selector
+    filters(0.2) | head()
+    >>> dict(selector.resolve(layout).items())
+    {'hidden/kernel': Leading(axis=1, count=2), 'out/kernel': Everything()}
     """
 
     _precedence = _CALL
@@ -51,17 +55,16 @@ class Selector:
     def resolve(
         self, layout: Layout, context: Context | None = None, allow_empty: bool = False
     ) -> Selection:
-        """Meet a network: give each of its trainable weights one form.
+        """Apply the selector to the layout of a network.
 
         Parameters
         ----------
         layout : Layout
-            The network's weights.
+            The weights of the network.
         context : Context, optional
-            Seed, base values and Fisher information, for the selectors that ask for them.
+            Seed, values of the base and Fisher information, for the selectors that use them.
         allow_empty : bool, default=False
-            Whether nothing at all may be learned; as the whole of what a network learns that
-            is nearly always a mistake.
+            Whether a selection without trainable parameters is valid.
 
         Returns
         -------
@@ -71,14 +74,15 @@ class Selector:
         Raises
         ------
         ValueError
-            If nothing is learned, a name matches nothing, or the context lacks what is asked.
+            If no parameter is selected, a name matches no weight, or the context lacks a value
+            that the selector needs.
         """
         selection = Selection(self._forms(layout, context or Context()), layout)
         if not allow_empty and selection.n_trainable == 0:
             raise ValueError(
-                f"{shortened(self)} learns nothing in this network of {len(layout.weights)} "
-                "trainable weights: write a selector that reaches some, such as "
-                "filters(0.1) | head()"
+                f"{shortened(self)} selects no parameters of this network, which has "
+                f"{len(layout.weights)} trainable weights. Use a selector that selects some, such "
+                "as filters(0.1) | head()."
             )
         return selection
 
@@ -90,27 +94,32 @@ class Selector:
         *globs : str
             Patterns as in `layers`.
 
+        Returns
+        -------
+        Selector
+            The restricted selector.
+
         Raises
         ------
         ValueError
-            If there is no glob; on resolving, if a glob matches nothing.
+            If there is no glob or, when the selector is resolved, if a glob matches no weight.
         """
         return _Restricted(self, texts("on", globs))
 
     def __or__(self, other: Selector) -> Selector:
-        """Learn what either learns."""
+        """Select the parameters of either selector."""
         return _Combined("|", self, other) if isinstance(other, Selector) else NotImplemented
 
     def __and__(self, other: Selector) -> Selector:
-        """Learn what both learn."""
+        """Select the parameters of both selectors."""
         return _Combined("&", self, other) if isinstance(other, Selector) else NotImplemented
 
     def __sub__(self, other: Selector) -> Selector:
-        """Learn what the first learns and the second does not."""
+        """Select the parameters of the first selector that the second does not select."""
         return _Combined("-", self, other) if isinstance(other, Selector) else NotImplemented
 
     def __invert__(self) -> Selector:
-        """Learn all other entries."""
+        """Select all other parameters."""
         return _Inverted(self)
 
     def _values(self) -> tuple[Any, ...]:
@@ -134,36 +143,37 @@ class Selector:
 
     @property
     def storable(self) -> bool:
-        """Whether the selector can be written to a file; one that holds a function cannot."""
+        """Whether the selector can be written to a file; a selector with a function cannot."""
         return all(part.storable for part in self._values() if isinstance(part, Selector))
 
     def to_json(self) -> str:
-        """Return a value that JSON can hold: the selector call as a string.
+        """Return the text of the selector, a valid JSON value.
 
         Raises
         ------
         ValueError
-            If the selector holds a function.
+            If the selector contains a function.
         """
         if not self.storable:
             raise ValueError(
-                f"{shortened(self)} holds a Python function and cannot be stored: write a storable "
-                "selector instead, such as layers(...), filters(...) or mask({path: array})"
+                f"{shortened(self)} contains a Python function and cannot be stored. Use a "
+                "storable selector, such as layers(...), filters(...) or mask({path: array})."
             )
         return str(self)
 
     @staticmethod
     def from_json(value: str) -> Selector:
-        """Return the selector that `to_json` wrote.
+        """Return the selector of a text that `to_json` wrote.
 
         Raises
         ------
         ValueError
-            If the text is no selector.
+            If the text is not a selector.
         TypeError
-            If it is no text.
+            If the value is not a string.
         """
-        # Imported here because parse knows all selectors, and they are built on this module.
+        # A module-level import would be circular: parse imports all selectors, and they import
+        # this module.
         from .parse import parse
 
         return parse(value)
@@ -191,7 +201,7 @@ class _Combined(Selector):
 
     def _text(self) -> str:
         own = self._precedence
-        # Python reads a - b - c from the left, so an equal operator on the right needs brackets.
+        # a - b - c is left-associative, so a right operand of equal precedence needs parentheses.
         left = _bracketed(self.left, self.left._precedence < own)
         right = _bracketed(self.right, self.right._precedence <= own)
         return f"{left} {self.operator} {right}"
@@ -199,7 +209,7 @@ class _Combined(Selector):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Inverted(Selector):
-    """All entries another selector leaves out."""
+    """The complement of another selector."""
 
     inner: Selector
     _precedence = 4
@@ -217,7 +227,7 @@ class _Inverted(Selector):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Restricted(Selector):
-    """Another selector, in the weights that match."""
+    """Another selector, restricted to the weights that match."""
 
     inner: Selector
     globs: tuple[str, ...]
@@ -237,7 +247,7 @@ def _bracketed(selector: Selector, needed: bool) -> str:
 
 
 def shortened(selector: Selector) -> str:
-    """Return the selector call, cut where a mask makes it long."""
+    """Return the text of the selector, shortened if a mask makes it long."""
     text = str(selector)
     return text if len(text) <= 200 else f"{text[:150]}...{text[-30:]}"
 
@@ -267,71 +277,64 @@ def texts(selector: str, values: Iterable[object], optional: bool = False) -> tu
     for value in values:
         if not isinstance(value, str):
             raise TypeError(
-                f"{selector} takes names as strings, and {value!r} was given: "
-                f'write {selector}("block1_*") for instance'
+                f"The names in `{selector}` must be strings, got {value!r}. "
+                f'Use {selector}("block1_*"), for example.'
             )
     if not (optional or values) or "" in values:
         raise ValueError(
-            f"{selector} was given no name or an empty one: write "
-            f'{selector}("block1_*") for instance'
+            f"`{selector}` needs at least one name, and no name may be empty. "
+            f'Use {selector}("block1_*"), for example.'
         )
     return tuple(str(value) for value in values)
 
 
 def whole(selector: str, name: str, value: object, least: int = 1) -> int:
-    """Check a whole number argument of a selector."""
+    """Check an integer argument of a selector."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(
-            f"{selector} takes a whole number as {name}, and {value!r} was given: "
-            f"write {least} for instance"
-        )
+        raise TypeError(f"`{name}` of `{selector}` must be an int >= {least}, got {value!r}.")
     if value < least:
-        raise ValueError(
-            f"{selector} takes {name} >= {least}, and {int(value)} was given: "
-            f"write {least} for instance"
-        )
+        raise ValueError(f"`{name}` of `{selector}` must be an int >= {least}, got {int(value)}.")
     return int(value)
 
 
 def share(selector: str, p: object) -> float | int:
-    """Check the fraction or count of a selector, and return it as Python's own float or int."""
-    rule = f"{selector} takes a fraction in (0, 1] or a whole count >= 1"
-    instead = "write 0.1 for a tenth or 5 for five"
+    """Check the fraction or count of a selector, and return it as a float or an int."""
+    rule = f"`p` of `{selector}` must be a float in (0, 1] or an int >= 1"
     if isinstance(p, bool) or not isinstance(p, Real):
-        raise TypeError(f"{rule}, and {p!r} was given: {instead}")
+        raise TypeError(f"{rule}, got {p!r}.")
     if isinstance(p, Integral):
         if p < 1:
-            raise ValueError(f"{rule}, and {int(p)} was given: {instead}")
+            raise ValueError(f"{rule}, got {int(p)}.")
         return int(p)
     fraction = float(p)
     if not 0 < fraction <= 1:
         # The negated comparison refuses nan as well.
-        raise ValueError(f"{rule}, and {fraction} was given: {instead}")
+        raise ValueError(f"{rule}, got {fraction}.")
     return fraction
 
 
 def count_of(p: float | int, n: int, least: int = 1) -> int:
-    """Return how many of `n` a fraction or count means: ``max(least, floor(p * n))``, at most n.
+    """Return the count for a fraction or count `p` of `n`: ``max(least, floor(p * n))``, at most n.
 
     The floor is the rule behind the published parameter counts (Rosenfeld & Tsotsos 2018,
-    arXiv 1802.00844); 1e-9 is added against float noise, so that 0.1 of 30 is 3.
+    arXiv 1802.00844); 1e-9 compensates for rounding errors, so that 0.1 of 30 is 3.
     """
     wanted = p if isinstance(p, int) else max(least, math.floor(p * n + 1e-9))
     return min(wanted, n)
 
 
 def whole_weights(layout: Layout, chosen: Callable[[WeightInfo], bool]) -> dict[str, Form]:
-    """Return all of the weights that are chosen, and nothing of the others."""
+    """Return `Everything` for the chosen weights and `Nothing` for the others."""
     return {info.path: Everything() if chosen(info) else Nothing() for info in layout.weights}
 
 
 def matching(layout: Layout, globs: tuple[str, ...]) -> set[str]:
-    """Return the paths of the weights that match any glob, by themselves or by a layer around.
+    """Return the paths of the weights that match a glob, themselves or by an enclosing layer.
 
     Raises
     ------
     ValueError
-        If a glob matches nothing; near names are listed.
+        If a glob matches no weight and no layer.
     """
     found: set[str] = set()
     names = {info.path: _names(info) for info in layout.weights}
@@ -348,6 +351,6 @@ def matching(layout: Layout, globs: tuple[str, ...]) -> set[str]:
 
 
 def _names(info: WeightInfo) -> list[str]:
-    """Return the path of a weight, and of every layer around it."""
+    """Return the path of a weight and of every enclosing layer."""
     parts = info.layer.split("/")
     return [info.path, *("/".join(parts[: end + 1]) for end in range(len(parts)))]

@@ -1,7 +1,7 @@
-"""The selectors that choose single entries: at random, as given, or as a function says.
+"""Selectors of individual parameters: at random, by a mask, or by a function.
 
-Random entries come from a Philox counter stream keyed by seed and weight path, and are chosen by
-integer comparisons alone, so that they are the same on every machine.
+Random positions come from a Philox counter stream keyed by seed and weight path and are chosen by
+integer comparisons only, so that they are identical on every machine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def lowest(keys: np.ndarray, count: int) -> np.ndarray:
 
 
 def lowest_scored(part: Form, shape: tuple[int, ...], keys: np.ndarray, count: int) -> Form:
-    """Return the `count` entries of `part` with the lowest keys (one key for each entry)."""
+    """Return the `count` parameters of `part` with the lowest keys (one key per parameter)."""
     if count >= size(part, shape):
         return part
     if isinstance(part, Everything):
@@ -49,13 +49,15 @@ def lowest_scored(part: Form, shape: tuple[int, ...], keys: np.ndarray, count: i
 
 
 def _stream(seed: int, info: WeightInfo) -> np.ndarray:
-    """Return one random 64-bit integer for each entry of a weight."""
+    """Return one random 64-bit integer for each parameter of a weight."""
+    # The prefix is part of the key: another text would change every drawn position, and with it
+    # the results of every stored or published seed.
     digest = hashlib.sha256(f"frozenfit.subset {seed} {info.path}".encode()).digest()
     return np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(info.size)
 
 
 def parts_of(within: Selector | None, layout: Layout, context: Context) -> dict[str, Form]:
-    """Return the forms of a selector to choose within, all of every weight where there is none."""
+    """Return the forms of `within`, or `Everything` for each weight if it is None."""
     if within is None:
         return {info.path: Everything() for info in layout.weights}
     return within._forms(layout, context)
@@ -65,8 +67,8 @@ def checked_within(selector: str, within: object) -> Selector | None:
     """Check the argument `within` of a selector."""
     if within is not None and not isinstance(within, Selector):
         raise TypeError(
-            f"{selector} takes a selector as within, and {within!r} was given: "
-            "write within=kernels() for instance"
+            f"`within` of `{selector}` must be a selector or None, got {within!r}. "
+            "Use within=kernels(), for example."
         )
     return within
 
@@ -77,7 +79,7 @@ def _seed(selector: str, seed: object) -> int | None:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Random(Selector):
-    """Entries at random, in each weight."""
+    """Random parameters of each weight."""
 
     p: float | int
     seed: int | None
@@ -97,24 +99,33 @@ class _Random(Selector):
 
 
 def random(p: float, seed: int | None = None, within: Selector | None = None) -> Selector:
-    """Learn entries at random, the same share of every weight.
+    """Select random parameters, the same fraction of every weight.
 
-    The entries for a small share are among those for a larger one with the same seed.
+    With the same seed, the parameters of a smaller fraction are a subset of those of a larger one.
 
     Parameters
     ----------
     p : float or int
-        A fraction in (0, 1] of each weight's entries, rounded down but at least one, or how
-        many of each.
-    seed : int, optional
-        Seed of the draw; by default the one of the context, an estimator's ``random_state``.
-    within : Selector, optional
-        Draw among these entries only, and take the share of them.
+        A fraction in (0, 1] of the parameters of each weight, rounded down but at least one, or
+        their number.
+    seed : int, default=None
+        Seed of the draw. If None, the seed of the context is used, which an estimator derives
+        from ``random_state``.
+    within : Selector, default=None
+        Draw from the parameters of this selector; `p` is relative to their number. If None, draw
+        from all parameters.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
-    ValueError, TypeError
-        If `p` is neither a fraction in (0, 1] nor a count >= 1, or the seed no integer >= 0.
+    ValueError
+        If `p` is a float outside (0, 1] or an int below 1, or `seed` is negative.
+    TypeError
+        If an argument has another type.
 
     Examples
     --------
@@ -127,7 +138,7 @@ def random(p: float, seed: int | None = None, within: Selector | None = None) ->
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Disjoint(Selector):
-    """One of several random parts that share no entry."""
+    """One of several disjoint random parts."""
 
     p: float
     part: int
@@ -139,8 +150,8 @@ class _Disjoint(Selector):
         return {info.path: self._form(info, seed) for info in layout.weights}
 
     def _form(self, info: WeightInfo, seed: int) -> Form:
-        # Parts are neighboring runs of one random order; in a weight of fewer entries than
-        # parts the late ones get nothing.
+        # Parts are adjacent runs of one random order, so they cannot overlap. A weight with fewer
+        # parameters than parts leaves the last parts empty.
         each = count_of(self.p, info.size)
         before, after = (min(each * k, info.size) for k in (self.part, self.part + 1))
         keys = _stream(seed, info)
@@ -152,24 +163,31 @@ class _Disjoint(Selector):
 
 
 def disjoint(p: float, part: int, of: int, seed: int | None = None) -> Selector:
-    """Learn one of several random parts that share no entry, for the members of an ensemble.
+    """Select one of several disjoint random parts, for the members of an ensemble.
 
     Parameters
     ----------
     p : float
-        Fraction of each weight in each part, rounded down but at least one entry; ``p * of``
-        is at most 1.
+        Fraction of each weight in each part, rounded down but at least one parameter; ``p * of``
+        must not exceed 1.
     part : int
-        Which part, from 0 to ``of - 1``.
+        Index of the part, from 0 to ``of - 1``.
     of : int
-        How many parts there are. In a weight with fewer entries the late parts learn nothing.
-    seed : int, optional
-        Seed of the draw, equal for all parts; by default the one of the context.
+        Number of parts. In a weight with fewer parameters, the last parts are empty.
+    seed : int, default=None
+        Seed of the draw, which all parts must share. If None, the seed of the context is used.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
-    ValueError, TypeError
-        If the parts do not fit, or an argument is no number of its kind.
+    ValueError
+        If ``p * of`` exceeds 1, or `p`, `part` or `of` is out of range.
+    TypeError
+        If an argument has another type.
 
     Examples
     --------
@@ -179,23 +197,23 @@ def disjoint(p: float, part: int, of: int, seed: int | None = None) -> Selector:
     fraction = share("disjoint", p)
     if isinstance(fraction, int):
         raise TypeError(
-            f"disjoint takes a fraction in (0, 1], and the count {fraction} was given: "
-            "write 0.2 for a fifth"
+            f"`p` of `disjoint` must be a float in (0, 1], got {fraction}. "
+            "Use 0.2 for a fifth of each weight."
         )
     of, part = whole("disjoint", "of", of), whole("disjoint", "part", part, 0)
     if fraction * of > 1 + 1e-9:
         raise ValueError(
-            f"disjoint cannot take {of} parts of {fraction} each from one whole: "
-            f"write a fraction of at most {1 / of:.6g}"
+            f"`p * of` must be at most 1, got {fraction} * {of}. "
+            f"Use a fraction of at most {1 / of:.6g}."
         )
     if part >= of:
-        raise ValueError(f"disjoint has no part {part} of {of}: write a part from 0 to {of - 1}")
+        raise ValueError(f"`part` of `disjoint` must be an int from 0 to {of - 1}, got {part}.")
     return _Disjoint(fraction, part, of, _seed("disjoint", seed))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Given(Selector):
-    """Exactly given entries: path, shape and packed bits of each weight."""
+    """Explicit masks: path, shape and packed bits of each weight."""
 
     entries: tuple[tuple[str, tuple[int, ...], bytes], ...]
 
@@ -225,22 +243,27 @@ class _Given(Selector):
 
 
 def mask(arrays: Mapping[str, Any]) -> Selector:
-    """Learn exactly these entries.
+    """Select the parameters given by Boolean arrays.
 
     Parameters
     ----------
     arrays : mapping of str to array of bool
-        For each weight path an array of the weight's shape, True (or 1) where it is learned;
-        weights without an array are frozen. Kept as shape and packed bits; in written form an
-        array is the pair of both, the bits in base 64.
+        An array in the shape of the weight for each weight path, True (or 1) for trainable
+        parameters. Weights without an array are frozen. In the text of the selector, an array is
+        the pair of its shape and its packed bits in base 64.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
     ValueError
-        If there is no array, one holds other values than 0 and 1 or, on resolving, one does not
-        fit the network.
+        If `arrays` is empty or an array has values other than 0 and 1 or, when the selector is
+        resolved, if a path or shape does not match the network.
     TypeError
-        If it is no mapping of paths to arrays.
+        If `arrays` is not a mapping of paths to arrays.
 
     Examples
     --------
@@ -250,18 +273,20 @@ def mask(arrays: Mapping[str, Any]) -> Selector:
     """
     if not isinstance(arrays, Mapping):
         raise TypeError(
-            f"mask takes a mapping of weight path to array, and {type(arrays).__name__} was "
-            'given: write mask({"conv1/kernel": array})'
+            "`arrays` must be a mapping of weight path to array, got "
+            f'{type(arrays).__name__}. Use mask({{"conv1/kernel": array}}).'
         )
     if not arrays:
-        raise ValueError('mask was given no array: write mask({"conv1/kernel": array})')
+        raise ValueError(
+            '`arrays` must contain at least one array. Use mask({"conv1/kernel": array}).'
+        )
     return _Given(tuple(sorted(_packed(path, array) for path, array in arrays.items())))
 
 
 def _packed(path: object, array: Any) -> tuple[str, tuple[int, ...], bytes]:
-    """Return one entry of a mask, from an array or from the written pair."""
+    """Return path, shape and packed bits of one array, or of its pair in text."""
     if not isinstance(path, str):
-        raise TypeError(f"mask takes weight paths as strings, and {path!r} was given: write a path")
+        raise TypeError(f"The weight paths in `arrays` must be strings, got {path!r}.")
     if isinstance(array, tuple) and len(array) == 2 and isinstance(array[1], str):
         return path, *_unwritten(path, *array)
     array = np.asarray(array)
@@ -269,14 +294,14 @@ def _packed(path: object, array: Any) -> tuple[str, tuple[int, ...], bytes]:
         np.issubdtype(array.dtype, np.integer) and np.isin(array, (0, 1)).all()
     ):
         raise ValueError(
-            f"the mask of {quoted(path)} has the type {array.dtype} and not only 0 and 1: "
-            "write an array of booleans"
+            f"The mask of {quoted(path)} must contain only 0 and 1, got an array of type "
+            f"{array.dtype}. Use an array of booleans."
         )
     return path, array.shape, np.packbits(array.astype(bool)).tobytes()
 
 
 def _unwritten(path: str, shape: Any, text: str) -> tuple[tuple[int, ...], bytes]:
-    """Read shape and packed bits as they stand in a written mask."""
+    """Decode the shape and packed bits of a mask in text."""
     wrong = f"the written mask of {quoted(path)} is damaged: write it as mask() itself prints it"
     if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(wrong)
@@ -285,7 +310,7 @@ def _unwritten(path: str, shape: Any, text: str) -> tuple[tuple[int, ...], bytes
     except (binascii.Error, ValueError):
         raise ValueError(wrong) from None
     entries = math.prod(shape)
-    # Bits past the last entry would make equal masks differ.
+    # Selectors compare by packed bits: set padding bits would make equal masks differ.
     spare = 8 * len(packed) - entries
     if not 0 <= spare < 8 or (packed and packed[-1] & ((1 << spare) - 1)):
         raise ValueError(wrong)
@@ -294,7 +319,7 @@ def _unwritten(path: str, shape: Any, text: str) -> tuple[tuple[int, ...], bytes
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Where(Selector):
-    """Whatever a function says of each weight."""
+    """Parameters chosen by a function of each weight."""
 
     fn: Callable[[WeightInfo], Any]
 
@@ -324,25 +349,32 @@ class _Where(Selector):
 
     @property
     def storable(self) -> bool:
-        """Never: a function cannot be written to a file."""
+        """False, because a function cannot be written to a file."""
         return False
 
 
 def where(fn: Callable[[WeightInfo], Any]) -> Selector:
-    """Learn whatever a function says of each weight; it cannot be stored in a file.
+    """Select parameters by a function of each weight.
+
+    The selector cannot be stored in a file, because it contains a Python function.
 
     Parameters
     ----------
     fn : callable
-        Takes a `WeightInfo` and returns None (nothing), "all", how many of the weight's first
-        outputs, or an array of booleans of the weight's shape.
+        Takes a `WeightInfo` and returns None (no parameters), "all", the number of leading
+        outputs, or a Boolean array in the shape of the weight.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
     TypeError
-        If `fn` cannot be called.
+        If `fn` is not callable.
     ValueError
-        On resolving, if it returns anything else.
+        When the selector is resolved, if `fn` returns anything else.
 
     Examples
     --------
@@ -353,7 +385,7 @@ def where(fn: Callable[[WeightInfo], Any]) -> Selector:
     """
     if not callable(fn):
         raise TypeError(
-            f"where takes a function of a WeightInfo, and {fn!r} was given: "
-            'write where(lambda info: "all" if info.role == "kernel" else None)'
+            f"`fn` must be a callable that takes a WeightInfo, got {fn!r}. "
+            'Use where(lambda info: "all" if info.role == "kernel" else None), for example.'
         )
     return _Where(fn)

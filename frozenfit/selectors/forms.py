@@ -150,7 +150,7 @@ def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
 
 
 def complement(form: Form, shape: tuple[int, ...]) -> Form:
-    """Return the entries the form leaves out.
+    """Return the parameters that the form does not select.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def complement(form: Form, shape: tuple[int, ...]) -> Form:
 
 
 def difference(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
-    """Return the entries of `a` that are not in `b`.
+    """Return the parameters of `a` that are not in `b`.
 
     Examples
     --------
@@ -185,11 +185,11 @@ def leading(shape: tuple[int, ...], axes: tuple[int, ...], count: int, gates: in
     shape : tuple of int
         Shape of the weight.
     axes : tuple of int
-        The axes that count the units; with none the weight is one unit.
+        The axes that count the units; an empty tuple means that the weight is one unit.
     count : int
-        How many units; more than there are means all.
+        Number of units; all units are selected if the weight has fewer.
     gates : int, default=1
-        Blocks of units side by side on the last of the axes; a unit owns its place in each.
+        Number of gates: blocks of units on the last axis; a unit has one position in each.
 
     Examples
     --------
@@ -219,7 +219,7 @@ def leading(shape: tuple[int, ...], axes: tuple[int, ...], count: int, gates: in
 
 
 class TableRow(NamedTuple):
-    """One weight in the table of what is trained."""
+    """One weight in the table of trainable parameters."""
 
     path: str
     shape: tuple[int, ...]
@@ -230,19 +230,19 @@ class TableRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """A selector met with a network: one form for each trainable weight.
+    """A selector resolved against a network: one form for each trainable weight.
 
     Parameters
     ----------
     forms : dict of str to Form
         The form of every weight of the layout, by path.
     layout : Layout
-        The network's weights.
+        The weights of the network.
 
     Raises
     ------
     ValueError
-        If the forms are not those of the layout's weights.
+        If the paths of the forms are not those of the layout.
 
     Examples
     --------
@@ -264,7 +264,7 @@ class Selection:
             )
 
     def __hash__(self) -> int:
-        """Hash the forms, so that a selection can name a compiled network."""
+        """Hash the forms, so that a selection can be the key of a cached network."""
         return hash(tuple(self.forms.items()))
 
     def __getitem__(self, path: str) -> Form:
@@ -276,7 +276,7 @@ class Selection:
         return self.forms.items()
 
     def counts(self, path: str) -> tuple[int, int]:
-        """Return how many entries of a weight are learned, and how many it has."""
+        """Return the number of trainable parameters of a weight and its size."""
         info = self.layout[path]
         return size(self.forms[path], info.shape), info.size
 
@@ -287,11 +287,11 @@ class Selection:
 
     @property
     def total(self) -> int:
-        """Number of entries over all weights."""
+        """Number of parameters over all weights."""
         return sum(info.size for info in self.layout.weights)
 
     def table(self) -> list[TableRow]:
-        """Return one row for each weight: path, shape, form in words, learned, total."""
+        """Return one row for each weight: path, shape, form as text, trainable, total."""
         return [
             TableRow(info.path, info.shape, words(form, info.shape), *self.counts(info.path))
             for info, form in zip(self.layout.weights, self.forms.values(), strict=True)

@@ -1,4 +1,4 @@
-"""The five ways to say which entries of one weight are learned, and what each reads and writes."""
+"""The forms of one weight: the ways in which its trainable parameters are described."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Nothing:
-    """No entry is learned."""
+    """All parameters of the weight are frozen."""
 
 
 @dataclass(frozen=True)
 class Everything:
-    """Every entry is learned."""
+    """All parameters of the weight are trainable."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Selectors from text, and from the short ways to say them: a fraction, a count, a string."""
+"""Conversion of text and numbers to selectors."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ _OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] =
 
 
 def parse(text: str) -> Selector:
-    """Parse the text of a selector: calls, ``|``, ``&``, ``-``, ``~`` and ``.on(...)``.
+    """Return the selector that a text describes.
 
-    The text is taken apart, never evaluated: no other name and no other operation is read.
+    The text consists of selector calls, ``|``, ``&``, ``-``, ``~`` and ``.on(...)``. It is
+    parsed but never evaluated, and only the public selectors are accepted, so that it is safe to
+    parse text from an untrusted file.
 
     Parameters
     ----------
     text : str
-        Such as ``"filters(0.1) | head()"``.
+        The text of a selector, such as ``"filters(0.1) | head()"``.
 
     Returns
     -------
     Selector
-        With ``parse(str(selector)) == selector`` for every selector that can be stored.
+        The selector; ``parse(str(selector)) == selector`` for every selector that can be stored.
 
     Raises
     ------
     ValueError
-        If the text is no selector; where a selector's name is wrong, near names are listed.
+        If the text is not a selector.
     TypeError
-        If it is no string.
+        If `text` is not a string.
 
     Examples
     --------
@@ -51,8 +53,8 @@ def parse(text: str) -> Selector:
     """
     if not isinstance(text, str):
         raise TypeError(
-            f"a selector is read from a string, and {type(text).__name__} was given: "
-            'write "filters(0.1) | head()" for instance'
+            f"`text` must be a string, got {type(text).__name__}. "
+            'Use "filters(0.1) | head()", for example.'
         )
     shown = quoted(text if len(text) <= 200 else f"{text[:150]}...")
     try:

@@ -1,4 +1,4 @@
-"""The selectors that choose whole layers, by name or by their place in the network."""
+"""Selectors of whole layers by name or by position in the network."""
 
 from __future__ import annotations
 
@@ -48,19 +48,24 @@ class _Named(Selector):
 
 
 def head(*names: str) -> Selector:
-    """Learn the head: the last layer with a kernel on each output, with its bias.
+    """Select the head: the last layer with a kernel before each output, and its bias.
 
     Parameters
     ----------
     *names : str
-        Layers to take for the head instead, where the network's own is not what is meant.
+        Layers to select in place of the detected head.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
     TypeError
-        If a name is no string.
+        If a name is not a string.
     ValueError
-        On resolving, if no layer has the name; near names are listed.
+        When the selector is resolved, if no layer has the name.
 
     Examples
     --------
@@ -71,18 +76,25 @@ def head(*names: str) -> Selector:
 
 
 def layers(*globs: str) -> Selector:
-    """Learn the weights whose path, or a layer around them, matches one of the globs.
+    """Select the weights whose path, or an enclosing layer, matches one of the globs.
 
     Parameters
     ----------
     *globs : str
-        Patterns of `fnmatch`, in which ``*`` also stands for ``/``: ``"block2_*"``,
+        Patterns of `fnmatch`, in which ``*`` also matches ``/``: ``"block2_*"``,
         ``"*/kernel"``, ``"conv1"``.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
+    TypeError
+        If a glob is not a string.
     ValueError
-        If there is no glob; on resolving, if one matches nothing; near names are listed.
+        If there is no glob or, when the selector is resolved, if a glob matches no weight.
 
     Examples
     --------
@@ -93,17 +105,27 @@ def layers(*globs: str) -> Selector:
 
 
 def block(name: str) -> Selector:
-    """Learn the layers of a block: those named so, or so up to an underscore.
+    """Select the layers of a block.
+
+    A layer belongs to the block if a component of its path is the name of the block, or begins
+    with this name and an underscore.
 
     Parameters
     ----------
     name : str
-        Name of the block; ``"block1"`` takes ``block1_unit1_conv1`` and not ``block10_conv``.
+        Name of the block; ``"block1"`` matches ``block1_unit1_conv1`` but not ``block10_conv``.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
+    TypeError
+        If the name is not a string.
     ValueError
-        On resolving, if no layer belongs to it; near names are listed.
+        When the selector is resolved, if no layer belongs to the block.
 
     Examples
     --------
@@ -115,7 +137,7 @@ def block(name: str) -> Selector:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Range(Selector):
-    """Whole layers, by their place in the order data meets them."""
+    """Whole layers, by their position in data-flow order."""
 
     kind: str
     places: tuple[int | str, ...]
@@ -125,8 +147,8 @@ class _Range(Selector):
             start, stop = (self._place(place, layout) for place in self.places)
             if start >= stop:
                 raise ValueError(
-                    f"{self} takes no layer, for the first is number {start} and the second "
-                    f"{stop}: write the layer nearer the input first"
+                    f"{self} selects no layer, because it begins at position {start} and ends "
+                    f"before position {stop}. Give the layer nearer the input first."
                 )
             chosen = set(layout.layers[start:stop])
         else:
@@ -140,8 +162,8 @@ class _Range(Selector):
             return layout.positions(place)[0]
         if place > len(layout.layers):
             raise ValueError(
-                f"{self} goes past the {len(layout.layers)} layers with weights: "
-                f"write places from 0 to {len(layout.layers)}"
+                f"The positions in {self} must be from 0 to {len(layout.layers)}, the number of "
+                "layers with trainable weights."
             )
         return place
 
@@ -150,17 +172,25 @@ class _Range(Selector):
 
 
 def first(n: int) -> Selector:
-    """Learn the first `n` layers with weights, in the order data meets them.
+    """Select the first `n` layers with trainable weights, in data-flow order.
 
     Parameters
     ----------
     n : int
-        How many layers; normalizations count, and more than there are means all.
+        Number of layers, including normalization layers. All layers are selected if the
+        network has fewer.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
-    ValueError, TypeError
-        If `n` is no whole number >= 1.
+    ValueError
+        If `n` is below 1.
+    TypeError
+        If `n` is not an int.
 
     Examples
     --------
@@ -171,17 +201,25 @@ def first(n: int) -> Selector:
 
 
 def last(n: int) -> Selector:
-    """Learn the last `n` layers with weights, in the order data meets them.
+    """Select the last `n` layers with trainable weights, in data-flow order.
 
     Parameters
     ----------
     n : int
-        How many layers; normalizations count, and more than there are means all.
+        Number of layers, including normalization layers. All layers are selected if the
+        network has fewer.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
-    ValueError, TypeError
-        If `n` is no whole number >= 1.
+    ValueError
+        If `n` is below 1.
+    TypeError
+        If `n` is not an int.
 
     Examples
     --------
@@ -192,20 +230,25 @@ def last(n: int) -> Selector:
 
 
 def between(a: int | str, b: int | str) -> Selector:
-    """Learn the layers from `a` up to, and without, `b`, in the order data meets them.
+    """Select the layers from position `a` (included) to `b` (excluded), in data-flow order.
 
     Parameters
     ----------
     a, b : int or str
-        Places counted from 0, or names of layers, each standing for its place; `b` may be the
-        number of layers.
+        Positions counted from 0, or names of layers. `b` may equal the number of layers.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
     ValueError
-        If the range is empty or, on resolving, goes past the layers or names none.
+        If the range is empty or, when the selector is resolved, if a position exceeds the number
+        of layers or no layer has the name.
     TypeError
-        If a place is neither a whole number nor a name.
+        If a position is neither an int nor a string.
 
     Examples
     --------
@@ -215,12 +258,12 @@ def between(a: int | str, b: int | str) -> Selector:
     places = tuple(
         texts("between", (place,))[0]
         if isinstance(place, str)
-        else whole("between", "a place", place, 0)
-        for place in (a, b)
+        else whole("between", name, place, 0)
+        for name, place in (("a", a), ("b", b))
     )
     start, stop = places
     if isinstance(start, int) and isinstance(stop, int) and start >= stop:
         raise ValueError(
-            f"between({start}, {stop}) takes no layer: write the layer nearer the input first"
+            f"between({start}, {stop}) selects no layer. Give the layer nearer the input first."
         )
     return _Range("between", places)

@@ -1,4 +1,4 @@
-"""The selectors that choose whole weights by what they do in their layer."""
+"""Selectors of whole weights by their role in the layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_ROLE: dict[str, Callable[[WeightInfo], bool]] = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _ByRole(Selector):
-    """Whole weights, by what they do in their layer."""
+    """Whole weights, by their role in the layer."""
 
     kind: str
 
@@ -35,7 +35,12 @@ class _ByRole(Selector):
 
 
 def everything() -> Selector:
-    """Learn every entry of every trainable weight.
+    """Select all trainable parameters of the network.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Examples
     --------
@@ -46,7 +51,14 @@ def everything() -> Selector:
 
 
 def nothing() -> Selector:
-    """Learn no entry; alone it is refused, since a network that learns nothing is a mistake.
+    """Select no parameters.
+
+    An empty selection is rejected when it is resolved; use `nothing` as a part of an expression.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Examples
     --------
@@ -57,7 +69,12 @@ def nothing() -> Selector:
 
 
 def kernels() -> Selector:
-    """Learn all kernels, embedding tables among them, and no bias.
+    """Select all kernels, including embedding tables.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Examples
     --------
@@ -68,7 +85,12 @@ def kernels() -> Selector:
 
 
 def biases() -> Selector:
-    """Learn all biases, and the offsets of normalizations.
+    """Select all biases and the offsets of normalization layers.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Examples
     --------
@@ -79,7 +101,16 @@ def biases() -> Selector:
 
 
 def norms() -> Selector:
-    """Learn scale and offset of every normalization, whatever its kind.
+    """Select the scale and offset of every normalization layer of any kind.
+
+    Returns
+    -------
+    Selector
+        The selector.
+
+    See Also
+    --------
+    batch_norm : Select batch normalization only.
 
     Examples
     --------
@@ -90,9 +121,19 @@ def norms() -> Selector:
 
 
 def batch_norm() -> Selector:
-    """Learn scale and offset of every batch normalization.
+    """Select the scale and offset of every batch normalization layer.
 
-    In a network without any it learns nothing, so that it may stand in a union everywhere.
+    In a network without batch normalization it selects no parameters, so that a union with it is
+    valid for every network.
+
+    Returns
+    -------
+    Selector
+        The selector.
+
+    See Also
+    --------
+    norms : Select normalization layers of every kind.
 
     Examples
     --------

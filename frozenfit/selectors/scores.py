@@ -1,4 +1,4 @@
-"""The selectors that choose single entries by a score: of a network, of two, or of data."""
+"""Selectors of individual parameters by a score: magnitude, movement and Fisher information."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _arrays(selector: str, source: Any) -> dict[str, np.ndarray]:
         return {str(path): np.asarray(array) for path, array in source.items()}
     if not hasattr(source, "trainable_variables"):
         raise TypeError(
-            f"{selector} takes a Keras model or a mapping of weight path to array, and "
-            f"{type(source).__name__} was given: write the model itself"
+            f"The networks of `{selector}` must be a Keras model or a mapping of weight path to "
+            f"array, got {type(source).__name__}."
         )
     arrays: dict[str, np.ndarray] = {}
     met: dict[str, int] = {}
     for variable in source.trainable_variables:
-        # Paths met twice are told apart as they are in a layout.
+        # Duplicate paths get the same suffix as in a layout, so that the masks match it.
         path = str(variable.path)
         met[path] = met.get(path, 0) + 1
         path = path if met[path] == 1 else f"{path}#{met[path]}"
@@ -38,10 +38,10 @@ def _arrays(selector: str, source: Any) -> dict[str, np.ndarray]:
 
 
 def _keys(selector: str, path: str, scores: np.ndarray, largest: bool) -> np.ndarray:
-    """Return scores as flat sort keys, the entry to choose first the lowest."""
+    """Return scores as flat sort keys, in which the lowest key is selected first."""
     scores = np.asarray(scores)
     if scores.dtype != np.float64:
-        # Half precisions and integers alike become float32 exactly enough to be ordered.
+        # float32 represents every half-precision value exactly, and orders integers well enough.
         scores = scores.astype(np.float32)
     if np.isnan(scores).any():
         raise ValueError(
@@ -53,8 +53,8 @@ def _keys(selector: str, path: str, scores: np.ndarray, largest: bool) -> np.nda
 def _flag(selector: str, largest: object) -> bool:
     if not isinstance(largest, bool):
         raise TypeError(
-            f"{selector} takes True or False as largest, and {largest!r} was given: "
-            "write largest=False for the smallest"
+            f"`largest` of `{selector}` must be True or False, got {largest!r}. "
+            "Use largest=False to select the smallest scores."
         )
     return largest
 
@@ -76,7 +76,7 @@ def _given(selector: str, values: Mapping[str, Any], info: WeightInfo) -> np.nda
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Magnitude(Selector):
-    """The entries of largest or smallest size in the base, in each weight."""
+    """The parameters of each weight with the largest or smallest absolute value in the base."""
 
     p: float | int
     largest: bool
@@ -109,29 +109,35 @@ class _Magnitude(Selector):
 def magnitude(
     p: float, of: Any = "base", largest: bool = True, within: Selector | None = None
 ) -> Selector:
-    """Learn the entries of each kernel that are largest (or smallest) in a network.
+    """Select the parameters of each kernel with the largest or smallest absolute value.
 
     Parameters
     ----------
     p : float or int
-        A fraction in (0, 1] of each kernel's entries, rounded down but at least one, or how
-        many of each.
+        A fraction in (0, 1] of the parameters of each kernel, rounded down but at least one, or
+        their number.
     of : "base", keras.Model or mapping of str to array, default="base"
-        The network whose values count. "base" is the one that is to be partly trained, looked
-        at when the selector is selection; any other is looked at now, and its arrays by weight
-        path become a `mask`, met with `kernels`.
+        The network that provides the values. "base" is the network to train partly; its values
+        are read when the selector is resolved. The values of any other network are read
+        immediately, and the result is the intersection of a `mask` with `kernels`.
     largest : bool, default=True
-        False takes the smallest.
-    within : Selector, optional
-        Choose among these entries only, and take the share of them; by default all kernels.
+        Whether to select the largest or the smallest values.
+    within : Selector, default=None
+        Choose from the parameters of this selector; `p` is relative to their number in each
+        weight. If None, choose from all kernels. Only with ``of="base"``.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
     ValueError
-        If `p` is outside its range, `within` is given for another network than the base, or,
-        on resolving, the context has no values.
+        If `p` is out of range, `within` is given for a network other than the base or, when the
+        selector is resolved, the context has no values.
     TypeError
-        If `of` is no network.
+        If `of` is not a network or an argument has another type.
 
     References
     ----------
@@ -147,14 +153,14 @@ def magnitude(
     if isinstance(of, str):
         if of != "base":
             raise ValueError(
-                f"magnitude takes a network or the word base as of, and {quoted(of)} was given: "
-                'write of="base"'
+                f'`of` must be "base", a Keras model, or a mapping of weight path to array, got '
+                f'{quoted(of)}. Use of="base" for the network to train.'
             )
         return _Magnitude(p, largest, within)
     if within is not None:
         raise ValueError(
-            "magnitude of another network is chosen before there are weights to look within: "
-            "write magnitude(p, of=network) & within"
+            '`within` is valid only with of="base", because the values of another network are read '
+            "before the selector is resolved. Use magnitude(p, of=network) & within."
         )
     arrays = {path: np.abs(array) for path, array in _arrays("magnitude", of).items()}
     return _top("magnitude", p, arrays, largest) & kernels()
@@ -163,7 +169,7 @@ def magnitude(
 def _top(
     selector: str, p: float | int, scores: Mapping[str, np.ndarray], largest: bool
 ) -> Selector:
-    """Return the share of each array with the highest (lowest) scores as a mask."""
+    """Return a mask of the given fraction of each array with the highest or lowest scores."""
     chosen = {}
     for path, array in scores.items():
         keys = _keys(selector, path, array, largest)
@@ -172,24 +178,29 @@ def _top(
 
 
 def movement(p: float, start: Any, end: Any, largest: bool = True) -> Selector:
-    """Learn the entries of each weight that moved most (or least) from one network to another.
+    """Select the parameters of each weight that changed most or least between two networks.
 
     Parameters
     ----------
     p : float or int
-        A fraction in (0, 1] of each weight's entries, rounded down but at least one, or how
-        many of each.
+        A fraction in (0, 1] of the parameters of each weight, rounded down but at least one, or
+        their number.
     start, end : keras.Model or mapping of str to array
-        The two networks; both are looked at now, and the result is a `mask`.
+        The two networks. Both are read immediately, and the result is a `mask`.
     largest : bool, default=True
-        False takes those that moved least.
+        Whether to select the largest or the smallest changes.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
     ValueError
-        If `p` is outside its range, or the two do not have the same weights.
+        If `p` is out of range, or the networks do not have the same weights.
     TypeError
-        If one is no network.
+        If `start` or `end` is not a network or an argument has another type.
 
     References
     ----------
@@ -218,7 +229,7 @@ def movement(p: float, start: Any, end: Any, largest: bool = True) -> Selector:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Fisher(Selector):
-    """The entries of largest Fisher information, over all weights together."""
+    """The parameters with the largest Fisher information over all weights."""
 
     p: float | int
     within: Selector | None
@@ -263,24 +274,34 @@ class _Fisher(Selector):
 
 
 def fisher(p: float, within: Selector | None = None) -> Selector:
-    """Learn the entries with the largest Fisher information, over all weights together.
+    """Select the parameters with the largest Fisher information over all weights.
 
     Parameters
     ----------
     p : float or int
-        A fraction in (0, 1] of all entries, rounded down but at least one, or how many in all.
-    within : Selector, optional
-        Choose among these entries only, and take the share of them.
+        A fraction in (0, 1] of all parameters of the network, rounded down but at least one, or
+        their number.
+    within : Selector, default=None
+        Choose from the parameters of this selector; `p` is relative to their number. If None,
+        choose from all parameters.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
     ValueError
-        If `p` is outside its range or, on resolving, the context has no Fisher information.
+        If `p` is out of range or, when the selector is resolved, the context has no Fisher
+        information.
+    TypeError
+        If an argument has another type.
 
     References
     ----------
     Sung, Nair & Raffel 2021, "Training neural networks with fixed sparse masks",
-    arXiv 2111.09839; there the classifier is always learned: write ``fisher(p) | head()``.
+    arXiv 2111.09839. There the classifier is always trained: use ``fisher(p) | head()``.
 
     Examples
     --------

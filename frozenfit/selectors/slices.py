@@ -1,8 +1,8 @@
-"""The selectors that cut layers: filters and connections. All other selectors are here by name too.
+"""Selectors of slices of a weight: filters, input connections, rows and columns.
 
-A fraction `p` in (0, 1] means ``max(1, floor(p * n))`` of n, an integer ``p`` that many, at most
-all. The rules are those of Rosenfeld & Tsotsos 2018 (arXiv 1802.00844): the first filters of a
-layer, never a chosen or random few, since filters are exchangeable before training.
+A fraction `p` in (0, 1] selects ``max(1, floor(p * n))`` of n slices; an integer `p` selects that
+many, at most n. As in Rosenfeld & Tsotsos 2018 (arXiv 1802.00844), the selectors take the first
+slices instead of random ones, because the filters of a layer are exchangeable before training.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Filters(Selector):
-    """The first outputs of every hidden layer with a kernel, and their bias entries."""
+    """The first outputs of every hidden layer with a kernel, and their biases."""
 
     kind: str
     p: float | int
@@ -78,24 +78,32 @@ class _Filters(Selector):
 
 
 def filters(p: float, *, min_filters: int = 1) -> Selector:
-    """Learn the first outputs of every layer with a kernel, and their bias entries.
+    """Select the first outputs of every hidden layer with a kernel, and their biases.
 
-    Outputs are filters of a convolution, units of a dense or recurrent layer, heads of an
-    attention. Each kernel is cut by its own number of outputs; a recurrent unit owns its column
-    in every gate. The head is left out: write ``filters(p) | head()``.
+    The outputs are the filters of a convolution, the units of a dense or recurrent layer and the
+    heads of an attention layer. The count is computed for each kernel from its number of outputs;
+    a selected recurrent unit includes its column in every gate. The head is excluded; use
+    ``filters(p) | head()`` to include it.
 
     Parameters
     ----------
     p : float or int
-        A fraction in (0, 1] of each layer's outputs, rounded down, or how many.
+        A fraction in (0, 1] of the outputs of each layer, rounded down, or their number.
     min_filters : int, default=1
-        The least number of outputs a fraction gives. 1 keeps every layer learning; 0 replays
-        the published counts of fractions too small for thin layers.
+        The minimum number of outputs that a fraction selects. With 1, every layer has trainable
+        parameters; 0 reproduces the published counts for fractions below one filter.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
-    ValueError, TypeError
-        If `p` is neither a fraction in (0, 1] nor a count >= 1.
+    ValueError
+        If `p` is a float outside (0, 1] or an int below 1.
+    TypeError
+        If an argument has another type.
 
     References
     ----------
@@ -113,22 +121,29 @@ def filters(p: float, *, min_filters: int = 1) -> Selector:
 
 
 def conv_filters(p: float, *, min_filters: int = 1) -> Selector:
-    """Learn the first filters of every convolution; hidden layers of other kinds whole.
+    """Select the first filters of every convolution and all parameters of other hidden layers.
 
-    This is the rule of the paper, in which fully connected layers are learned whole or not at
-    all. The head is left out: write ``conv_filters(p) | head()``.
+    This is the rule of the published experiments, in which hidden dense layers are trained
+    completely. The head is excluded; use ``conv_filters(p) | head()`` to include it.
 
     Parameters
     ----------
     p : float or int
-        A fraction in (0, 1] of each convolution's filters, rounded down, or how many.
+        A fraction in (0, 1] of the filters of each convolution, rounded down, or their number.
     min_filters : int, default=1
-        The least number of filters a fraction gives; 0 replays the published counts.
+        The minimum number of filters that a fraction selects; 0 reproduces the published counts.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
-    ValueError, TypeError
-        If `p` is neither a fraction in (0, 1] nor a count >= 1.
+    ValueError
+        If `p` is a float outside (0, 1] or an int below 1.
+    TypeError
+        If an argument has another type.
 
     References
     ----------
@@ -136,8 +151,12 @@ def conv_filters(p: float, *, min_filters: int = 1) -> Selector:
 
     Examples
     --------
-    >>> conv_filters(0.1) | head() | batch_norm()
-    conv_filters(0.1) | head() | batch_norm()
+    >>> from frozenfit.selectors import Layout, WeightInfo
+    >>> conv = WeightInfo("c/kernel", (3, 3, 3, 16), "c", "Conv2D", "kernel", (3,), (2,), (0, 1))
+    >>> dense = WeightInfo("d/kernel", (16, 20), "d", "Dense", "kernel", (1,), (0,))
+    >>> selection = conv_filters(0.1).resolve(Layout((conv, dense), ("c", "d"), ()))
+    >>> selection["c/kernel"], selection["d/kernel"]
+    (Leading(axis=3, count=1), Everything())
     """
     least = whole("conv_filters", "min_filters", min_filters, 0)
     return _Filters("conv_filters", share("conv_filters", p), least)
@@ -145,7 +164,7 @@ def conv_filters(p: float, *, min_filters: int = 1) -> Selector:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Connections(Selector):
-    """The first slices of hidden kernels along another axis than their outputs."""
+    """The first slices of hidden kernels along an axis other than the output axis."""
 
     kind: str
     p: float | int
@@ -178,20 +197,28 @@ class _Connections(Selector):
 
 
 def inputs(p: float) -> Selector:
-    """Learn the first incoming connections of every filter: slices along the input axis.
+    """Select the first slices of hidden kernels along the input axis.
 
-    Where the network has convolutions their kernels are cut, else every hidden kernel; biases
-    and the head are left out.
+    In a network with convolutions, only their kernels are selected from; in any other network,
+    every hidden kernel is. Biases and the head are excluded.
 
     Parameters
     ----------
     p : float or int
-        A fraction in (0, 1] of each kernel's inputs, rounded down but at least one, or how many.
+        A fraction in (0, 1] of the inputs of each kernel, rounded down but at least one, or
+        their number.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
-    ValueError, TypeError
-        If `p` is neither a fraction in (0, 1] nor a count >= 1.
+    ValueError
+        If `p` is a float outside (0, 1] or an int below 1.
+    TypeError
+        If an argument has another type.
 
     References
     ----------
@@ -199,24 +226,35 @@ def inputs(p: float) -> Selector:
 
     Examples
     --------
-    >>> inputs(0.1) | head()
-    inputs(0.1) | head()
+    >>> from frozenfit.selectors import Layout, WeightInfo
+    >>> kernel = WeightInfo("c/kernel", (3, 3, 8, 16), "c", "Conv2D", "kernel", (3,), (2,), (0, 1))
+    >>> inputs(0.25).resolve(Layout((kernel,), ("c",), ()))["c/kernel"]
+    Leading(axis=2, count=2)
     """
     return _Connections("inputs", share("inputs", p))
 
 
 def rows(p: float) -> Selector:
-    """Learn the first rows of every convolution's window; kernels without rows nothing.
+    """Select the first rows of the window of every convolution.
+
+    Kernels without rows are frozen.
 
     Parameters
     ----------
     p : float or int
-        A fraction in (0, 1] of the rows, rounded down but at least one, or how many.
+        A fraction in (0, 1] of the rows, rounded down but at least one, or their number.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
-    ValueError, TypeError
-        If `p` is neither a fraction in (0, 1] nor a count >= 1.
+    ValueError
+        If `p` is a float outside (0, 1] or an int below 1.
+    TypeError
+        If an argument has another type.
 
     References
     ----------
@@ -224,24 +262,35 @@ def rows(p: float) -> Selector:
 
     Examples
     --------
-    >>> rows(1) | head()
-    rows(1) | head()
+    >>> from frozenfit.selectors import Layout, WeightInfo
+    >>> kernel = WeightInfo("c/kernel", (3, 3, 8, 16), "c", "Conv2D", "kernel", (3,), (2,), (0, 1))
+    >>> rows(1).resolve(Layout((kernel,), ("c",), ()))["c/kernel"]
+    Leading(axis=0, count=1)
     """
     return _Connections("rows", share("rows", p))
 
 
 def columns(p: float) -> Selector:
-    """Learn the first columns of every convolution's window; kernels without columns nothing.
+    """Select the first columns of the window of every convolution.
+
+    Kernels without columns are frozen.
 
     Parameters
     ----------
     p : float or int
-        A fraction in (0, 1] of the columns, rounded down but at least one, or how many.
+        A fraction in (0, 1] of the columns, rounded down but at least one, or their number.
+
+    Returns
+    -------
+    Selector
+        The selector.
 
     Raises
     ------
-    ValueError, TypeError
-        If `p` is neither a fraction in (0, 1] nor a count >= 1.
+    ValueError
+        If `p` is a float outside (0, 1] or an int below 1.
+    TypeError
+        If an argument has another type.
 
     References
     ----------
@@ -249,7 +298,9 @@ def columns(p: float) -> Selector:
 
     Examples
     --------
-    >>> columns(1) | head()
-    columns(1) | head()
+    >>> from frozenfit.selectors import Layout, WeightInfo
+    >>> kernel = WeightInfo("c/kernel", (3, 3, 8, 16), "c", "Conv2D", "kernel", (3,), (2,), (0, 1))
+    >>> columns(1).resolve(Layout((kernel,), ("c",), ()))["c/kernel"]
+    Leading(axis=1, count=1)
     """
     return _Connections("columns", share("columns", p))

@@ -1,4 +1,4 @@
-"""What a selector knows of a network: its weights, its layers, and what may be asked besides."""
+"""Description of a network for selectors: its weights, its layers, and the context."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv")
 
 @dataclass(frozen=True)
 class WeightInfo:
-    """One trainable weight of a network: where it stands and what its axes mean.
+    """Description of one trainable weight: its path, its layer and the meaning of its axes.
 
     Parameters
     ----------
     path : str
-        Unique name, Keras's own ``variable.path``, such as ``"block1_unit1_conv1/kernel"``.
+        Unique name, the ``variable.path`` of Keras, such as ``"block1_unit1_conv1/kernel"``.
     shape : tuple of int
         Shape of the weight.
     layer : str
@@ -30,18 +30,18 @@ class WeightInfo:
     layer_type : str
         Class name of that layer, such as ``"Conv2D"``.
     role : {"kernel", "bias", "scale", "offset", "embedding", "other"}
-        What the weight does in its layer.
+        Role of the weight in its layer.
     output_axes : tuple of int
-        The axes that, flattened in C order, count the layer's outputs: ``(1,)`` for Dense,
+        The axes that, flattened in C order, index the outputs of the layer: ``(1,)`` for Dense,
         ``(3,)`` for Conv2D, ``(2, 3)`` for a depthwise convolution, ``(0,)`` for a bias.
     input_axes, spatial_axes : tuple of int, default=()
-        The axes that count inputs, and the positions of a convolution's window.
+        The axes of the inputs, and of the window of a convolution.
     gates : int, default=1
-        Blocks of units side by side on the last output axis (LSTM 4, GRU 3).
+        Number of gates: blocks of units on the last output axis (LSTM 4, GRU 3).
     groups : int, default=1
         Groups of a convolution.
     initializer : str or None, default=None
-        The layer's initializer as JSON; None where it is unknown.
+        The initializer of the layer as JSON, or None if it is unknown.
 
     Raises
     ------
@@ -90,32 +90,32 @@ class WeightInfo:
 
     @property
     def size(self) -> int:
-        """Number of entries."""
+        """Number of parameters."""
         return math.prod(self.shape)
 
     @property
     def n_outputs(self) -> int:
-        """Number of outputs (units, filters), each counted once whatever its gates."""
+        """Number of outputs (units or filters); the gates of a unit count once."""
         return math.prod(self.shape[axis] for axis in self.output_axes) // self.gates
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The trainable weights of a network, its layers in data order, and its head.
+    """The trainable weights of a network, its layers in data-flow order, and its heads.
 
     Parameters
     ----------
     weights : tuple of WeightInfo
         The trainable weights, in the order of ``model.trainable_variables``.
     layers : tuple of str
-        The layers that own weights, in the order data meets them.
+        The layers with trainable weights, in data-flow order.
     heads : tuple of str
-        The layer (or layers) nearest each output that have a kernel.
+        The last layers with a kernel before each output.
 
     Raises
     ------
     ValueError
-        If two weights have one path.
+        If two weights have the same path.
 
     Examples
     --------
@@ -143,7 +143,7 @@ class Layout:
         return {info.path: info for info in self.weights}
 
     def __getitem__(self, path: str) -> WeightInfo:
-        """Return the weight with this path; KeyError with near names where there is none."""
+        """Return the weight with this path, or raise a KeyError that lists similar paths."""
         try:
             return self._by_path[path]
         except KeyError:
@@ -156,7 +156,7 @@ class Layout:
 
     @cached_property
     def convolutions(self) -> frozenset[str]:
-        """The layers that are convolutions: a window that slides, and outputs to cut."""
+        """The layers that are convolutions with a sliding window and separate filters."""
         return frozenset(
             info.layer
             for info in self.weights
@@ -169,18 +169,19 @@ class Layout:
         return bool(self.convolutions)
 
     def in_head(self, info: WeightInfo) -> bool:
-        """Tell whether a weight belongs to a head, or to a layer inside one."""
+        """Return whether a weight belongs to a head or to a layer inside a head."""
         return any(info.layer == head or info.layer.startswith(f"{head}/") for head in self.heads)
 
     def positions(self, name: str) -> tuple[int, ...]:
-        """Return where the layer of this name stands in `layers`; several if it is composite.
+        """Return the positions in `layers` of the layer with this name.
 
-        A name is the whole path of a layer, of a layer around it, or its last component.
+        A name is the path of a layer or of an enclosing layer, or the last component of a path.
+        A composite layer has several positions.
 
         Raises
         ------
         ValueError
-            If no layer has the name; near names are listed.
+            If no layer has the name.
         """
         found = tuple(
             position
@@ -194,16 +195,17 @@ class Layout:
 
 @dataclass
 class Context:
-    """What a selector may ask for besides the layout.
+    """Values that some selectors need in addition to the layout.
 
     Parameters
     ----------
     seed : int, default=0
-        For random draws that have no seed of their own.
+        Seed of the random selectors that have no explicit seed.
     values : mapping of str to ndarray, optional
-        The base's values by weight path; `magnitude` asks for them.
+        Values of the base by weight path, which `magnitude` reads.
     fisher : callable, optional
-        Returns the diagonal Fisher information by weight path; called only by `fisher`.
+        Returns the diagonal Fisher information by weight path, for the selector `fisher`. It is a
+        function because the computation is expensive.
 
     Examples
     --------
@@ -217,7 +219,7 @@ class Context:
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """Say which of `names` are near `name`, or the first few, as the end of an error message."""
+    """Return the end of an error message that lists names similar to `name`, or the first few."""
     known = list(dict.fromkeys(names))
     if not known:
         return "there is nothing to choose from"

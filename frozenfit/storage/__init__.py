@@ -1,4 +1,4 @@
-"""Fitted estimators in files: the only place that knows the format.
+"""Storage of fitted estimators in files; no other subpackage depends on the format.
 
 files.py saves and loads; container.py is the file as bytes, codec.py and keras_config.py say values
 in JSON, and mapping.py puts several estimators that share a base into one file.

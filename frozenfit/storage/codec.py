@@ -1,9 +1,9 @@
 """Parameters and fitted values to JSON and back.
 
-What JSON has stands as it is; all else is an object ``{"$": kind, ...}`` of one of the kinds in
-`_READERS`. Nothing in a file names code to run: an object is one of Keras's own or one registered
-with Keras, a function is one registered with Keras or as an architecture, and Keras reads in its
-safe mode. What cannot be said this way is refused in words when it is written.
+JSON values are written directly; every other value is an object ``{"$": kind, ...}`` of one of
+the kinds in `_READERS`. A file cannot name code to run: an object is part of Keras or registered
+with it, a function is registered with Keras or as an architecture, and Keras reads in its safe
+mode. A value without a representation raises an error when it is written.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def _encode_dict(value: dict, inner: Callable[..., Any]) -> Any:
 
 
 def _encode_array(value: Any, where: str, inner: Callable[..., Any]) -> dict[str, Any]:
-    """Say an array, or a NumPy scalar as an array of no axes."""
+    """Encode an array, or a NumPy scalar as an array without axes."""
     array = np.asarray(value)
     kind = "array" if isinstance(value, np.ndarray) else "scalar"
     if array.nbytes > _LARGEST_ARRAY:
@@ -222,7 +222,7 @@ def _encode_selector(value: Selector, where: str) -> Any:
 
 
 def _encode_named(value: Any, where: str) -> dict[str, Any]:
-    """Say a function by the name it is registered under, or refuse the value in words."""
+    """Encode a function by its registered name, or raise an error that explains the value."""
     for name, builder in registry._BUILDERS.items():
         if builder is value:
             return {_KIND: "architecture", "name": name}

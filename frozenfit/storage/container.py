@@ -70,7 +70,7 @@ _OTHER_FILES = {
 
 
 class StorageError(Exception):
-    """A file that cannot be read as a fitted estimator; the message says why in one sentence."""
+    """Raised if a file cannot be read as a fitted estimator; the message explains why."""
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,12 @@ def _version() -> str:
 
 
 def _canonical(document: Any) -> str:
-    """Return the one text of a document; the order of keys is a part of it."""
+    """Return the canonical text of a document, which includes the order of its keys."""
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
 def _digest(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 over the JSON (without its digest) and all of every array."""
+    """Return the SHA-256 of the JSON (without its digest) and of every array."""
     said = {key: value for key, value in document.items() if key != "digest"}
     sha = hashlib.sha256(_canonical(said).encode("ascii"))
     for name in sorted(arrays):
@@ -260,7 +260,7 @@ def _open_temporary(path: str | os.PathLike[str]) -> tuple[Path, Path, int]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a renaming durable; only POSIX systems open folders."""
+    """Flush a folder so that a renaming is durable; only POSIX systems can open folders."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -302,7 +302,7 @@ def from_file(path: str | os.PathLike[str]) -> Record:
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
-    """Return the path of an ordinary file; opening a pipe could wait for ever."""
+    """Return the path of an ordinary file; opening a pipe could block forever."""
     found = Path(os.fsdecode(path))
     try:
         mode = found.stat().st_mode
@@ -337,7 +337,7 @@ def _foreign(start: bytes) -> str:
 
 
 def _parse(data: bytes | str, what: str) -> dict[str, Any]:
-    """Parse JSON strictly: no key twice, no NaN, no nesting that Python could not follow."""
+    """Parse JSON strictly: no duplicate key, no NaN, no nesting beyond the recursion limit."""
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
         found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)

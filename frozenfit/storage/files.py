@@ -1,4 +1,4 @@
-"""Fitted estimators in files: the only place that knows the format.
+"""Storage of fitted estimators in files; no other subpackage depends on the format.
 
 What is promised:
 
@@ -226,7 +226,7 @@ def _read_parameters(
 
 
 def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int | None) -> Any:
-    """Make an estimator of what a file says.
+    """Return the estimator of a record.
 
     `bases` are those made already, by their numbers, and `number` is its own one; the base it
     gets is added.

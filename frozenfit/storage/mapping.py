@@ -1,4 +1,4 @@
-"""Several estimators in one file: what they share is written once.
+"""Several estimators in one file, which write their shared bases and arrays once.
 
 Equal arrays are written under one name, and a base object that several estimators stand on, or
 were given as ``model=``, has a number; reading makes one object of each number.
@@ -45,17 +45,17 @@ class Shared:
         return len(self._bases) - 1
 
     def number_of(self, estimator: Any) -> int | None:
-        """Return the number of an estimator's base, None where it has none."""
+        """Return the number of the base of an estimator, or None if it has no base."""
         base = getattr(estimator, "base_", None)
         return self._number(base.below) if isinstance(base, Base) else None
 
     @staticmethod
     def trained(estimator: Any) -> bool:
-        """Say whether an estimator stands on a trained base, which only the file can give back."""
+        """Return whether an estimator has a trained base, which only the file can restore."""
         return isinstance(getattr(estimator, "base_", None), Base) and estimator.base_.trained
 
     def encode(self, base: Base, where: str, described: bool) -> dict[str, Any]:
-        """Say in JSON that an estimator was given a base.
+        """Return the JSON of a base that an estimator was given.
 
         Parameters
         ----------
@@ -95,12 +95,12 @@ class Shared:
 
 
 def is_base(node: Any) -> bool:
-    """Say whether JSON is what `Shared.encode` gives."""
+    """Return whether a JSON value is one that `Shared.encode` returns."""
     return isinstance(node, dict) and node.get("$") == "base"
 
 
 def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> Base:
-    """Read what `Shared.encode` wrote.
+    """Return the base of a value that `Shared.encode` wrote.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> 
 
 
 def join(estimators: Mapping[str, Any], record_of: Callable[[Any, Shared], Record]) -> Record:
-    """Make one record of several estimators.
+    """Return one record of several estimators.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def join(estimators: Mapping[str, Any], record_of: Callable[[Any, Shared], Recor
 
 
 def _once(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Keep one of equal arrays; return them, and for each other one the name of its equal."""
+    """Return the distinct arrays, and for each duplicate the name of the equal array."""
     kept: dict[str, np.ndarray] = {}
     same: dict[str, str] = {}
     first: dict[tuple, str] = {}
@@ -185,7 +185,7 @@ def _once(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict
 
 
 def split(record: Record, base: Any, estimator_of: Callable[..., Any]) -> dict[str, Any]:
-    """Make the estimators of a record that `join` gave.
+    """Return the estimators of a record that `join` created.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def split(record: Record, base: Any, estimator_of: Callable[..., Any]) -> dict[s
 
 
 def _rank(record: Record, number: int | None) -> int:
-    """Order estimators so that a base is made by the one whose own it is, then used by others."""
+    """Order estimators so that each base is created by its owner before others use it."""
     node = record.parameters.get("model")
     if isinstance(record.parameters.get("estimator"), dict):  # an ensemble
         node = record.parameters["estimator"].get("model")

@@ -1,1 +1,1 @@
-"""Small tools that every part of the package may use; they import nothing of it."""
+"""Helpers that every subpackage may use and that import no other part of the package."""

@@ -1,4 +1,4 @@
-"""Optional packages are imported where they are used; a missing one names its extra."""
+"""Import of optional packages, with errors that name the extra to install."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def require(module: str, extra: str, purpose: str) -> Any:
 
 
 def installed_backends() -> list[str]:
-    """Return the names of the Keras backends that are installed, in Keras's order.
+    """Return the names of the Keras backends that are installed, in the order of Keras.
 
     Returns
     -------
     list of str
-        Of "tensorflow", "jax" and "torch".
+        A subset of "tensorflow", "jax" and "torch".
     """
     return [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
 

@@ -247,8 +247,8 @@ def test_numbers_from_numpy_are_numbers():
         ("lenet", (8, 8, 1), {}, "no architecture 'lenet' .did you mean 'lenet5'"),
         ("mlp", (8,), {"hidden_sizes": 3}, "no parameter 'hidden_sizes' .*hidden_layer_sizes"),
         ("lenet5", (784,), {}, r"images of shape \(height, width, channels\), found .*\(784,\)"),
-        ("mlp", (), {}, r"input_shape must hold .* found \(\)"),
-        ("mlp", (None, 3), {}, r"input_shape must hold .* found \(None, 3\)"),
+        ("mlp", (), {}, r"`input_shape` of mlp must be .* got \(\)"),
+        ("mlp", (None, 3), {}, r"`input_shape` of mlp must be .* got \(None, 3\)"),
         ("mlp", (8,), {"hidden_layer_sizes": (5, 0)}, r"integers >= 1 .* found \(5, 0\)"),
         ("mlp", (8,), {"hidden_layer_sizes": 5}, "sequence of integers .* found 5"),
         ("mlp", (8,), {"dropout": 1}, r"dropout must be in \[0, 1\), found 1"),
@@ -267,7 +267,7 @@ def test_what_cannot_be_built_is_refused_in_words(name, shape, params, words):
 
 @pytest.mark.parametrize("n_outputs", [0, 2.0, True, None])
 def test_outputs_are_counted_by_an_integer(n_outputs):
-    with pytest.raises(ValueError, match="n_outputs must be an integer >= 1"):
+    with pytest.raises(ValueError, match="`n_outputs` of .* must be an int >= 1"):
         architectures.build("mlp", (8,), n_outputs)
 
 
@@ -309,7 +309,7 @@ def test_a_required_parameter_is_asked_for(registered):
 
 def test_a_function_that_returns_no_model_is_refused(registered):
     architectures.register("nothing_built")(lambda input_shape, n_outputs: None)
-    with pytest.raises(TypeError, match="must return a keras.Model, found NoneType"):
+    with pytest.raises(TypeError, match="must return a keras.Model, got NoneType"):
         architectures.build("nothing_built", (4,), 3)
 
 

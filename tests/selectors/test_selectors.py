@@ -139,7 +139,7 @@ def test_a_kernel_without_columns_learns_nothing_of_them():
     info = WeightInfo("c/kernel", (3, 2, 4), "c", "Conv1D", "kernel", (2,), (1,), (0,))
     layout = network([info], heads=())
     assert _forms(rows(1), layout)["c/kernel"] == Leading(0, 1)
-    with pytest.raises(ValueError, match=r"columns\(1\) learns nothing"):
+    with pytest.raises(ValueError, match=r"columns\(1\) selects no parameters"):
         columns(1).resolve(layout)
 
 
@@ -164,7 +164,7 @@ def test_a_part_that_is_not_there_may_stand_in_a_union():
 
 @pytest.mark.parametrize("chosen", [nothing(), filters(0.1) & head(), batch_norm() - norms()])
 def test_a_subset_that_learns_nothing_is_refused_by_name(chosen):
-    with pytest.raises(ValueError, match="learns nothing") as caught:
+    with pytest.raises(ValueError, match="selects no parameters") as caught:
         chosen.resolve(SMALL)
     assert str(chosen) in str(caught.value)
 
@@ -226,7 +226,7 @@ def test_between_takes_names_for_their_places():
 
 
 @pytest.mark.parametrize(
-    ("chosen", "words"), [(between(0, 7), "past the 6 layers"), (between("head", 1), "no layer")]
+    ("chosen", "words"), [(between(0, 7), "must be from 0 to 6"), (between("head", 1), "no layer")]
 )
 def test_a_range_that_does_not_fit_is_refused(chosen, words):
     with pytest.raises(ValueError, match=words):
@@ -238,7 +238,7 @@ def test_a_range_that_does_not_fit_is_refused(chosen, words):
 )
 @pytest.mark.parametrize("p", [0, 0.0, -0.1, 1.0001, -3, float("nan"), float("inf")])
 def test_a_share_outside_its_range_is_refused(function, p):
-    with pytest.raises(ValueError, match=r"takes a fraction in \(0, 1\] or a whole count >= 1"):
+    with pytest.raises(ValueError, match=r"must be a float in \(0, 1\] or an int >= 1, got"):
         function(p)
 
 
@@ -246,43 +246,63 @@ def test_a_share_outside_its_range_is_refused(function, p):
 @pytest.mark.parametrize("p", [True, None, "0.1", np.array([0.1]), 1j])
 def test_a_share_of_another_type_is_refused(function, p):
     more = {disjoint: (0, 1), movement: ({}, {})}.get(function, ())
-    with pytest.raises(TypeError, match=r"takes a fraction in \(0, 1\]"):
+    with pytest.raises(TypeError, match=r"must be a float in \(0, 1\]"):
         function(p, *more)
 
 
 @pytest.mark.parametrize(
     ("function", "args", "options", "error", "words"),
     [
-        (filters, (0.1,), {"min_filters": -1}, ValueError, "min_filters >= 0"),
-        (filters, (0.1,), {"min_filters": True}, TypeError, "whole number as min_filters"),
-        (first, (0,), {}, ValueError, "n >= 1"),
-        (last, (2.0,), {}, TypeError, "whole number as n"),
-        (between, (3, 3), {}, ValueError, "takes no layer"),
-        (between, (-1, 3), {}, ValueError, "a place >= 0"),
-        (between, (None, 3), {}, TypeError, "a place"),
-        (layers, (), {}, ValueError, "no name"),
-        (layers, ("",), {}, ValueError, "an empty one"),
-        (block, (3,), {}, TypeError, "names as strings"),
-        (head, (3,), {}, TypeError, "names as strings"),
-        (head().on, (), {}, ValueError, "no name"),
-        (random, (0.1,), {"seed": -1}, ValueError, "seed >= 0"),
-        (random, (0.1,), {"seed": 0.5}, TypeError, "whole number as seed"),
-        (random, (0.1,), {"within": "kernels()"}, TypeError, "selector as within"),
+        (
+            filters,
+            (0.1,),
+            {"min_filters": -1},
+            ValueError,
+            "`min_filters` of `filters` must be an int >= 0",
+        ),
+        (
+            filters,
+            (0.1,),
+            {"min_filters": True},
+            TypeError,
+            "`min_filters` of `filters` must be an int",
+        ),
+        (first, (0,), {}, ValueError, "`n` of `first` must be an int >= 1, got 0"),
+        (last, (2.0,), {}, TypeError, "`n` of `last` must be an int"),
+        (between, (3, 3), {}, ValueError, "selects no layer"),
+        (between, (-1, 3), {}, ValueError, "`a` of `between` must be an int >= 0"),
+        (between, (None, 3), {}, TypeError, "`a` of `between` must be an int"),
+        (layers, (), {}, ValueError, "at least one name"),
+        (layers, ("",), {}, ValueError, "no name may be empty"),
+        (block, (3,), {}, TypeError, "must be strings"),
+        (head, (3,), {}, TypeError, "must be strings"),
+        (head().on, (), {}, ValueError, "at least one name"),
+        (random, (0.1,), {"seed": -1}, ValueError, "`seed` of `random` must be an int >= 0"),
+        (random, (0.1,), {"seed": 0.5}, TypeError, "`seed` of `random` must be an int"),
+        (
+            random,
+            (0.1,),
+            {"within": "kernels()"},
+            TypeError,
+            "`within` of `random` must be a selector",
+        ),
         (disjoint, (0.3, 0, 4), {}, ValueError, "at most 0.25"),
         (disjoint, (0.2, 5, 5), {}, ValueError, "from 0 to 4"),
-        (disjoint, (2, 0, 5), {}, TypeError, "takes a fraction"),
+        (disjoint, (2, 0, 5), {}, TypeError, "must be a float in"),
         (magnitude, (0.1,), {"of": "mine"}, ValueError, 'of="base"'),
         (magnitude, (0.1,), {"of": 3}, TypeError, "Keras model or a mapping"),
         (magnitude, (0.1,), {"largest": 1}, TypeError, "True or False"),
         (magnitude, (0.1,), {"of": {"a": 1}, "within": head()}, ValueError, "& within"),
-        (mask, ({},), {}, ValueError, "no array"),
+        (mask, ({},), {}, ValueError, "at least one array"),
         (mask, ([True],), {}, TypeError, "mapping"),
         (mask, ({"a": np.array([0.5])},), {}, ValueError, "booleans"),
         (mask, ({"a": np.array([2])},), {}, ValueError, "booleans"),
-        (where, ("all",), {}, TypeError, "takes a function"),
+        (where, ("all",), {}, TypeError, "must be a callable"),
     ],
 )
-def test_wrong_arguments_are_refused_when_the_subset_is_made(function, args, options, error, words):
+def test_wrong_arguments_are_refused_when_the_selector_is_created(
+    function, args, options, error, words
+):
     with pytest.raises(error, match=words):
         function(*args, **options)
 

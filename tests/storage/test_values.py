@@ -223,7 +223,7 @@ def unregistered_function(x):
         (Odd(), r"Odd, which a file cannot hold"),
         ({"deep": [Odd()]}, r"parameter 'trainable'\['deep'\] is a .*Odd"),
         ({1, 2}, "builtins.set, which a file cannot hold"),
-        (where(lambda info: "all"), "holds a Python function"),
+        (where(lambda info: "all"), "contains a Python function"),
         (np.random.RandomState(0), "pass an int"),
         (np.random.default_rng(0), "pass an int"),
         (2**5000, "an integer of more than 4096 bits"),
