@@ -71,7 +71,7 @@ class KerasCallbacks:
     def epoch_begin(self, epoch: int) -> None:
         """Start an epoch."""
         if self._list is not None:
-            # A trainer writes the rate of each step into its optimizer, and each phase has its
+            # Trainers may write the rate of each step into the optimizer, and each phase has its
             # own trainer: callbacks must read and change the rate of the epoch instead.
             if self._rate is not None:
                 self._trainer.optimizer.learning_rate = self._rate
