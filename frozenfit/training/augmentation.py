@@ -1,4 +1,4 @@
-"""Random changes of the training images, drawn from a private stream."""
+"""Random augmentation of the training images, drawn from the generator of the fit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from frozenfit.isolation import isolated
 from frozenfit.utils.arrays import to_numpy
+from frozenfit.utils.names import did_you_mean
 
 _PAD = 4
 
@@ -24,12 +25,16 @@ def crop(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     x : ndarray, shape (n, height, width, channels)
         Images.
     rng : numpy.random.Generator
-        Source of the positions.
+        Generator that draws the positions.
 
     Returns
     -------
     ndarray
-        As `x`. The recipe of the CIFAR experiments.
+        Cropped images, of the shape of `x`.
+
+    Notes
+    -----
+    This is the usual augmentation for CIFAR, together with `flip`.
     """
     n, height, width, _ = x.shape
     padded = np.pad(x, ((0, 0), (_PAD, _PAD), (_PAD, _PAD), (0, 0)))
@@ -40,19 +45,19 @@ def crop(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def flip(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror each image left to right with probability one half.
+    """Mirror each image from left to right with probability 0.5.
 
     Parameters
     ----------
     x : ndarray, shape (n, height, width, channels)
         Images.
     rng : numpy.random.Generator
-        Source of the choice.
+        Generator that chooses the images to mirror.
 
     Returns
     -------
     ndarray
-        As `x`.
+        Images, of the shape of `x`.
     """
     mirrored = rng.random(len(x)) < 0.5
     return np.where(mirrored[:, None, None, None], x[:, :, ::-1], x)
@@ -62,26 +67,27 @@ _KNOWN = {"crop": crop, "flip": flip}
 
 
 def make(augment: Any, input_shape: tuple[int, ...]) -> Augmentation | None:
-    """Turn an estimator's `augment` into a function of a batch of inputs and a stream.
+    """Create the augmentation function for the `augment` parameter of an estimator.
 
     Parameters
     ----------
     augment : None, str, keras.Layer or sequence of keras.Layer
-        ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers called one after the other with
-        ``training=True``.
+        ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras layers without weights, which are called
+        in sequence with ``training=True``.
     input_shape : tuple of int
         Shape of one sample.
 
     Returns
     -------
     callable or None
-        ``f(x, rng) -> x``; None for no augmentation.
+        A function ``f(x, rng) -> x`` of a batch and a generator, or None for no augmentation.
 
     Raises
     ------
     ValueError
-        For an unknown name, names that need images where the samples are none, or layers with
-        weights.
+        If a name is unknown, the samples are not images, or a layer has weights.
+    TypeError
+        If `augment` is not None, a string or Keras layers.
     """
     if augment is None:
         return None
@@ -90,22 +96,23 @@ def make(augment: Any, input_shape: tuple[int, ...]) -> Augmentation | None:
         unknown = [name for name in names if name not in _KNOWN]
         if unknown:
             raise ValueError(
-                f"augment must be made of 'crop' and 'flip' joined by '+', found {augment!r}"
+                "`augment` must consist of the names 'crop' and 'flip' joined by '+', got "
+                f"{augment!r}. {did_you_mean(unknown[0], _KNOWN)}"
             )
         if len(input_shape) != 3:
             raise ValueError(
-                f"augment={augment!r} needs images of shape (height, width, channels), found "
-                f"samples of shape {input_shape}; give image_shape, or augment=None"
+                f"augment={augment!r} needs images of shape (height, width, channels), got "
+                f"samples of shape {input_shape}. Set image_shape, or augment=None."
             )
         return lambda x, rng: _chain([_KNOWN[name] for name in names], x, rng)
     layers = list(augment) if isinstance(augment, Sequence) else [augment]
     if not all(isinstance(layer, keras.Layer) for layer in layers):
-        raise TypeError(f"augment must be None, a string or Keras layers, found {augment!r}")
-    trainable = [layer.name for layer in layers if layer.weights]
-    if trainable:
+        raise TypeError(f"`augment` must be None, a str or Keras layers, got {augment!r}.")
+    with_weights = [layer.name for layer in layers if layer.weights]
+    if with_weights:
         raise ValueError(
-            f"augment must be made of layers without weights, for they are built anew for each "
-            f"batch, found weights in {trainable[0]!r}"
+            "`augment` must contain only layers without weights, because a copy is created for "
+            f"each batch, got weights in layer {with_weights[0]!r}."
         )
     return lambda x, rng: _chain([_from_layer(layer) for layer in layers], x, rng)
 
@@ -117,7 +124,11 @@ def _chain(steps: Sequence[Augmentation], x: np.ndarray, rng: np.random.Generato
 
 
 def _from_layer(layer: keras.Layer) -> Augmentation:
-    """Call a copy of a layer, the seeds in it replaced by some from the stream."""
+    """Return a function that calls a copy of the layer with seeds drawn from the generator.
+
+    A Keras layer keeps the state of its seed from call to call, so that the same layer object in
+    two fits would give two results. A copy with a new seed per batch depends on `rng` only.
+    """
 
     def step(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         with isolated(int(rng.integers(2**31 - 1))):

@@ -1,4 +1,4 @@
-"""Training data as a weighted set of distinct samples, and its batches."""
+"""Training data as a weighted set of distinct samples, and the batches drawn from it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
+# Temporary arrays stay below these sizes, so that a memory map is never read at once.
 _HASH_BYTES = 32 * 2**20
 _STACK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Data:
-    """Arrays and the rows of them that take part.
+    """Arrays of samples and the rows that are used.
 
     Attributes
     ----------
     X : ndarray, shape (n, ...)
-        Inputs; a memory map stays one.
+        Inputs. A memory map is kept and is read batch by batch.
     y : ndarray, shape (n,) or (n, n_targets)
-        Class indices or targets.
+        Class indices or regression targets.
     rows : ndarray of int, shape (m,)
-        Rows of X and y that take part, in canonical order.
+        Indices of the rows of `X` and `y` that are used, in canonical order.
     weight : ndarray of float32, shape (m,)
-        Weight of each of these rows.
+        Sample weight of each of these rows.
     """
 
     X: np.ndarray
@@ -34,11 +35,11 @@ class Data:
     weight: np.ndarray
 
     def __len__(self) -> int:
-        """Return how many samples take part."""
+        """Return the number of samples that are used."""
         return len(self.rows)
 
     def part(self, chosen: np.ndarray) -> Data:
-        """Return the data with some of its rows.
+        """Return the data restricted to some of its rows.
 
         Parameters
         ----------
@@ -48,36 +49,38 @@ class Data:
         Returns
         -------
         Data
-            The same arrays, fewer rows.
+            The same arrays, not copied, with the chosen rows only.
         """
         return replace(self, rows=self.rows[chosen], weight=self.weight[chosen])
 
 
 def distinct(X: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> Data:
-    """Make the weighted set of distinct samples, in an order that only depends on their values.
+    """Merge equal samples and sort the result by value.
 
-    A weight of 2 then trains exactly as the row given twice, and a weight of 0 as the row left
-    out; otherwise a sum of floats would differ in its last bit.
+    A sample of weight 2 then trains bit for bit as the same sample given twice, and a sample of
+    weight 0 as an omitted one. Without the canonical order, sums of floats would differ in the
+    last bit.
 
     Parameters
     ----------
     X : ndarray, shape (n, ...)
         Inputs.
     y : ndarray, shape (n,) or (n, n_targets)
-        Class indices or targets.
+        Class indices or regression targets.
     weight : ndarray of shape (n,) or None, default=None
-        Weights, at least one of them positive; None counts each row once.
+        Sample weights, at least one of which is positive. None counts each row once.
 
     Returns
     -------
     Data
-        Equal (X, y) rows merged with their weights summed, rows of weight 0 left out. Where all
-        weights come out equal they are 1.
+        The distinct (X, y) rows with their weights summed; rows of weight 0 are omitted. If all
+        the sums are equal, each weight is 1.
     """
     keys = row_keys(X, y)
     order = np.argsort(keys, kind="stable")
     if weight is not None:
         order = order[np.asarray(weight)[order] > 0]
+    # Equal keys only make rows candidates: the values decide, so a collision merges nothing.
     same = keys[order[1:]] == keys[order[:-1]]
     candidates = np.flatnonzero(same)
     step = max(1, _HASH_BYTES // (8 * max(1, int(np.prod(X.shape[1:])))))
@@ -98,7 +101,23 @@ def _equal_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def row_keys(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Hash each row by itself in integers, so that its key never depends on the other rows."""
+    """Hash each row on its own.
+
+    The hash uses integer arithmetic, because a float reduction may depend on the shape of the
+    block a row is in, and the key of a row must not depend on the other rows.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, ...)
+        Inputs.
+    y : ndarray, shape (n,) or (n, n_targets)
+        Class indices or regression targets.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n,)
+        Equal (X, y) rows have equal keys.
+    """
     flat = X.reshape(len(X), -1)
     targets = np.asarray(y, np.float64).reshape(len(y), -1)
     step = max(1, _HASH_BYTES // (8 * (flat.shape[1] + 1)))
@@ -111,7 +130,7 @@ def row_keys(X: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _hash(rows: np.ndarray) -> np.ndarray:
-    # Adding 0 turns -0.0 into 0.0, which compares equal to it.
+    # -0.0 and 0.0 compare equal but differ in their bits; adding 0 turns the first into the second.
     words = np.ascontiguousarray(rows + rows.dtype.type(0)).view(np.uint32).astype(np.uint64)
     words *= np.uint64(0x9E3779B97F4A7C15)
     words ^= words >> np.uint64(29)
@@ -119,24 +138,32 @@ def _hash(rows: np.ndarray) -> np.ndarray:
     return (words * factors).sum(axis=1, dtype=np.uint64)
 
 
-def split(data: Data, fraction: float, rng: np.random.Generator, stratify: bool) -> tuple:
-    """Split off a validation part.
+def split(
+    data: Data, fraction: float, rng: np.random.Generator, stratify: bool
+) -> tuple[Data, Data]:
+    """Split the data into a training and a validation set.
 
     Parameters
     ----------
     data : Data
-        At least two samples.
+        At least two distinct samples.
     fraction : float
-        Part to split off.
+        Fraction of the samples in the validation set.
     rng : numpy.random.Generator
-        Source of the choice.
+        Generator that chooses the validation samples.
     stratify : bool
-        Take the fraction of each class; a class keeps at least one sample to train on.
+        Whether to take the fraction from each class. At least one sample of each class stays
+        in the training set.
 
     Returns
     -------
     training, validation : Data
-        Two disjoint parts, neither empty.
+        Two disjoint sets, neither of which is empty.
+
+    Raises
+    ------
+    ValueError
+        If no class has two distinct samples.
     """
     y = data.y[data.rows]
     groups = [np.flatnonzero(y == c) for c in np.unique(y)] if stratify else [np.arange(len(data))]
@@ -149,9 +176,9 @@ def split(data: Data, fraction: float, rng: np.random.Generator, stratify: bool)
         largest = max(groups, key=len)
         if len(largest) < 2:
             raise ValueError(
-                "early stopping needs a class with two distinct samples, to hold one out; "
-                f"found {len(data)} samples in {len(groups)} classes; give X_val, y_val or use "
-                "early_stopping=False"
+                "early stopping needs at least one class with two distinct samples, got "
+                f"{len(data)} distinct samples in {len(groups)} classes. Pass X_val and y_val to "
+                "fit, or set early_stopping=False."
             )
         chosen = rng.permutation(largest)[:1]
     rest = np.setdiff1d(np.arange(len(data)), chosen, assume_unique=True)
@@ -161,29 +188,30 @@ def split(data: Data, fraction: float, rng: np.random.Generator, stratify: bool)
 def batches(
     data: Data, order: np.ndarray, batch_size: int, pad: bool = False
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield stacks of batches: x (steps, batch, ...), y and weight.
+    """Yield the batches of an epoch in stacks of shape (steps, batch, ...).
 
     Parameters
     ----------
     data : Data
-        The samples.
+        The samples to draw from.
     order : ndarray of int
-        Positions in `data.rows`, in the order of training.
+        Positions in `data.rows`, in training order.
     batch_size : int
-        Rows of a batch; the last batch is smaller where they do not divide.
+        Number of rows in a batch. The last batch is smaller if the number of samples is not a
+        multiple of it.
     pad : bool, default=False
-        Fill the last batch with rows of weight 0 instead, where they change nothing: it then
-        goes in one stack with the others.
+        Whether to fill the last batch with rows of weight 0, so that it can be stacked with the
+        others. Only valid for networks whose result such rows do not change.
 
     Yields
     ------
     x, y, weight : ndarray
-        At most 64 MiB of inputs at a time.
+        A stack holds at most 64 MiB of inputs, and at least one batch.
     """
     sample = max(1, int(np.prod(data.X.shape[1:])) * 4)
     steps = max(1, _STACK_BYTES // (sample * batch_size))
     missing = -len(order) % batch_size if pad else 0
-    # Copies of a row, for a row of zeros may be one on which the loss is not finite.
+    # Padding repeats a real row: on a row of zeros the loss may not be finite, and 0 * inf is nan.
     order = np.concatenate([order, order[-1:].repeat(missing)])
     whole = len(order) // batch_size * batch_size
     for start in range(0, whole, steps * batch_size):

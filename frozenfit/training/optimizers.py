@@ -1,8 +1,7 @@
-"""A fresh optimizer for each fit, and the default learning rate."""
+"""The optimizer of a fit and the default learning rate."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from typing import Any
@@ -11,6 +10,7 @@ import keras
 
 from frozenfit.isolation import isolated, names_without_decay
 from frozenfit.utils.arrays import keras_reads_variables, to_numpy
+from frozenfit.utils.names import did_you_mean
 
 _FALLING, _FALLING_CONVOLUTIONAL, _CONSTANT = 0.01, 0.006, 0.003
 _NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion")
@@ -20,20 +20,20 @@ _Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 def automatic_rate(falls: bool, convolutional: bool) -> float:
-    """Choose the learning rate where the user leaves it to us.
+    """Return the learning rate for ``learning_rate="auto"``.
 
     Parameters
     ----------
     falls : bool
-        Whether a schedule lets the rate fall to 0 by the end.
+        Whether a schedule decays the learning rate to 0 at the end of training.
     convolutional : bool
-        Whether the network has convolutions, which high rates upset.
+        Whether the network has convolutions, which do not train stably at high rates.
 
     Returns
     -------
     float
-        0.01, or 0.006 with convolutions, where it falls; else 0.003. docs/defaults.md has the
-        measurements behind them.
+        0.01 with learning-rate decay, or 0.006 if the network also has convolutions; 0.003 for a
+        constant rate. docs/defaults.md reports the measurements behind these values.
 
     Examples
     --------
@@ -49,52 +49,55 @@ def automatic_rate(falls: bool, convolutional: bool) -> float:
 def make(
     optimizer: Any, learning_rate: float | str, weight_decay: float, automatic: float
 ) -> tuple[keras.optimizers.Optimizer, float, Any]:
-    """Make an optimizer that the caller owns.
+    """Create an optimizer for one fit.
+
+    The optimizer that the user passed is never trained with: its state would leak from one fit
+    into the next.
 
     Parameters
     ----------
     optimizer : str or keras.optimizers.Optimizer
-        A name, or an optimizer whose settings are copied.
+        The name of a Keras optimizer, or an optimizer whose configuration is copied.
     learning_rate : float or "auto"
-        "auto" keeps the rate of an optimizer object, and takes `automatic` for a name.
+        Learning rate. "auto" keeps the rate of an optimizer object, and uses `automatic` for a
+        name.
     weight_decay : float
-        Decoupled weight decay; 0 keeps that of an optimizer object.
+        Decoupled weight decay. 0 keeps the weight decay of an optimizer object.
     automatic : float
-        The rate for "auto".
+        Learning rate for "auto" if the optimizer does not bring one.
 
     Returns
     -------
     optimizer : keras.optimizers.Optimizer
-        Fresh, with a plain float rate.
+        A new optimizer whose learning rate is a constant.
     rate : float
-        The rate to start with.
+        Initial learning rate.
     schedule : keras LearningRateSchedule or None
-        The schedule an optimizer object brought.
+        The learning-rate schedule of an optimizer object, if `learning_rate` is "auto".
 
     Raises
     ------
     ValueError
-        For an unknown name, an optimizer around another one, or one that was told to leave
-        weights out of its decay, which Keras forgets in every copy.
+        If the name is unknown, the optimizer is a ``LossScaleOptimizer``, or weights were
+        excluded from the decay of the object, which Keras does not keep in a copy.
 
     Notes
     -----
-    An optimizer class that calls `exclude_from_weight_decay` in its ``__init__`` excludes them in
-    every copy. Its names are searched in the paths of the network's weights.
+    An optimizer class that calls ``exclude_from_weight_decay`` in its ``__init__`` excludes the
+    weights in every copy. The names are matched against the paths of the network's weights.
     """
     if isinstance(optimizer, str):
         if optimizer.lower() not in _NAMES:
-            near = difflib.get_close_matches(optimizer.lower(), _NAMES, 3, 0.3) or _NAMES
             raise ValueError(
-                f"optimizer={optimizer!r} is not one of Keras's; write one such as "
-                f"{', '.join(near)}"
+                "`optimizer` must be the name of a Keras optimizer or a keras.optimizers.Optimizer "
+                f"object, got {optimizer!r}. {did_you_mean(optimizer, _NAMES)}"
             )
         kind, config = _kind(optimizer), {}
     else:
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             raise ValueError(
-                "optimizer must not be a LossScaleOptimizer, which is put around it under the "
-                "policy mixed_float16 anyway; give its inner_optimizer"
+                "`optimizer` must not be a LossScaleOptimizer, got one. The policy mixed_float16 "
+                "adds loss scaling by itself: pass its inner_optimizer instead."
             )
         with keras_reads_variables():
             kind, config = type(optimizer), optimizer.get_config()
@@ -102,9 +105,10 @@ def make(
     excluded = names_without_decay(fresh)
     if not isinstance(optimizer, str) and names_without_decay(optimizer) != excluded:
         raise ValueError(
-            "optimizer has weights excluded from its decay, found by exclude_from_weight_decay on "
-            f"this {kind.__name__}, and Keras forgets them in every copy such as a clone or a "
-            "pickle; call it with var_names in the __init__ of an optimizer class of your own"
+            "`optimizer` must not have weights excluded by a call of exclude_from_weight_decay on "
+            f"the object, got such a {kind.__name__}. Keras does not keep them in a copy such as "
+            "a clone or a pickle: call exclude_from_weight_decay with var_names in the __init__ "
+            "of a subclass instead."
         )
     if excluded is not None:
         fresh = _fresh(_by_paths(kind, excluded), {**config, "learning_rate": automatic})
@@ -121,6 +125,7 @@ def make(
     return fresh, rate, schedule
 
 
+# Creating an optimizer draws seeds and takes names; isolation keeps Keras's global state unchanged.
 @functools.cache
 def _kind(name: str) -> type[keras.optimizers.Optimizer]:
     with isolated(0):
@@ -136,9 +141,10 @@ def _fresh(kind: type[keras.optimizers.Optimizer], config: dict) -> keras.optimi
 def _by_paths(
     kind: type[keras.optimizers.Optimizer], names: str
 ) -> type[keras.optimizers.Optimizer]:
-    """Make an optimizer class search the names it excludes in the paths of the base's weights.
+    """Return a subclass that matches excluded names against the paths of the base's weights.
 
-    Keras searches a variable's own name, and what is trained is in variables of ours.
+    Keras matches the name of the variable itself, but the trained parameters are in variables
+    that frozenfit creates, named after the path of the weight they belong to.
     """
     search = re.compile(names).search
 
@@ -150,7 +156,8 @@ def _by_paths(
             )
             super().build(variables)
 
-        def get_config(self):  # by which compiled training is told apart
+        def get_config(self):
+            # Compiled training is cached by the configuration, so it must contain the exclusion.
             return {**super().get_config(), "without_decay": names}
 
     ByPaths.__name__ = kind.__name__

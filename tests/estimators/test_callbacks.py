@@ -263,5 +263,5 @@ def test_scikit_learns_callbacks_change_nothing():
 
 @pytest.mark.parametrize("wrong", [["text"], [ProgressBar()], [keras.callbacks.EarlyStopping]])
 def test_callbacks_that_are_none_are_refused(wrong):
-    with pytest.raises(TypeError, match="callbacks must be keras.callbacks.Callback"):
+    with pytest.raises(TypeError, match="`callbacks` must be keras.callbacks.Callback"):
         classifier(callbacks=wrong).fit(*table())

@@ -64,7 +64,7 @@ BAD_SETTINGS = {
         {"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())},
         "LossScaleOptimizer.*inner_optimizer",
     ),
-    "wrong callback": ({"callbacks": [print]}, "callbacks must be keras.callbacks.Callback"),
+    "wrong callback": ({"callbacks": [print]}, "`callbacks` must be keras.callbacks.Callback"),
     "unknown class": ({"class_weight": {9: 1.0}}, "`class_weight` contains .9.*0, 1, 2"),
     "weights a word": ({"class_weight": "even"}, "class_weight.*even"),
     "unknown augmentation": ({"augment": "crop+turn"}, "augment.*crop.turn"),
@@ -187,12 +187,12 @@ def test_a_failed_first_fit_leaves_an_unfitted_estimator():
 
 
 @pytest.mark.parametrize("which", ["var_names", "var_list"])
-def test_decay_that_leaves_weights_out_is_refused_where_copies_forget_it(which, trained):
+def test_weights_excluded_from_decay_are_refused_if_copies_lose_them(which, trained):
     optimizer = keras.optimizers.AdamW(0.01)
     network = given_net()
     chosen = ["bias"] if which == "var_names" else network.trainable_variables[:1]
     optimizer.exclude_from_weight_decay(**{which: chosen})
-    with pytest.raises(ValueError, match="Keras forgets.*__init__ of an optimizer class"):
+    with pytest.raises(ValueError, match="Keras does not keep.*__init__ of a subclass"):
         classifier(model=network, optimizer=optimizer).fit(X, Y)
     assert not trained
 
