@@ -4,7 +4,7 @@
     python examples/side_by_side.py --budget cpu --data-dir FOLDER --tabular FOLDER --out FOLDER
 
 Claims: random features with a ridge (ELM) are ahead of a linear model, and a network of which a
-tenth of the filters is learned keeps most of the accuracy of the whole one. All at their default
+tenth of the filters is trained keeps most of the accuracy of the whole one. All at their default
 settings. Tables are the .npz files under --tabular, with their official split or 70 / 30; networks
 are `mlp`, and `lenet5` for the part of MNIST that `cpu` takes. `tiny` takes digits.
 """
