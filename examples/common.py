@@ -1,4 +1,4 @@
-"""What the experiments share: command line, data, runs over seeds, sums, JSON and picture."""
+"""Helpers shared by the experiments: command line, data, seeds, summaries and results files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = ("frozenfit", "keras", "numpy", "scikit-learn", "tensorflow-cpu", "ja
 
 
 def arguments(doc: str | None, given: Sequence[str] | None, *more: tuple) -> argparse.Namespace:
-    """Read the command line that all experiments have, and more of one: (flags, settings)."""
+    """Parse the options of all experiments, and `more` of one as pairs (flags, settings)."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--budget", choices=("tiny", "cpu"), default="tiny")
     parser.add_argument("--seeds", type=int, help="how many (default: 1 tiny, 3 cpu)")
@@ -40,7 +40,7 @@ def arguments(doc: str | None, given: Sequence[str] | None, *more: tuple) -> arg
 
 
 def images(name: str, args: argparse.Namespace, train: int, test: int, shrink: int = 1) -> tuple:
-    """Load the first samples of both parts of a set; shrink: side of the squares averaged."""
+    """Load the first training and test samples; `shrink` is the side of the averaged squares."""
     data = frozenfit.datasets.load(name, data_dir=args.data_dir)
     parts = [data.X_train[:train], data.y_train[:train], data.X_test[:test], data.y_test[:test]]
     parts[0], parts[2] = shrunk(parts[0], shrink), shrunk(parts[2], shrink)
@@ -48,14 +48,14 @@ def images(name: str, args: argparse.Namespace, train: int, test: int, shrink: i
 
 
 def shrunk(images: np.ndarray, side: int) -> np.ndarray:
-    """Average squares of so many pixels a side."""
+    """Average the images over squares of `side` by `side` pixels."""
     n, height, width, channels = images.shape
     blocks = images.reshape(n, height // side, side, width // side, side, channels)
     return blocks.mean(axis=(2, 4)) if side > 1 else images
 
 
 def each(args: argparse.Namespace, cases: Iterable, title: str) -> Iterator[tuple[Any, int]]:
-    """Go through all cases and seeds under a progress bar."""
+    """Iterate over all pairs of a case and a seed, with a progress bar."""
     from rich import progress
 
     pairs = [(case, seed) for case in cases for seed in range(args.seeds)]
@@ -69,26 +69,26 @@ def each(args: argparse.Namespace, cases: Iterable, title: str) -> Iterator[tupl
 
 
 def trainable(estimator: Any) -> int:
-    """Count what an estimator learned."""
+    """Return the number of parameters that an estimator trained."""
     return sum(row[3] for row in estimator.parameter_table())
 
 
 def total(estimator: Any) -> int:
-    """Count what there was to learn."""
+    """Return the total number of parameters in an estimator's table."""
     return sum(row[4] for row in estimator.parameter_table())
 
 
 def file_size(estimators: Any) -> int:
-    """Return the bytes of a file of an estimator, or of several in a dict."""
+    """Return the size in bytes of a file with one estimator or a dict of estimators."""
     with tempfile.TemporaryDirectory() as folder:
         frozenfit.save(estimators, Path(folder) / "x.frozenfit")
         return (Path(folder) / "x.frozenfit").stat().st_size
 
 
 def over_seeds(rows: Sequence[Row], by: Sequence[str], of: Sequence[str]) -> list[Row]:
-    """Sum up the seeds: mean and standard deviation of `of` for each combination of `by`.
+    """Average over the seeds: mean and standard deviation of `of` for each combination of `by`.
 
-    Figures may be lists, which are summed up place by place.
+    Values may be lists, which are averaged element by element.
     """
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
@@ -104,12 +104,12 @@ def over_seeds(rows: Sequence[Row], by: Sequence[str], of: Sequence[str]) -> lis
 
 
 def pick(table: Sequence[Row], **wanted: Any) -> list[Row]:
-    """Take the rows with these values."""
+    """Select the rows whose columns equal `wanted`."""
     return [row for row in table if all(row[name] == value for name, value in wanted.items())]
 
 
 def show(table: Sequence[Row]) -> None:
-    """Print a table as Markdown; a figure and its spread share a cell, of a list the last."""
+    """Print a table as Markdown, with mean ± standard deviation; of a list, its last element."""
     names = [name for name in table[0] if not name.endswith(" sd")]
     print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
     for row in table:
@@ -128,7 +128,7 @@ def show(table: Sequence[Row]) -> None:
 def figure(
     count: int = 1, width: float = 4.4, height: float = 3.6, columns: int | None = None
 ) -> tuple[Any, Sequence[Any]]:
-    """Make a figure that is no part of pyplot's, with axes side by side, so many in a row."""
+    """Create a figure outside pyplot's registry, with `count` axes in rows of `columns`."""
     from matplotlib.figure import Figure
 
     columns = min(columns or count, count)
@@ -148,7 +148,7 @@ def write(
     rows: Sequence[Row],
     picture: Any = None,
 ) -> None:
-    """Print the summary; write NAME.json and NAME.png where a folder was asked for."""
+    """Print the summary; write NAME.json and NAME.png if `--out` is given."""
     seconds = time.process_time() - args.start
     show(summary)
     print(f"{seconds:.0f} CPU seconds", flush=True)
@@ -175,7 +175,7 @@ def write(
 
 
 def _command(args: argparse.Namespace, name: str) -> str:
-    """Write the command without the names of folders."""
+    """Return the command line, with folder names replaced by a placeholder."""
     words = [f"python examples/{name}.py --budget {args.budget} --seeds {args.seeds}"]
     for option, value in vars(args).items():
         if isinstance(value, Path):

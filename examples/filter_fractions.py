@@ -1,13 +1,13 @@
-"""How many filters have to be learned? Fractions and counts, the rest at random or zero.
+"""Accuracy against the number of trained filters, with frozen values random or zero.
 
     python examples/filter_fractions.py
     python examples/filter_fractions.py --budget cpu --data-dir FOLDER --out docs/results
 
 Rosenfeld and Tsotsos (2018), Figures 1 and 3: a fraction or a count of every convolution's filters
-is learned, with the head and batch norm; accuracy falls slowly, along a line in the logarithm of
-what is trained; random values in the rest are better than zeros where little is learned; networks
-with batch norm bear it better than those without. `cpu` takes CIFAR-10 at 16 x 16, and small
-networks of the three kinds; `tiny` takes digits.
+is trained, together with the head and batch norm. Accuracy falls slowly, linearly in the logarithm
+of the number of trained parameters; random frozen values are better than zeros if few parameters
+are trained; networks with batch norm lose less than networks without. `cpu` uses CIFAR-10 at
+16 x 16 and small networks of the three kinds; `tiny` uses digits.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def selector(part: float | str) -> str:
 
 
 def draw(table: list[common.Row], lines: dict):
-    """Draw accuracy against the fraction learned, one picture for each network."""
+    """Plot accuracy against the fraction of trained parameters, one panel per network."""
     figure, pictures = common.figure(len(lines), width=3.6)
     for axes, (name, line) in zip(pictures, lines.items(), strict=True):
         for frozen, color, marker in (("random", "#1f6fb2", "o"), ("zero", "#d95f02", "s")):

@@ -1,4 +1,4 @@
-"""FreezeOut: layers stop learning one after the other; what that saves, and what it costs.
+"""FreezeOut: time saved and accuracy lost by freezing layers one after another.
 
     python examples/freezeout.py
     python examples/freezeout.py --budget cpu --data-dir FOLDER --out docs/results
@@ -74,7 +74,7 @@ def main(given=None) -> list[common.Row]:
 
 
 def draw(table: list[common.Row]):
-    """Draw accuracy against the time saved, a picture for each network."""
+    """Plot accuracy against the time saved, one panel per network."""
     networks = list(dict.fromkeys(row["network"] for row in table))
     figure, pictures = common.figure(len(networks))
     for axes, net in zip(pictures, networks, strict=True):

@@ -1,12 +1,12 @@
-"""Single groups of layers learned by themselves; and learning with and without batch norm.
+"""Train single groups of layers, and fractions of filters with and without batch norm.
 
     python examples/groups.py
     python examples/groups.py --budget cpu --data-dir FOLDER --out docs/results
 
-Rosenfeld and Tsotsos (2018), Table 1: one group of convolutions is learned, with all gammas and
-betas of batch norm; a middle block is worth more than the head. Figure 4: the gammas and betas
-matter where few filters are learned, and little from four tenths on. `cpu` takes CIFAR-10 at
-16 x 16 and small networks; `tiny` takes digits.
+Rosenfeld and Tsotsos (2018), Table 1: one group of convolutions is trained, together with all
+gammas and betas of batch norm; a middle block gives a higher accuracy than the head. Figure 4: the
+gammas and betas matter if few filters are trained, and little at four tenths and above. `cpu` uses
+CIFAR-10 at 16 x 16 and small networks; `tiny` uses digits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SETTINGS = {
 
 
 def cases(tiny: bool) -> list[tuple[str, str, str]]:
-    """List network, name and selector of all that is trained."""
+    """Return the network, the name and the selector of each case."""
     if tiny:
         return [("wide_resnet", name, GROUPS[name]) for name in ("batch norm",)]
     found = [(net, name, selector) for net in NETWORKS for name, selector in GROUPS.items()]
@@ -75,7 +75,7 @@ def main(given=None) -> list[common.Row]:
 
 
 def draw(table: list[common.Row]):
-    """Draw the groups as bars, and the fractions with and without batch norm."""
+    """Plot the groups as bars, and the fractions with and without batch norm as curves."""
     figure, (bars, curves) = common.figure(2, width=5)
     groups = [name for name in GROUPS if common.pick(table, group=name)]
     for shift, (net, color) in enumerate((("densenet", "#1f6fb2"), ("wide_resnet", "#d95f02"))):

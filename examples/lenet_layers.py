@@ -44,7 +44,7 @@ def main(given=None) -> list[common.Row]:
 
 
 def draw(table: list[common.Row]):
-    """Draw a curve for each frozen layer, and the last epoch by itself."""
+    """Plot a curve for each frozen layer, and the accuracy of the last epoch."""
     figure, (curves, ends) = common.figure(2)
     for row in table:
         epochs = range(1, len(row["accuracy"]) + 1)

@@ -1,6 +1,6 @@
 """Train a tenth of a small convolutional network on digits, score it and save it.
 
-bash examples/quickstart.sh        # makes its own virtual environment first
+bash examples/quickstart.sh        # creates a virtual environment first
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from frozenfit.estimators.report import table_text
 
 
 def main() -> None:
-    """Train, print what was learned, save, load and compare."""
+    """Train, print the table of trained parameters, save, load and compare predictions."""
     digits = frozenfit.datasets.load("digits")
     clf = frozenfit.PartialNetClassifier(
         "resnet", model_params={"depth": 8}, trainable=0.1, epochs=20, random_state=0, verbose=1

@@ -4,7 +4,7 @@
     python examples/side_by_side.py --budget cpu --data-dir FOLDER --tabular FOLDER --out FOLDER
 
 Claims: random features with a ridge (ELM) are ahead of a linear model, and a network of which a
-tenth of the filters is learned keeps most of the accuracy of the whole one. All at their default
+tenth of the filters is trained keeps most of the accuracy of the whole one. All at their default
 settings. Tables are the .npz files under --tabular, with their official split or 70 / 30; networks
 are `mlp`, and `lenet5` for the part of MNIST that `cpu` takes. `tiny` takes digits.
 """
@@ -63,7 +63,7 @@ def make(model: str, image: bool, epochs: int, seed: int):
 
 
 def measure(model, X, y, X_test, y_test) -> common.Row:
-    """Fit, score, and weigh what is kept of a model."""
+    """Fit and score a model, and measure its CPU seconds and its size in bytes."""
     start = time.process_time()
     model.fit(X, y)
     seconds = time.process_time() - start
@@ -87,7 +87,7 @@ def main(given=None) -> list[common.Row]:
         found = measure(make(model, image, epochs, seed), *data[name])
         rows.append({"data": name, "model": model, "seed": seed, **found})
     table = common.over_seeds(rows, ("data", "model"), ("accuracy", "cpu_s", "bytes"))
-    for row in table:  # the first fit of a shape compiles, so the median tells the usual one
+    for row in table:  # the first fit of a shape compiles; the median is not affected
         times = [run["cpu_s"] for run in common.pick(rows, data=row["data"], model=row["model"])]
         row["cpu_s"] = round(float(np.median(times)), 3)
         del row["cpu_s sd"], row["bytes sd"]
@@ -97,7 +97,7 @@ def main(given=None) -> list[common.Row]:
 
 
 def draw(table: list[common.Row]):
-    """Draw accuracy, seconds and bytes, a row of points for each data set."""
+    """Plot accuracy, seconds and bytes, with a row of points for each data set."""
     names = list(dict.fromkeys(row["data"] for row in table))
     figure, pictures = common.figure(3, width=3.6, height=1.6 + 0.3 * len(names))
     titles = {"accuracy": "test accuracy", "cpu_s": "CPU seconds of a fit", "bytes": "bytes kept"}
