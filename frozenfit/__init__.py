@@ -5,9 +5,9 @@ Public names are imported on first use, so that ``import frozenfit`` loads no ba
 
 from __future__ import annotations
 
-import importlib
-import os
 from typing import Any
+
+from frozenfit.utils.optional import import_with_backend
 
 __version__ = "0.1.0"
 
@@ -30,8 +30,7 @@ _HOMES = {
     "load": "frozenfit.storage",
     "save": "frozenfit.storage",
 }
-_BACKENDS = ("tensorflow", "jax", "torch")
-_MODULES = ("architectures", "datasets", "plots", "search", "selector")
+_MODULES = ("architectures", "datasets", "plots", "search", "selectors")
 
 __all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
 
@@ -39,30 +38,10 @@ __all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
     if name in _HOMES:
-        return getattr(_imported(_HOMES[name]), name)
+        return getattr(import_with_backend(_HOMES[name]), name)
     if name in _MODULES:
-        return _imported(f"frozenfit.{name}")
+        return import_with_backend(f"frozenfit.{name}")
     raise AttributeError(f"module 'frozenfit' has no attribute {name!r}")
-
-
-def _imported(module: str) -> Any:
-    """Import a module, and say in words where Keras lacks its backend."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0].replace("jaxlib", "jax")
-        if missing not in _BACKENDS:
-            raise
-        found = f"the Keras backend {missing} is not installed"
-    except ValueError as error:
-        if "Unable to import backend" not in str(error):
-            raise
-        found = f"Keras knows no backend of the name {os.environ.get('KERAS_BACKEND')!r}"
-        missing = _BACKENDS[0]
-    raise ImportError(
-        f'{found}; run pip install "frozenfit[{missing}]", or choose an installed one of '
-        f"{', '.join(_BACKENDS)} by the environment variable KERAS_BACKEND"
-    )
 
 
 def __dir__() -> list[str]:

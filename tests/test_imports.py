@@ -119,6 +119,7 @@ def test_importing_the_package_loads_no_backend_and_every_module_loads_alone():
     code = """
 import os, sys
 import frozenfit
+assert frozenfit.selectors.filters(0.1)
 assert not {"keras", "sklearn", "tensorflow", "jax", "torch"} & set(sys.modules)
 import keras, sklearn.base
 for name in sys.argv[1:]:
@@ -140,3 +141,20 @@ for name in sys.argv[1:]:
         [sys.executable, "-c", code, *names], capture_output=True, text=True, env=environment
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_public_name_is_there():
+    import frozenfit
+
+    for name in frozenfit.__all__:
+        assert getattr(frozenfit, name) is not None, name
+
+
+def test_a_missing_backend_names_the_installed_ones():
+    code = "import frozenfit; frozenfit.PartialNetClassifier"
+    environment = {**os.environ, "KERAS_BACKEND": "no_such_backend", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert "Keras has no backend named 'no_such_backend'" in run.stderr
+    assert "Set the environment variable KERAS_BACKEND to '" in run.stderr
