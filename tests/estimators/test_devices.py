@@ -32,7 +32,7 @@ print(json.dumps(found))
 @pytest.mark.skipif(keras.config.backend() != "jax", reason="four host devices are JAX's")
 def test_four_devices_train_as_one_does():
     found = subprocess.run(
-        [sys.executable, "-c", WORKER, str(Path(__file__).parent)],
+        [sys.executable, "-c", WORKER, str(Path(__file__).parents[1] / "support")],
         env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
         capture_output=True,
         text=True,
