@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,6 @@ from frozenfit.selectors import Context, Selection, as_selector, forms
 from frozenfit.utils.arrays import to_numpy
 
 FROZEN_VALUES = ("keep", "random", "zero")
-_tokens = itertools.count()
 
 
 @dataclass
@@ -25,7 +23,7 @@ class Delta:
 
     Attributes
     ----------
-    trainable : dict of str to ndarray
+    trained : dict of str to ndarray
         Weight path to its trainable parameters, in compact shape.
     states : dict of str to ndarray
         State path (batch statistics, seed states) to its value.
@@ -33,15 +31,6 @@ class Delta:
 
     trained: dict[str, np.ndarray]
     states: dict[str, np.ndarray]
-    token: int = field(default_factory=lambda: next(_tokens), compare=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the token behind: it names this object in this process only."""
-        return {"trained": self.trained, "states": self.states}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a token of this process."""
-        self.__dict__.update(state, token=next(_tokens))
 
 
 @dataclass
