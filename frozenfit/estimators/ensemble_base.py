@@ -157,7 +157,7 @@ class CheapEnsemble(NetworkEstimator):
         )
         with workspace.check_out(base) as network:
             network.check(self.input_shape_, problem.n_outputs, problem.classifies)
-            if self.base == "trained" and not network.own:
+            if self.base == "trained" and not network.is_copy:
                 raise ValueError(
                     f"`base='trained'` requires a model that can be copied, which "
                     f"{network.model.name!r} cannot. Use base='frozen', or pass the model as a "

@@ -15,18 +15,19 @@ from frozenfit.estimators import stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.report import html_table, print_summary
 from frozenfit.estimators.tasks import EpochTasks
+from frozenfit.frozen_values import is_drawable, partly_frozen
 from frozenfit.isolation import isolated, spawn
 from frozenfit.partial import Delta, PartialModel
 from frozenfit.selectors import Context, Selection, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
-from frozenfit.training.base import Base, drawn_base, given_base
+from frozenfit.training.base import Base
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.data import Data, split
-from frozenfit.training.filling import can_be_drawn, filled
 from frozenfit.training.fisher import diagonal_fisher
 from frozenfit.training.loop import Plan, TrainResult, train
 from frozenfit.training.network import CompiledModel, Network
 from frozenfit.training.progress import EpochProgress
+from frozenfit.training.recipe import Recipe, initializer_json
 from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule, as_freeze_schedule
 from frozenfit.training.workspace import workspace
 from frozenfit.types import (
@@ -208,17 +209,16 @@ class PartialNet(NetworkEstimator):
                     )
             if isinstance(model, Base):
                 return model.with_outputs(problem.n_outputs)
-            return given_base(model, seed)
-        params = dict(self.model_params or {})
-        return drawn_base(
+            return Base(model, seed=seed)
+        recipe = Recipe(
             model,
             self.input_shape_,
             problem.n_outputs,
-            params,
-            seed,
-            self.weight_init,
-            kept=self.frozen == "keep",
+            dict(self.model_params or {}),
+            initializer_json(self.weight_init),
+            drawn=self.frozen != "keep",
         )
+        return Base(recipe, seed=seed)
 
     def _asked(self) -> dict[str, Any]:
         """Return the parameters that determine what is trained, to detect changes between fits."""
@@ -257,10 +257,11 @@ class PartialNet(NetworkEstimator):
         selection = as_selector(self.trainable).resolve(network.layout, context)
         frozen, statistics = self._mode(base)
         if not problem.resume:
-            if frozen == "random" and network.own and not can_be_drawn(selection):
-                base, frozen = filled(base, network, selection), "keep"
+            drawable = all(map(is_drawable, partly_frozen(selection)))
+            if frozen == "random" and network.is_copy and not drawable:
+                base, frozen = base.with_random_frozen(selection, network.survey), "keep"
             return FittedPart(base, selection, frozen, statistics, seeds), None
-        if not network.own:
+        if not network.is_copy:
             raise ValueError(
                 f"`trainable` cannot change between fits of the model {network.model.name!r}, "
                 "because the model cannot be copied. Pass it as a callable."
@@ -278,10 +279,10 @@ class PartialNet(NetworkEstimator):
         there.
         """
         frozen = self.frozen
-        if frozen == "auto" or (frozen == "random" and not base.kept):
+        if frozen == "auto" or (frozen == "random" and not base.pretrained):
             frozen = "keep"
         statistics = self.freeze_statistics
-        if statistics == "auto" and not (base.kept and frozen == "keep"):
+        if statistics == "auto" and not (base.pretrained and frozen == "keep"):
             statistics = False
         return frozen, statistics
 

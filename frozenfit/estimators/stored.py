@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from frozenfit.estimators import stored_base
+from frozenfit.frozen_values import draw_frozen, partly_frozen
 from frozenfit.partial import Delta
 from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
 from frozenfit.selectors.kinds import Everything, Form, Indices, Leading
 from frozenfit.training.base import Base
-from frozenfit.training.filling import drawn_fill, filled, with_frozen
 from frozenfit.training.network import Network
 from frozenfit.training.workspace import workspace
 
@@ -55,7 +55,7 @@ def fitted_state(
     ValueError
         Where frozen values came with a callable, so that neither a seed nor a base gives them.
     """
-    base: Base = setting.base.below
+    base: Base = setting.base.parent or setting.base
     with workspace.check_out(base) as network:
         about, stored = stored_base.write(base, network, include_frozen)
         meta, arrays = part_state(estimator, setting, delta, network, include_frozen)
@@ -118,7 +118,7 @@ def part_state(
         "filled": None,
     }
     arrays = {f"trained/{path}": value for path, value in delta.trained.items()}
-    if setting.frozen == "random" or setting.base.below is not setting.base:
+    if setting.frozen == "random" or setting.base.parent is not None:
         drawn, held = _random_values(setting, network, include_frozen)
         meta |= {"frozen": "random", "filled": stored_base.draws_facts(setting.base.seed, drawn)}
         arrays |= {f"filled/{path}": value for path, value in held.items()}
@@ -248,15 +248,17 @@ def _random_values(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Tell which weights of random frozen values are drawn again, and which a file must hold."""
     base, selection = setting.base, setting.selection
-    drawn = drawn_fill(base, selection)
-    if base.below is base:  # drawn by the model itself
-        if not (include_frozen and network.own):
+    drawn = draw_frozen(selection, base.seed)
+    if base.parent is None:  # drawn by the model itself
+        if not (include_frozen and network.is_copy):
             return drawn, {}
-        base = filled(base, network, selection, drawn)
+        base = base.with_random_frozen(selection, network.survey, drawn)
     values = network.values(base)
-    again = network.values(filled(base.below, network, selection, {**values, **drawn}))
+    parent = base.parent or base
+    redrawn = parent.with_random_frozen(selection, network.survey, {**values, **drawn})
+    again = network.values(redrawn)
     same = {p for p in drawn if np.array_equal(again[p], values[p]) and not include_frozen}
-    held = {i.path: values[i.path] for i in with_frozen(selection) if i.path not in same}
+    held = {i.path: values[i.path] for i in partly_frozen(selection) if i.path not in same}
     return {path: drawn[path] for path in same}, held
 
 
@@ -265,14 +267,14 @@ def _filled_again(
 ) -> tuple[Base, str]:
     """Make the base of random frozen values again, and see that it is the right one."""
     network.check_values(held)
-    drawn = drawn_fill(base, selection, but=held)
+    drawn = draw_frozen(selection, base.seed, exclude=held)
     stored_base.check_draws(base.seed, drawn, meta["filled"])
-    missing = [i.path for i in with_frozen(selection) if i.path not in {*drawn, *held}]
+    missing = [i.path for i in partly_frozen(selection) if i.path not in {*drawn, *held}]
     if missing:
         raise ValueError(f"the random values of {missing[0]!r} are neither in the file nor drawn")
-    if not network.own:
+    if not network.is_copy:
         return base, "random"
-    return filled(base, network, selection, {**drawn, **held}), "keep"
+    return base.with_random_frozen(selection, network.survey, {**drawn, **held}), "keep"
 
 
 def _targets(estimator: Any) -> dict[str, Any] | None:
@@ -312,7 +314,9 @@ def group(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
 def _written_forms(estimator: Any, setting: Any, network: Network) -> dict[str, Any] | None:
     """Write the forms only where the selector does not give them again without the data."""
     try:
-        again = _resolve_again(estimator, setting.seeds, network, setting.base.below)
+        again = _resolve_again(
+            estimator, setting.seeds, network, setting.base.parent or setting.base
+        )
     except ValueError:
         again = None
     if again == setting.selection:

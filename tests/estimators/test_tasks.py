@@ -85,7 +85,7 @@ def test_a_regressor_can_stand_on_a_classifier_s_base(first):
 def test_a_trained_base_lends_all_but_its_head():
     estimator = cheap_ensemble(n_estimators=1, **SMALL).fit(X, y)
     few = on(estimator.base_, trainable="head()").fit(X[FEW], y[FEW])
-    ours, theirs = dict(few.model_.assembled()), estimator.base_._stored
+    ours, theirs = dict(few.model_.assembled()), estimator.base_.overrides
     kernel = next(path for path in ours if path.endswith("kernel"))
     assert np.array_equal(ours[kernel], theirs[kernel])
 
