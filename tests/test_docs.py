@@ -1,4 +1,4 @@
-"""Every Python block of the README and of the documentation runs as it is pasted."""
+"""Every Python block of the README and of the documentation runs; every relative link resolves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # A block, and the output that a text block right after it states.
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n?```text\n(.*?)```)?", re.DOTALL)
+FENCED = re.compile(r"```.*?```", re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 def blocks(page: Path) -> list[tuple[str, str | None]]:
@@ -31,6 +34,23 @@ def test_the_blocks_of_a_page_run_and_print_what_they_say(page, tmp_path, monkey
             exec(source, {"__name__": "__main__"})
         if expected is not None:
             assert printed.getvalue().split() == expected.split(), f"{page.name}, block {number}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings, built as GitHub builds them."""
+    headings = HEADING.findall(FENCED.sub("", page.read_text("utf-8")))
+    return {re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_relative_links_resolve(page):
+    for link in LINK.findall(FENCED.sub("", page.read_text("utf-8"))):
+        if link.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def test_there_are_blocks_to_run():
