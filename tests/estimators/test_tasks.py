@@ -51,7 +51,7 @@ def test_tasks_with_as_many_classes_share_the_base_object(tasks):
 
 
 def test_each_task_has_statistics_of_its_own(tasks):
-    ours, theirs = tasks["first"]._delta.states, tasks["inverted"]._delta.states
+    ours, theirs = tasks["first"].part_.delta.states, tasks["inverted"].part_.delta.states
     assert all((ours[path] != theirs[path]).any() for path in ours if "moving" in path)
 
 

@@ -68,9 +68,9 @@ def test_a_file_holds_what_no_draw_gives_back(include_frozen, tmp_path):
     X, y = np.random.default_rng(0).normal(size=(24, 5, 2)).astype("float32"), np.arange(24) % 2
     model = lstm()
     estimator = classifier(model=model, trainable="filters(2) | head()").fit(X, y)
-    network, at = Network(estimator.base_), estimator._setting
-    estimator._setting = replace(at, base=at.base.with_random_frozen(at.selection, network.survey))
-    estimator.base_ = estimator._setting.base
+    network, part = Network(estimator.base_), estimator.part_
+    base = part.base.with_random_frozen(part.selection, network.survey)
+    estimator.part_, estimator.base_ = replace(part, base=base), base
     frozenfit.save(estimator, tmp_path / "one", include_frozen=include_frozen)
     held = frozenfit.load(tmp_path / "one", base=None if include_frozen else model)
     assert same(held, estimator)
