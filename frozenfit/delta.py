@@ -93,35 +93,6 @@ def layers_with_stored_statistics(
     return [layer for path, layer in layers.items() if order.index(path) < first]
 
 
-def format_table(rows: Sequence[tuple], stored: Sequence[str] = ()) -> str:
-    """Lay out the rows of `parameter_table` as text.
-
-    Parameters
-    ----------
-    rows : sequence of (path, shape, form, learned, total)
-        What `parameter_table` gives.
-    stored : sequence of str, default=()
-        Normalizations with stored statistics, told below the table.
-
-    Returns
-    -------
-    str
-        One line per weight, with the sums last.
-    """
-    trainable, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
-    cells = [("weight", "shape", "form", "trainable", "total")]
-    cells += [(p, str(tuple(s)), f, f"{n:,}", f"{m:,}") for p, s, f, n, m in rows]
-    cells.append(("sum", "", f"{trainable / total:.2%}", f"{trainable:,}", f"{total:,}"))
-    widths = [max(len(row[i]) for row in cells) for i in range(5)]
-    lines = [
-        "  ".join(r[i].ljust(w) if i < 3 else r[i].rjust(w) for i, w in enumerate(widths))
-        for r in cells
-    ]
-    if stored:
-        lines.append(f"stored statistics in training: {', '.join(stored)}")
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def written(form: forms.Form, frozen: Any, trainable: Any, index: Any) -> Any:
     """Write trainable parameters into the frozen values of a weight.
 

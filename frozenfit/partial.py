@@ -20,7 +20,6 @@ from frozenfit.delta import (
     computed_forms,
     entries,
     fixed,
-    format_table,
     layers_with_stored_statistics,
     positions,
     resolve,
@@ -29,6 +28,7 @@ from frozenfit.delta import (
 from frozenfit.frozen_values import draw_weight
 from frozenfit.isolation import inference_mode, isolated
 from frozenfit.layout import Survey
+from frozenfit.parameter_table import ParameterTable
 from frozenfit.selectors import Selection, Selector, forms
 from frozenfit.utils.arrays import to_numpy
 
@@ -36,7 +36,6 @@ __all__ = [
     "Delta",
     "PartialModel",
     "computed_forms",
-    "format_table",
     "positions",
 ]
 
@@ -493,15 +492,16 @@ class PartialModel(keras.Model):
         assign_in_order(model, sources, self.survey)
         return model
 
-    def parameter_table(self) -> list[forms.TableRow]:
-        """List what is trained of every weight.
+    def parameter_table(self) -> ParameterTable:
+        """Return the number of trainable parameters of each weight.
 
         Returns
         -------
-        list of (path, shape, form, learned, total)
-            One row per weight of the base, in the base's order.
+        ParameterTable
+            One row per weight of the base, in the order of the base: path, shape, which part is
+            trainable, and the numbers of trainable and of all parameters.
         """
-        return self.selection.table()
+        return ParameterTable(self.selection.table())
 
     def get_config(self) -> dict:
         """Refuse: a base + delta has no Keras configuration."""
@@ -511,13 +511,15 @@ class PartialModel(keras.Model):
         )
 
     def summary(self, line_length=None, positions=None, print_fn=None, **kwargs) -> None:
-        """Print the learned table and the base's own summary.
+        """Print the summary of the base, and the table of trainable parameters.
 
         Parameters
         ----------
         line_length, positions, print_fn, **kwargs
-            As of `keras.Model.summary`, for the base's part.
+            Arguments of `keras.Model.summary` for the summary of the base.
         """
-        say = print if print_fn is None else print_fn
-        self.base.summary(line_length=line_length, positions=positions, print_fn=say, **kwargs)
-        say(format_table(self.parameter_table(), self.stored_statistics))
+        show = print if print_fn is None else print_fn
+        self.base.summary(line_length=line_length, positions=positions, print_fn=show, **kwargs)
+        show(str(self.parameter_table()))
+        if self.stored_statistics:
+            show(f"moving statistics used in training: {', '.join(self.stored_statistics)}")

@@ -24,6 +24,7 @@ from frozenfit.estimators.partial_base import (
     train_part,
 )
 from frozenfit.isolation import spawn
+from frozenfit.parameter_table import ParameterTable
 from frozenfit.training.base import Base
 from frozenfit.training.data import Data
 from frozenfit.training.workspace import workspace
@@ -439,8 +440,8 @@ class CheapEnsemble(NetworkEstimator):
         check_is_fitted(self)
         return self._as_samples(self._check_input(X, reset=False), reset=False)
 
-    def parameter_table(self, member: int = 0) -> list:
-        """List the number of parameters that a member trains of each weight.
+    def parameter_table(self, member: int = 0) -> ParameterTable:
+        """Return the number of parameters that a member trains of each weight.
 
         Parameters
         ----------
@@ -449,8 +450,8 @@ class CheapEnsemble(NetworkEstimator):
 
         Returns
         -------
-        list of (path, shape, form, n_trainable, total)
-            One row per trainable weight of the network.
+        ParameterTable
+            One row per weight of the network.
         """
         check_is_fitted(self)
         return self.estimators_[member].parameter_table()

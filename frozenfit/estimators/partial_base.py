@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from frozenfit.estimators import stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.fitted_part import FittedPart
-from frozenfit.estimators.report import html_table, print_summary
 from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.frozen_values import is_drawable, partly_frozen
 from frozenfit.isolation import spawn
+from frozenfit.parameter_table import ParameterTable
 from frozenfit.partial import Delta, PartialModel
 from frozenfit.selectors import Context, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
@@ -250,9 +250,9 @@ class PartialNet(NetworkEstimator):
             now = replace(part, delta=delta or compiled.model.delta())
             return _fitted_attributes(now, joined)
 
-        title = f"{type(self).__name__}, {part.selection.n_trainable:,} trainable"
+        summary = ParameterTable(part.selection.table()).summary
         with (
-            EpochProgress(epochs, int(self.verbose), title) as bar,
+            EpochProgress(epochs, int(self.verbose), type(self).__name__, summary) as bar,
             EpochTasks(self, problem, epochs, attributes) as tasks,
         ):
             plan = Plan(
@@ -352,25 +352,28 @@ class PartialNet(NetworkEstimator):
         """
         return self.model_.to_keras()
 
-    def parameter_table(self) -> list:
-        """List the number of trained parameters of each weight.
+    def parameter_table(self) -> ParameterTable:
+        """Return the number of trained parameters of each weight.
 
         Returns
         -------
-        list of (path, shape, form, n_trainable, total)
-            One row per trainable weight of the network.
+        ParameterTable
+            One row per weight of the network: path, shape, which part is trained, and the numbers
+            of trained and of all parameters.
         """
         check_is_fitted(self)
-        return self.part_.selection.table()
+        return ParameterTable(self.part_.selection.table())
 
     def summary(self) -> None:
         """Print the network with the number of trained and frozen parameters of each weight."""
         check_is_fitted(self)
-        print_summary(self)
+        self.model_.summary()
+        print(f"{self.parameter_table().summary}, {self.freeze_fraction_:.2%} frozen")
 
     def _html_repr(self) -> str:
         html = super()._html_repr()
-        return html + html_table(self) if self.__sklearn_is_fitted__() else html
+        fitted = self.__sklearn_is_fitted__()
+        return html + self.parameter_table()._repr_html_() if fitted else html
 
 
 def train_part(estimator: PartialNet, problem: FitData, seeds: dict[str, int]) -> None:
