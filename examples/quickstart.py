@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 import frozenfit
-from frozenfit.estimators.report import table_text
 
 
 def main() -> None:
@@ -21,14 +20,14 @@ def main() -> None:
     )
     clf.fit(digits.X_train, digits.y_train)
 
-    print(table_text(clf))
+    print(clf.parameter_table())
     print(f"test accuracy    {clf.score(digits.X_test, digits.y_test):.3f}")
     print(f"freeze fraction  {clf.freeze_fraction_:.3f}")
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.frozenfit"
         frozenfit.save(clf, path)
-        full = 4 * sum(row.total for row in clf.parameter_table())
+        full = 4 * clf.parameter_table().total
         print(f"saved size       {path.stat().st_size:,} bytes ({full:,} for all weights)")
         same = (frozenfit.load(path).predict(digits.X_test) == clf.predict(digits.X_test)).all()
         print(f"loaded again     {'the same predictions' if same else 'other predictions!'}")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit import layout as _layout
+from frozenfit.layout import Survey
 from frozenfit.selectors import Context, Selection, as_selector, forms
 from frozenfit.utils.arrays import to_numpy
 
@@ -40,9 +40,7 @@ class Parts:
     Keras would take a plain dict or list on a layer for sublayers and weights of its own.
     """
 
-    base: keras.Model
-    base_weights: dict[str, Any]
-    base_states: dict[str, Any]
+    survey: Survey
     compact: dict[str, Any] = field(default_factory=dict)
     index: dict[str, Any] = field(default_factory=dict)
     filled: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +51,7 @@ class Parts:
 
 
 def layers_with_stored_statistics(
-    base: keras.Model,
+    survey: Survey,
     selection: Selection,
     choice: bool | str,
     waiting: frozenset[str] = frozenset(),
@@ -62,10 +60,10 @@ def layers_with_stored_statistics(
 
     Parameters
     ----------
-    base : keras.Model
-        The base network.
+    survey : Survey
+        Survey of the base network.
     selection : Selection
-        What is trained of it.
+        The trainable parameters.
     choice : bool or "auto"
         None of them; all that are frozen; or those that are frozen with everything before them.
     waiting : frozenset of str, default=frozenset()
@@ -78,50 +76,21 @@ def layers_with_stored_statistics(
     """
     if choice is False:
         return []
-    layers = _layout.statistic_layers(base)
+    layers = survey.statistic_layers
     frozen = {
         layer: all(
             isinstance(selection.forms[w.path], forms.Nothing) or w.path in waiting
             for w in selection.layout.weights
             if w.layer == layer
         )
-        for layer in {*selection.layout.layers, *(path for path, _ in layers)}
+        for layer in {*selection.layout.layers, *layers}
     }
     if choice is True:
-        return [layer for path, layer in layers if frozen[path]]
-    order = [path for path, _ in _layout.leaf_layers(base)]
+        return [layer for path, layer in layers.items() if frozen[path]]
+    order = list(survey.layers)
     moving = [i for i, path in enumerate(order) if not frozen.get(path, True)]
     first = min(moving, default=len(order))
-    return [layer for path, layer in layers if order.index(path) < first]
-
-
-def format_table(rows: Sequence[tuple], stored: Sequence[str] = ()) -> str:
-    """Lay out the rows of `parameter_table` as text.
-
-    Parameters
-    ----------
-    rows : sequence of (path, shape, form, learned, total)
-        What `parameter_table` gives.
-    stored : sequence of str, default=()
-        Normalizations with stored statistics, told below the table.
-
-    Returns
-    -------
-    str
-        One line per weight, with the sums last.
-    """
-    trainable, total = sum(r[3] for r in rows), sum(r[4] for r in rows)
-    cells = [("weight", "shape", "form", "trainable", "total")]
-    cells += [(p, str(tuple(s)), f, f"{n:,}", f"{m:,}") for p, s, f, n, m in rows]
-    cells.append(("sum", "", f"{trainable / total:.2%}", f"{trainable:,}", f"{total:,}"))
-    widths = [max(len(row[i]) for row in cells) for i in range(5)]
-    lines = [
-        "  ".join(r[i].ljust(w) if i < 3 else r[i].rjust(w) for i, w in enumerate(widths))
-        for r in cells
-    ]
-    if stored:
-        lines.append(f"stored statistics in training: {', '.join(stored)}")
-    return "\n".join(line.rstrip() for line in lines)
+    return [layer for path, layer in layers.items() if order.index(path) < first]
 
 
 def written(form: forms.Form, frozen: Any, trainable: Any, index: Any) -> Any:
@@ -226,34 +195,16 @@ def fixed(variable: Any) -> Any:
     return ops.stop_gradient(ops.convert_to_tensor(variable.value))
 
 
-def state_variables(model: keras.Model) -> dict[str, Any]:
-    """Return the states of a model by path."""
-    return {path: variable for path, (_, variable) in _layout.states(model).items()}
-
-
-def frozen_by_user(model: keras.Model) -> list[Any]:
-    """List the weights of layers with `trainable=False`."""
-    known = [*_layout.trainable(model).values(), *state_variables(model).values()]
-    ids = {id(v) for v in known}
-    return [v for v in model.variables if id(v) not in ids]
-
-
-def in_order(model: keras.Model) -> list[Any]:
-    """List weights, then states, then weights the user froze."""
-    states = state_variables(model).values()
-    return [*_layout.trainable(model).values(), *states, *frozen_by_user(model)]
-
-
-def assign_in_order(model: keras.Model, values: Sequence[np.ndarray], like: keras.Model) -> None:
-    """Load values into a network made again; its paths may lack the scopes of the first one."""
-    targets, originals = in_order(model), in_order(like)
-    told = [[(v.name, tuple(v.shape)) for v in group] for group in (targets, originals)]
-    if told[0] != told[1]:
-        odd = [f"{a[0]} {a[1]}" for a in told[0] if a not in told[1]]
+def assign_in_order(model: keras.Model, values: Sequence[np.ndarray], survey: Survey) -> None:
+    """Load values into a network built again, whose paths may lack the scopes of the first one."""
+    targets, originals = Survey(model).variables, survey.variables
+    ours, theirs = ([(v.name, tuple(v.shape)) for v in group] for group in (targets, originals))
+    if ours != theirs:
+        odd = [f"{name} {shape}" for name, shape in ours if (name, shape) not in theirs]
         raise ValueError(
-            f"the network made again has {len(told[0])} weights and states and the base "
-            f"{len(told[1])}, or others such as {', '.join(odd[:3]) or 'in another order'}; give "
-            "PartialModel a rebuild=... that makes the same network"
+            f"`rebuild` must return a network with the {len(theirs)} weights and states of the "
+            f"base in the same order, got {len(ours)}, among them "
+            f"{', '.join(odd[:3]) or 'the same in another order'}."
         )
     for variable, value in zip(targets, values, strict=True):
         variable.assign(value.astype(variable.dtype))
@@ -261,6 +212,8 @@ def assign_in_order(model: keras.Model, values: Sequence[np.ndarray], like: kera
 
 def check_arguments(base: Any, frozen: str, freeze_statistics: bool | str) -> None:
     """Raise an error for an argument of PartialModel that is invalid."""
+    if isinstance(base, Survey):
+        base = base.model
     if not isinstance(base, keras.Model):
         raise TypeError(f"`base` must be a keras.Model, got {type(base).__name__}.")
     if not base.built:
@@ -277,13 +230,12 @@ def check_arguments(base: Any, frozen: str, freeze_statistics: bool | str) -> No
         )
 
 
-def resolve(trainable: Any, base: keras.Model, weights: Mapping[str, Any], seed: int) -> Selection:
+def resolve(trainable: Any, survey: Survey, seed: int) -> Selection:
     """Apply a selector, or what stands for one, to a base."""
     if isinstance(trainable, Selection):
         return trainable
-    layout = _layout.describe(base)
-    values = Lazy({path: variable for path, variable in weights.items()})
-    return as_selector(trainable).resolve(layout, Context(seed=seed, values=values))
+    context = Context(seed=seed, values=Lazy(survey.trainable))
+    return as_selector(trainable).resolve(survey.layout, context)
 
 
 class Lazy(Mapping):

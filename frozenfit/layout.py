@@ -1,14 +1,16 @@
-"""Where a Keras model keeps its weights and states, in which order, and what they are called.
+"""Where a Keras model keeps its weights and states, in which order, and under which paths.
 
-`describe` turns a built model into a `Layout`, plain data that selectors are resolved against; what
-the axes of a weight mean is said by `frozenfit.layer_kinds`. Keras does not say in public which
-variables a layer owns or which layers it holds, so a few of its private attributes are read here.
+A `Survey` walks through a built model once. Its `layout` is plain data that selectors are applied
+to; `frozenfit.layer_kinds` defines what the axes of a weight mean. Keras has no public way to ask
+which variables a layer owns or which layers it contains, so this module reads a few of its private
+attributes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -17,16 +19,7 @@ from keras import layers as kl
 from frozenfit import layer_kinds
 from frozenfit.selectors.forms import Layout, WeightInfo
 
-__all__ = [
-    "StateInfo",
-    "Step",
-    "describe",
-    "leaf_layers",
-    "states",
-    "statistic_layers",
-    "steps",
-    "trainable",
-]
+__all__ = ["StateInfo", "Step", "Survey", "describe", "steps"]
 
 
 @dataclass(frozen=True)
@@ -72,16 +65,12 @@ def describe(model: keras.Model) -> Layout:
     Parameters
     ----------
     model : keras.Model
-        Functional, Sequential, nested or subclassed; it must be built.
+        A built Functional, Sequential, nested or subclassed model.
 
     Returns
     -------
     Layout
-        ``weights`` in the order of ``model.trainable_variables``; ``layers``, those that own one,
-        in the order data meets them (a subclassed model tells no such order: there it is the order
-        of creation); ``heads``, for each output the nearest layer that has a kernel. Where several
-        are equally near, as below a concatenation, all of them are heads. In a layer that does not
-        show its inside the last one created is taken.
+        The `layout` of a `Survey` of the model.
 
     Raises
     ------
@@ -92,7 +81,7 @@ def describe(model: keras.Model) -> Layout:
 
     See Also
     --------
-    trainable : The variables themselves.
+    Survey : The variables themselves, the states and the layers.
 
     Examples
     --------
@@ -101,67 +90,44 @@ def describe(model: keras.Model) -> Layout:
     >>> [(w.path, w.role, w.output_axes) for w in describe(model).weights]
     [('d/kernel', 'kernel', (1,)), ('d/bias', 'bias', (0,))]
     """
-    survey = _Survey(model)
-    infos = {key: survey.info(key) for key in survey.weights}
-    with_kernel = {
-        id(survey.owners[key].layer) for key, info in infos.items() if info.role == "kernel"
-    }
-    weights = tuple(infos[id(variable)] for variable in model.trainable_variables)
-    owning = {info.layer for info in weights}
-    return Layout(
-        weights=weights,
-        layers=tuple(leaf.path for leaf in survey.leaves if leaf.path in owning),
-        heads=tuple(survey.path_of(layer) for layer in _heads(model, with_kernel)),
-    )
+    return Survey(model).layout
 
 
-def trainable(model: keras.Model) -> dict[str, Any]:
-    """Return the trainable variables by path.
+class Survey:
+    """The weights, states and layers of one built Keras model, found in a single walk.
+
+    A survey is a snapshot: it does not see layers that are added, or ``trainable`` flags that are
+    switched, after it was made. It holds the variables themselves, not their values.
 
     Parameters
     ----------
     model : keras.Model
-        A built model.
+        A built Functional, Sequential, nested or subclassed model.
 
-    Returns
-    -------
-    dict of str to keras.Variable
-        In the order of ``describe(model).weights``. A path is Keras's ``variable.path``; where two
-        variables share one, the later gets ``"#2"`` appended, and so on.
-
-    Raises
-    ------
-    TypeError
-        If `model` is not a Keras model.
-    ValueError
-        If it is not built.
-
-    Examples
-    --------
-    >>> import keras
-    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")], name="net")
-    >>> list(trainable(model))
-    ['d/kernel', 'd/bias']
-    """
-    survey = _Survey(model)
-    return {survey.paths[id(variable)]: variable for variable in model.trainable_variables}
-
-
-def states(model: keras.Model) -> dict[str, tuple[StateInfo, Any]]:
-    """Return the variables that were created non-trainable, with what they are.
-
-    A layer frozen by ``trainable=False`` has frozen weights, which are no states.
-
-    Parameters
+    Attributes
     ----------
     model : keras.Model
-        A built model.
-
-    Returns
-    -------
-    dict of str to (StateInfo, keras.Variable)
-        In the order of ``model.variables``. The state of a random generator is named after its
-        layer, since Keras numbers the generators of a process.
+        The model.
+    layout : Layout
+        ``weights`` in the order of ``model.trainable_variables``; ``layers``, those that own one,
+        in topological order (for a subclassed model, whose order is unknown, in the order of
+        creation); ``heads``, for each output the nearest layer that has a kernel. Where several
+        are equally near, as before a concatenation, all of them are heads. In a layer that does
+        not show its sublayers' graph the last one created is the head.
+    trainable : dict of str to keras.Variable
+        Trainable variables by path, in the order of ``layout.weights``. A path is Keras's
+        ``variable.path`` without the name of the model itself; where two variables share a path,
+        the second gets ``"#2"`` appended, and so on.
+    frozen : dict of str to keras.Variable
+        Weights of layers with ``trainable=False``, as ``"frozen:0"``, ``"frozen:1"`` and so on.
+    states : dict of str to keras.Variable
+        Variables created non-trainable, in the order of ``model.variables``. The state of a random
+        generator is named after its layer, because Keras numbers the generators of a process.
+    state_infos : dict of str to StateInfo
+        What each state is.
+    layers : dict of str to keras.Layer
+        Layers that own variables or contain no other layer, in topological order. Nested models
+        are flattened, a shared layer is listed once, and inputs are left out.
 
     Raises
     ------
@@ -174,81 +140,131 @@ def states(model: keras.Model) -> dict[str, tuple[StateInfo, Any]]:
     --------
     >>> import keras
     >>> x = keras.Input((4,))
-    >>> list(states(keras.Model(x, keras.layers.BatchNormalization(name="norm")(x))))
+    >>> y = keras.layers.BatchNormalization(name="norm")(keras.layers.Dense(3, name="d")(x))
+    >>> survey = Survey(keras.Model(x, y))
+    >>> list(survey.trainable)
+    ['d/kernel', 'd/bias', 'norm/gamma', 'norm/beta']
+    >>> list(survey.states)
     ['norm/moving_mean', 'norm/moving_variance']
+    >>> list(survey.layers), list(survey.statistic_layers)
+    (['d', 'norm'], ['norm'])
     """
-    survey = _Survey(model)
-    found = {}
-    for variable in model.variables:
-        if id(variable) in survey.weights:
-            continue
-        path, owner = survey.paths[id(variable)], survey.owners[id(variable)]
-        kind = _state_kind(variable, owner.layer, id(variable) in survey.seeds)
-        found[path] = (StateInfo(path, kind, owner.path), variable)
-    return found
 
+    def __init__(self, model: keras.Model):
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"`model` must be a built keras.Model, got {type(model).__name__}.")
+        if not model.built:
+            raise ValueError(
+                f"`model` must be a built keras.Model, but {model.name!r} has no weights yet. "
+                "Call it once on a batch of data, or start it with a keras.Input."
+            )
+        self.model = model
+        self._leaves = [leaf for leaf in _walk(model, None, "", set(), ()) if _is_leaf(leaf, model)]
+        self._owners = _find_owners(self._leaves)
+        self._seeds: set[int] = set()
+        # A wrapper may hold the weight of a frozen layer as a non-trainable attribute: what any
+        # layer tracks as trainable is a weight, frozen or not.
+        self._tracked: dict[int, Any] = {}
+        for leaf in self._leaves:
+            self._seeds.update(id(generator.state) for generator in leaf.layer._seed_generators)
+            self._tracked.update((id(v), v) for v in leaf.layer._trainable_variables)
+        self._name_leaves()
+        self._paths = self._name_variables(model)
+        self.trainable = {self._paths[id(v)]: v for v in model.trainable_variables}
+        self.states: dict[str, Any] = {}
+        self.state_infos: dict[str, StateInfo] = {}
+        for variable in model.variables:
+            if id(variable) not in self._tracked:
+                info = self._state_info(variable)
+                self.states[info.path], self.state_infos[info.path] = variable, info
+        known = {id(v) for v in (*self.trainable.values(), *self.states.values())}
+        others = [v for v in model.variables if id(v) not in known]
+        self.frozen = {f"frozen:{i}": v for i, v in enumerate(others)}
+        self.layers = {leaf.path: leaf.layer for leaf in self._leaves}
 
-def statistic_layers(model: keras.Model) -> list[tuple[str, keras.Layer]]:
-    """Return the layers that own statistics, in the order data meets them.
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Every variable that is not a state: those in `trainable`, then those in `frozen`."""
+        return self.trainable | self.frozen
 
-    Parameters
-    ----------
-    model : keras.Model
-        A built model.
+    @property
+    def variables(self) -> list[Any]:
+        """All variables: trainable, then states, then those the user froze."""
+        return [*self.trainable.values(), *self.states.values(), *self.frozen.values()]
 
-    Returns
-    -------
-    list of (str, keras.Layer)
-        Path and layer.
+    @cached_property
+    def layout(self) -> Layout:
+        """The trainable weights as plain data, which selectors are applied to."""
+        infos = {key: self._info(key) for key in self._tracked}
+        with_kernel = {
+            id(self._owners[key].layer) for key, info in infos.items() if info.role == "kernel"
+        }
+        weights = tuple(infos[id(variable)] for variable in self.model.trainable_variables)
+        owning = {info.layer for info in weights}
+        path_of = {id(layer): path for path, layer in self.layers.items()}
+        return Layout(
+            weights=weights,
+            layers=tuple(path for path in self.layers if path in owning),
+            heads=tuple(path_of[id(layer)] for layer in _heads(self.model, with_kernel)),
+        )
 
-    Raises
-    ------
-    TypeError
-        If `model` is not a Keras model.
-    ValueError
-        If it is not built.
+    @cached_property
+    def statistic_layers(self) -> dict[str, keras.Layer]:
+        """The layers that own moving statistics, in topological order."""
+        owners = {info.layer for info in self.state_infos.values() if info.kind == "statistic"}
+        return {path: layer for path, layer in self.layers.items() if path in owners}
 
-    Examples
-    --------
-    >>> import keras
-    >>> x = keras.Input((4,))
-    >>> model = keras.Model(x, keras.layers.BatchNormalization(name="norm")(x))
-    >>> [path for path, _ in statistic_layers(model)]
-    ['norm']
-    """
-    owners = {info.layer for info, _ in states(model).values() if info.kind == "statistic"}
-    return [(path, layer) for path, layer in leaf_layers(model) if path in owners]
+    @cached_property
+    def steps(self) -> list[Step]:
+        """The steps of `steps` for this model."""
+        return steps(self.model)
 
+    def _name_leaves(self) -> None:
+        """Take a layer's path from its weights, whose scope Keras keeps, else from its place."""
+        unique = _Unique()
+        for leaf in self._leaves:
+            scopes = (
+                variable.path.rpartition("/")[0]
+                for variable in _own_variables(leaf.layer)
+                if self._owners[id(variable)] is leaf and id(variable) not in self._seeds
+            )
+            path = next((scope for scope in scopes if scope), leaf.path)
+            leaf.path = unique(leaf.written(path))
 
-def leaf_layers(model: keras.Model) -> list[tuple[str, keras.Layer]]:
-    """Return the layers that hold no other layer or own variables, in the order data meets them.
+    def _name_variables(self, model: keras.Model) -> dict[int, str]:
+        unique, paths = _Unique(), {}
+        for variable in model.variables:
+            path, owner = variable.path, self._owners.get(id(variable))
+            if id(variable) in self._seeds:
+                path = f"{self._owners[id(variable)].path}/{variable.name}"
+            elif owner is not None:
+                path = owner.written(path)
+            paths[id(variable)] = unique(path)
+        return paths
 
-    Parameters
-    ----------
-    model : keras.Model
-        A built model. Nested models are flattened, a shared layer comes once, inputs are left out.
+    def _info(self, key: int) -> WeightInfo:
+        """Describe one weight."""
+        variable, leaf = self._tracked[key], self._owners[key]
+        shape = tuple(int(size) for size in variable.shape)
+        axes = layer_kinds.axes(leaf.layer, leaf.parent, variable.name, len(shape))
+        return WeightInfo(
+            path=self._paths[key],
+            shape=shape,
+            layer=leaf.path,
+            layer_type=layer_kinds.type_name(leaf.layer),
+            role=axes.role,
+            output_axes=axes.output,
+            input_axes=axes.input,
+            spatial_axes=axes.spatial,
+            gates=axes.gates,
+            groups=axes.groups,
+            initializer=layer_kinds.initializer(leaf.layer, variable.name),
+        )
 
-    Returns
-    -------
-    list of (str, keras.Layer)
-        Path and layer; the paths are unique.
-
-    Raises
-    ------
-    TypeError
-        If `model` is not a Keras model.
-    ValueError
-        If it is not built.
-
-    Examples
-    --------
-    >>> import keras
-    >>> inner = keras.Sequential([keras.layers.Dense(3, name="d")], name="inner")
-    >>> x = keras.Input((4,))
-    >>> [path for path, _ in leaf_layers(keras.Model(x, inner(x)))]
-    ['inner/d']
-    """
-    return [(leaf.path, leaf.layer) for leaf in _Survey(model).leaves]
+    def _state_info(self, variable: Any) -> StateInfo:
+        path, owner = self._paths[id(variable)], self._owners[id(variable)]
+        kind = _state_kind(variable, owner.layer, id(variable) in self._seeds)
+        return StateInfo(path, kind, owner.path)
 
 
 def steps(model: keras.Model) -> list[Step]:
@@ -303,76 +319,6 @@ class _Leaf:
             if name in parts[:-1]:
                 parts.remove(name)
         return "/".join([*self.inside[1:], *parts])
-
-
-class _Survey:
-    """One walk through a model: its leaves, who owns each variable, and a unique path for each."""
-
-    def __init__(self, model: keras.Model):
-        if not isinstance(model, keras.Model):
-            raise TypeError(f"a built keras.Model is needed, found {type(model).__name__}")
-        if not model.built:
-            raise ValueError(
-                f"the model {model.name!r} has no weights yet: call it once on a batch of data, "
-                "or give it a keras.Input"
-            )
-        self.leaves = [leaf for leaf in _walk(model, None, "", set(), ()) if _is_leaf(leaf, model)]
-        self.owners = _find_owners(self.leaves)
-        self.seeds: set[int] = set()
-        # A wrapper may hold the weight of a frozen layer as a non-trainable attribute: what any
-        # layer tracks as trainable is a weight, frozen or not.
-        self.weights: dict[int, Any] = {}
-        for leaf in self.leaves:
-            self.seeds.update(id(generator.state) for generator in leaf.layer._seed_generators)
-            self.weights.update((id(v), v) for v in leaf.layer._trainable_variables)
-        self._name_leaves()
-        self.paths = self._name_variables(model)
-
-    def _name_leaves(self) -> None:
-        """Take a layer's path from its weights, whose scope Keras keeps, else from its place."""
-        unique = _Unique()
-        for leaf in self.leaves:
-            scopes = (
-                variable.path.rpartition("/")[0]
-                for variable in _own_variables(leaf.layer)
-                if self.owners[id(variable)] is leaf and id(variable) not in self.seeds
-            )
-            path = next((scope for scope in scopes if scope), leaf.path)
-            leaf.path = unique(leaf.written(path))
-
-    def _name_variables(self, model: keras.Model) -> dict[int, str]:
-        unique, paths = _Unique(), {}
-        for variable in model.variables:
-            path, owner = variable.path, self.owners.get(id(variable))
-            if id(variable) in self.seeds:
-                path = f"{self.owners[id(variable)].path}/{variable.name}"
-            elif owner is not None:
-                path = owner.written(path)
-            paths[id(variable)] = unique(path)
-        return paths
-
-    def path_of(self, layer: Any) -> str:
-        """Return the path of a leaf layer."""
-        return next(leaf.path for leaf in self.leaves if leaf.layer is layer)
-
-    def info(self, key: int) -> WeightInfo:
-        """Describe one weight."""
-        variable, leaf = self.weights[key], self.owners[key]
-        shape = tuple(int(size) for size in variable.shape)
-        axes = layer_kinds.axes(leaf.layer, leaf.parent, variable.name, len(shape))
-        return WeightInfo(
-            path=self.paths[key],
-            shape=shape,
-            layer=leaf.path,
-            layer_type=layer_kinds.type_name(leaf.layer),
-            role=axes.role,
-            output_axes=axes.output,
-            input_axes=axes.input,
-            spatial_axes=axes.spatial,
-            gates=axes.gates,
-            groups=axes.groups,
-            initializer=layer_kinds.initializer(leaf.layer, variable.name),
-        )
 
 
 class _Unique:

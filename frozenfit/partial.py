@@ -10,11 +10,25 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit import delta as _delta
-from frozenfit import layout as _layout
-from frozenfit.delta import Delta, computed_forms, format_table, positions
-from frozenfit.draws import draw
+from frozenfit.delta import (
+    Delta,
+    Parts,
+    assign_in_order,
+    check_arguments,
+    check_fit,
+    clone,
+    computed_forms,
+    entries,
+    fixed,
+    layers_with_stored_statistics,
+    positions,
+    resolve,
+    written,
+)
+from frozenfit.frozen_values import draw_weight
 from frozenfit.isolation import inference_mode, isolated
+from frozenfit.layout import Survey
+from frozenfit.parameter_table import ParameterTable
 from frozenfit.selectors import Selection, Selector, forms
 from frozenfit.utils.arrays import to_numpy
 
@@ -22,7 +36,6 @@ __all__ = [
     "Delta",
     "PartialModel",
     "computed_forms",
-    "format_table",
     "positions",
 ]
 
@@ -85,7 +98,7 @@ class PartialModel(keras.Model):
 
     def __init__(
         self,
-        base: keras.Model,
+        base: keras.Model | Survey,
         trainable: Selector | Selection | str | float | int,
         *,
         frozen: str = "keep",
@@ -94,15 +107,15 @@ class PartialModel(keras.Model):
         rebuild: Callable[[], keras.Model] | None = None,
         name: str | None = None,
     ):
-        _delta.check_arguments(base, frozen, freeze_statistics)
-        super().__init__(dtype=base.dtype_policy, autocast=False, name=name)
+        check_arguments(base, frozen, freeze_statistics)
+        survey = base if isinstance(base, Survey) else Survey(base)
+        super().__init__(dtype=survey.model.dtype_policy, autocast=False, name=name)
         self.frozen = frozen
         self.seed = 0 if seed is None else int(seed)
         self.freeze_statistics = freeze_statistics
         self._rebuild = rebuild
-        weights = _layout.trainable(base)
-        self._parts = _delta.Parts(base, weights, _delta.state_variables(base))
-        self.selection = _delta.resolve(trainable, base, weights, self.seed)
+        self._parts = Parts(survey)
+        self.selection = resolve(trainable, survey, self.seed)
         self._parts.computed = computed_forms(self.selection)
         self._parts.inference_layers = self.layers_with_stored_statistics()
         self._make_variables()
@@ -115,12 +128,17 @@ class PartialModel(keras.Model):
         Keras does not count it among the sublayers: setting `trainable` here, or using this model
         as a layer of another one, must neither reach the base's flags nor train its weights.
         """
-        return self._parts.base
+        return self._parts.survey.model
+
+    @property
+    def survey(self) -> Survey:
+        """The weights, states and layers of the base network."""
+        return self._parts.survey
 
     def _make_variables(self) -> None:
         parts = self._parts
         for path, form in parts.computed.items():
-            variable = parts.base_weights[path]
+            variable = parts.survey.trainable[path]
             if not isinstance(form, forms.Nothing):
                 value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
@@ -128,8 +146,10 @@ class PartialModel(keras.Model):
             if isinstance(form, forms.Mask | forms.Indices):
                 parts.index[path] = self._own(f"index/{path}", positions(form))
             if self.frozen == "random" and not isinstance(form, forms.Everything):
-                parts.filled[path] = self._own(f"frozen/{path}", self._draw(path))
-        for path, variable in parts.base_states.items():
+                parts.filled[path] = self._own(
+                    f"frozen/{path}", draw_weight(self.selection.layout[path], self.seed)
+                )
+        for path, variable in parts.survey.states.items():
             parts.states[path] = self._own(f"state/{path}", to_numpy(variable))
 
     def _own(self, name: str, value: np.ndarray, trainable: bool = False, constraint=None):
@@ -150,18 +170,9 @@ class PartialModel(keras.Model):
         variable.assign(np.array(value))
         return variable
 
-    def _draw(self, path: str) -> np.ndarray:
-        info = self.selection.layout[path]
-        if info.initializer is None:
-            raise ValueError(
-                f"{path!r} cannot be filled at random, for its initializer is not known; "
-                "use frozen='keep', or learn it whole"
-            )
-        return draw(info.initializer, info.shape, self.seed, path)
-
     def _constraint(self, path: str) -> Callable:
         """Apply the constraint of the base to the whole weight; return its trained parameters."""
-        constraint = self._parts.base_weights[path].constraint
+        constraint = self._parts.survey.trainable[path].constraint
 
         def constrain(compact):
             trainable = ops.convert_to_tensor(compact)
@@ -301,17 +312,19 @@ class PartialModel(keras.Model):
         trainable = {
             p: ops.stop_gradient(v.value) if p in waiting else v for p, v in parts.compact.items()
         }
-        mapping = [(v, _delta.fixed(v)) for v in self.base.variables]
-        mapping += [(v, self._assemble(p, trainable.get(p))) for p, v in parts.base_weights.items()]
-        mapping += [(v, parts.states[p].value) for p, v in parts.base_states.items()]
+        mapping = [(v, fixed(v)) for v in self.base.variables]
+        mapping += [
+            (v, self._assemble(p, trainable.get(p))) for p, v in parts.survey.trainable.items()
+        ]
+        mapping += [(v, parts.states[p].value) for p, v in parts.survey.states.items()]
         kwargs = {"training": training} if network._call_has_training_arg else {}
         inference = parts.inference_layers if inference_layers is None else inference_layers
         stored = inference_mode(list(inference)) if training else nullcontext()
         with keras.StatelessScope(mapping, collect_losses=True) as scope, stored:
-            before = [scope.get_current_value(v) for v in parts.base_states.values()]
+            before = [scope.get_current_value(v) for v in parts.survey.states.values()]
             outputs = network(inputs, **kwargs)
             losses = list(self.base.losses)
-            after = [scope.get_current_value(v) for v in parts.base_states.values()]
+            after = [scope.get_current_value(v) for v in parts.survey.states.values()]
         states = [
             (own, new)
             for own, old, new in zip(parts.states.values(), before, after, strict=True)
@@ -323,10 +336,10 @@ class PartialModel(keras.Model):
         return self.frozen == "zero" and self.selection.layout[path].role not in _NORM_ROLES
 
     def _frozen(self, path: str):
-        variable = self._parts.filled.get(path, self._parts.base_weights[path])
+        variable = self._parts.filled.get(path, self._parts.survey.trainable[path])
         if self._zeroed(path):
             return ops.zeros(variable.shape, dtype=variable.dtype)
-        return _delta.fixed(variable)
+        return fixed(variable)
 
     def _assemble(self, path: str, compact):
         """Write the trainable parameters of a weight into its frozen values."""
@@ -337,11 +350,11 @@ class PartialModel(keras.Model):
         if compact is None:
             return frozen
         index = self._parts.index.get(path)
-        return _delta.written(form, frozen, ops.convert_to_tensor(compact), index)
+        return written(form, frozen, ops.convert_to_tensor(compact), index)
 
     def _entries(self, path: str, whole):
         """Take the trainable parameters of an assembled weight: the inverse of `_assemble`."""
-        return _delta.entries(self._parts.computed[path], whole, self._parts.index.get(path))
+        return entries(self._parts.computed[path], whole, self._parts.index.get(path))
 
     def layers_with_stored_statistics(
         self, waiting: frozenset[str] = frozenset(), finished: bool = False
@@ -364,13 +377,13 @@ class PartialModel(keras.Model):
         if choice is not True:
             auto = finished or (choice == "auto" and self.frozen == "keep")
             choice = "auto" if auto else False
-        return _delta.layers_with_stored_statistics(self.base, self.selection, choice, waiting)
+        return layers_with_stored_statistics(self.survey, self.selection, choice, waiting)
 
     @property
     def stored_statistics(self) -> tuple[str, ...]:
         """Paths of the normalizations that use their stored statistics in training."""
         chosen = {id(layer) for layer in self._parts.inference_layers}
-        return tuple(p for p, x in _layout.statistic_layers(self.base) if id(x) in chosen)
+        return tuple(p for p, x in self.survey.statistic_layers.items() if id(x) in chosen)
 
     def delta(self) -> Delta:
         """Take out what this model owns.
@@ -398,8 +411,8 @@ class PartialModel(keras.Model):
         ValueError
             Where names or shapes do not fit; then nothing was assigned.
         """
-        _delta.check_fit("trainable parameters", self._parts.compact, delta.trained)
-        _delta.check_fit("states", self._parts.states, delta.states)
+        check_fit("trainable parameters", self._parts.compact, delta.trained)
+        check_fit("states", self._parts.states, delta.states)
         parts = self._parts
         for own, given in ((parts.compact, delta.trained), (parts.states, delta.states)):
             for path, value in given.items():
@@ -424,7 +437,7 @@ class PartialModel(keras.Model):
             variable.assign(positions(self._parts.computed[path]))  # pyright: ignore
         for path, variable in self._parts.filled.items():
             if refill:
-                variable.assign(self._draw(path))
+                variable.assign(draw_weight(self.selection.layout[path], self.seed))
 
     def initial_delta(
         self, values: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
@@ -454,7 +467,7 @@ class PartialModel(keras.Model):
         value : ndarray
             Its whole value, trainable parameters written in.
         """
-        for path in self._parts.base_weights:
+        for path in self._parts.survey.trainable:
             yield path, to_numpy(self._assemble(path, self._parts.compact.get(path)))
         for path, variable in self._parts.states.items():
             yield path, to_numpy(variable)
@@ -473,21 +486,22 @@ class PartialModel(keras.Model):
             Where the base cannot be made again; give `rebuild` then.
         """
         with isolated(self.seed):
-            model = self._rebuild() if self._rebuild is not None else _delta.clone(self.base)
+            model = self._rebuild() if self._rebuild is not None else clone(self.base)
         sources = [value for _, value in self.assembled()]
-        sources += [to_numpy(v) for v in _delta.frozen_by_user(self.base)]
-        _delta.assign_in_order(model, sources, self.base)
+        sources += [to_numpy(v) for v in self.survey.frozen.values()]
+        assign_in_order(model, sources, self.survey)
         return model
 
-    def parameter_table(self) -> list[forms.TableRow]:
-        """List what is trained of every weight.
+    def parameter_table(self) -> ParameterTable:
+        """Return the number of trainable parameters of each weight.
 
         Returns
         -------
-        list of (path, shape, form, learned, total)
-            One row per weight of the base, in the base's order.
+        ParameterTable
+            One row per weight of the base, in the order of the base: path, shape, which part is
+            trainable, and the numbers of trainable and of all parameters.
         """
-        return self.selection.table()
+        return ParameterTable(self.selection.table())
 
     def get_config(self) -> dict:
         """Refuse: a base + delta has no Keras configuration."""
@@ -497,13 +511,15 @@ class PartialModel(keras.Model):
         )
 
     def summary(self, line_length=None, positions=None, print_fn=None, **kwargs) -> None:
-        """Print the learned table and the base's own summary.
+        """Print the summary of the base, and the table of trainable parameters.
 
         Parameters
         ----------
         line_length, positions, print_fn, **kwargs
-            As of `keras.Model.summary`, for the base's part.
+            Arguments of `keras.Model.summary` for the summary of the base.
         """
-        say = print if print_fn is None else print_fn
-        self.base.summary(line_length=line_length, positions=positions, print_fn=say, **kwargs)
-        say(format_table(self.parameter_table(), self.stored_statistics))
+        show = print if print_fn is None else print_fn
+        self.base.summary(line_length=line_length, positions=positions, print_fn=show, **kwargs)
+        show(str(self.parameter_table()))
+        if self.stored_statistics:
+            show(f"moving statistics used in training: {', '.join(self.stored_statistics)}")

@@ -25,7 +25,7 @@ CHAIN = [
     ["selectors", "draws", "isolation", "architectures", "datasets"],
     ["layer_kinds"],
     ["layout"],
-    ["delta"],
+    ["delta", "frozen_values", "parameter_table"],
     ["partial"],
     ["training"],
     ["elm"],

@@ -16,7 +16,8 @@ from keras import layers
 
 from frozenfit import PartialNetClassifier, clear_workspace
 from frozenfit.isolation import initial_values, isolated
-from frozenfit.training.base import drawn_base
+from frozenfit.training.base import Base
+from frozenfit.training.recipe import Recipe
 
 ON_JAX = keras.config.backend() == "jax"
 
@@ -65,7 +66,7 @@ def test_a_value_that_is_not_given_is_drawn():
 
 @pytest.mark.parametrize("seed", [None, 3])
 def test_constants_and_random_states_are_of_their_kind(seed):
-    model, _ = drawn_base(net, (3,), 2, {}, 0).empty(seed)
+    model, _ = Base(Recipe(net, (3,), 2)).build(seed)
     values = {v.path: keras.ops.convert_to_numpy(v) for v in model.variables}
     assert (values["out/bias"] == 1).all() and (values["spectral/inner/bias"] == 0).all()
     (state,) = [value for path, value in values.items() if "vector_u" in path]
@@ -75,7 +76,7 @@ def test_constants_and_random_states_are_of_their_kind(seed):
 def test_with_a_seed_keras_draws():
     with isolated(3):
         expected = net((3,), 2).get_weights()
-    model, _ = drawn_base(net, (3,), 2, {}, 0).empty(3)
+    model, _ = Base(Recipe(net, (3,), 2)).build(3)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), expected, strict=True))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers as kl
 
-from frozenfit.layout import describe, leaf_layers, states, statistic_layers, trainable
+from frozenfit.layout import Survey, describe
 
 
 def functional(shape, *chain):
@@ -328,20 +328,20 @@ def test_weights_come_in_the_order_of_the_model_and_layers_in_that_of_the_data()
     model = Sub()
     model(np.zeros((1, 4), "float32"))
     assert describe(model).layers == ("sub/second", "sub/first")
-    assert [w.path for w in describe(model).weights] == list(trainable(model))
-    assert list(trainable(model).values()) == list(model.trainable_variables)
+    assert [w.path for w in describe(model).weights] == list(Survey(model).trainable)
+    assert list(Survey(model).trainable.values()) == list(model.trainable_variables)
 
 
 def test_a_nested_model_is_flattened_in_its_place():
     inner = keras.Sequential([kl.Dense(4, name="a"), kl.Dropout(0.1, name="b")], name="inner")
     model = functional((5,), kl.Dense(3, name="x"), inner, kl.Dense(2, name="y"))
-    assert [path for path, _ in leaf_layers(model)] == ["x", "inner/a", "inner/b", "y"]
+    assert list(Survey(model).layers) == ["x", "inner/a", "inner/b", "y"]
 
 
 def test_a_shared_layer_comes_once():
     shared, x = kl.Dense(5, name="shared"), keras.Input((5,))
     model = keras.Model(x, kl.Dense(2, name="out")(shared(shared(x))))
-    assert [path for path, _ in leaf_layers(model)] == ["shared", "out"]
+    assert list(Survey(model).layers) == ["shared", "out"]
     assert len(describe(model).weights) == 4
 
 
@@ -389,7 +389,7 @@ def test_a_wrapped_weight_belongs_to_the_layer_that_made_it():
     wrapped = kl.SpectralNormalization(kl.Dense(3, name="inner"), name="wrapper")
     model = functional((4,), wrapped)
     assert [w.layer for w in describe(model).weights] == ["wrapper/inner"] * 2
-    assert [info.kind for info, _ in states(model).values()] == ["statistic"]
+    assert [info.kind for info in Survey(model).state_infos.values()] == ["statistic"]
 
 
 def test_a_frozen_layer_has_neither_weights_nor_states():
@@ -397,7 +397,7 @@ def test_a_frozen_layer_has_neither_weights_nor_states():
     frozen.trainable = False
     model = functional((4,), frozen, kl.Dense(2, name="out"))
     assert describe(model).layers == ("out",)
-    assert states(model) == {}
+    assert Survey(model).states == {}
 
 
 def test_a_wrapper_does_not_make_a_state_of_a_frozen_weight():
@@ -405,7 +405,7 @@ def test_a_wrapper_does_not_make_a_state_of_a_frozen_weight():
     inner.trainable = False
     model = functional((4,), kl.SpectralNormalization(inner, name="wrapper"))
     assert describe(model).weights == ()
-    assert list(states(model)) == ["wrapper/vector_u"]
+    assert list(Survey(model).states) == ["wrapper/vector_u"]
 
 
 def test_a_frozen_normalization_keeps_its_statistics_as_states():
@@ -413,13 +413,13 @@ def test_a_frozen_normalization_keeps_its_statistics_as_states():
     model = functional((4,), norm)
     norm.trainable = False
     assert describe(model).weights == ()
-    assert list(states(model)) == ["n/moving_mean", "n/moving_variance"]
+    assert list(Survey(model).states) == ["n/moving_mean", "n/moving_variance"]
 
 
 def test_states_are_told_apart():
     x = keras.Input((4, 3))
     y = kl.Dropout(0.1, name="drop")(kl.BatchNormalization(name="n")(x))
-    found = {path: info.kind for path, (info, _) in states(keras.Model(x, y)).items()}
+    found = {path: info.kind for path, info in Survey(keras.Model(x, y)).state_infos.items()}
     assert found == {
         "n/moving_mean": "statistic",
         "n/moving_variance": "statistic",
@@ -429,8 +429,8 @@ def test_states_are_told_apart():
 
 def test_the_constants_of_a_preprocessing_normalization_are_no_statistics():
     model = functional((4,), kl.Normalization(name="data"))
-    assert {info.kind for info, _ in states(model).values()} == {"other"}
-    assert statistic_layers(model) == []
+    assert {info.kind for info in Survey(model).state_infos.values()} == {"other"}
+    assert Survey(model).statistic_layers == {}
 
 
 def test_any_other_state_is_other():
@@ -441,14 +441,14 @@ def test_any_other_state_is_other():
         def call(self, x):
             return x
 
-    ((info, _),) = states(functional((4,), Counting(name="c"))).values()
+    (info,) = Survey(functional((4,), Counting(name="c"))).state_infos.values()
     assert (info.path, info.kind, info.layer) == ("c/count", "other", "c")
 
 
 def test_a_seed_is_named_after_its_layer_whatever_was_built_before():
     def paths():
         drops = [kl.Dropout(0.1, name="a"), kl.GaussianNoise(0.1, name="b")]
-        return list(states(functional((4,), *drops)))
+        return list(Survey(functional((4,), *drops)).states)
 
     assert paths() == paths() == ["a/seed_generator_state", "b/seed_generator_state"]
 
@@ -456,9 +456,9 @@ def test_a_seed_is_named_after_its_layer_whatever_was_built_before():
 def test_statistic_layers_come_in_the_order_data_meets_them():
     chain = [kl.BatchNormalization(name="b"), kl.LayerNormalization(name="l")]
     model = functional((4,), *chain, kl.BatchNormalization(name="a"))
-    found = statistic_layers(model)
-    assert [path for path, _ in found] == ["b", "a"]
-    assert found[0][1] is chain[0]
+    found = Survey(model).statistic_layers
+    assert list(found) == ["b", "a"]
+    assert found["b"] is chain[0]
 
 
 def test_the_head_is_the_last_layer_with_a_kernel():
@@ -544,9 +544,9 @@ def test_a_model_with_a_convolution_is_convolutional(layer):
     assert not describe(functional((4,), kl.Dense(3))).convolutional
 
 
-@pytest.mark.parametrize("function", [describe, trainable, states, statistic_layers, leaf_layers])
-def test_what_is_no_built_model_is_refused(function):
-    with pytest.raises(TypeError, match="keras.Model is needed, found Dense"):
+@pytest.mark.parametrize("function", [describe, Survey])
+def test_only_a_built_model_is_accepted(function):
+    with pytest.raises(TypeError, match="must be a built keras.Model, got Dense"):
         function(kl.Dense(3))
-    with pytest.raises(ValueError, match="has no weights yet: call it once"):
+    with pytest.raises(ValueError, match="has no weights yet. Call it once"):
         function(keras.Sequential([kl.Dense(3)], name="unbuilt"))

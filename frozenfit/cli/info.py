@@ -33,15 +33,14 @@ def run(arguments: argparse.Namespace) -> int:
         The exit code.
     """
     estimator = import_with_backend("frozenfit.storage").load(arguments.file)
-    from frozenfit.estimators.report import fit_summary, table_text
-
+    table = estimator.parameter_table()
     print(type(estimator).__name__)
     for name, value in estimator.get_params(deep=False).items():
         print(f"  {name} = {value!r}")
-    print(table_text(estimator))
+    print(table)
     if hasattr(estimator, "classes_"):
         print(f"classes          {len(estimator.classes_)}")
     print(f"input shape      {tuple(estimator.input_shape_)}")
     print(f"epochs trained   {estimator.n_iter_}")
-    print(f"{fit_summary(estimator)}, {file_size(estimator, arguments.file)}")
+    print(f"{table.summary}, {file_size(estimator, arguments.file)}")
     return 0

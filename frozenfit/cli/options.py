@@ -228,9 +228,7 @@ def print_result(estimator: Any, accuracy: float, path: str | None) -> None:
     path : str or None
         Where it was saved; None omits the file size.
     """
-    from frozenfit.estimators.report import fit_summary
-
-    parts = [fit_summary(estimator)]
+    parts = [estimator.parameter_table().summary]
     if path is not None:
         parts.append(file_size(estimator, path))
     print(", ".join([*parts, f"test accuracy {accuracy:.3f}"]))
@@ -251,7 +249,7 @@ def file_size(estimator: Any, path: str) -> str:
     str
         Such as "file 23 kB instead of 178 kB".
     """
-    complete = 4 * sum(row[-1] for row in estimator.parameter_table())
+    complete = 4 * estimator.parameter_table().total
     return f"file {_kilobytes(os.path.getsize(path))} instead of {_kilobytes(complete)}"
 
 

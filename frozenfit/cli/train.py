@@ -54,14 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
     check_dataset_name(arguments)
     estimator = make_classifier(given_settings(arguments), arguments.verbose)
     from frozenfit import storage
-    from frozenfit.estimators.report import table_text
 
     if arguments.out is not None:
         storage.check_writable(arguments.out)
     data = load_data(arguments)
     X, y = limited(data.X_train, data.y_train, arguments.limit)
     code = _fit(estimator, X, y)
-    print(table_text(estimator))
+    print(estimator.parameter_table())
     if arguments.out is not None:
         storage.save(estimator, arguments.out, include_frozen=arguments.save_frozen)
     print_result(estimator, estimator.score(data.X_test, data.y_test), arguments.out)

@@ -18,10 +18,9 @@ from frozenfit.elm.head import Head
 from frozenfit.elm.memory import Block, Memory, Tick, cut
 from frozenfit.elm.stages import FeatureStage, as_stage
 from frozenfit.estimators.base import FitData, NetworkEstimator
-from frozenfit.estimators.report import html_table
 from frozenfit.estimators.stored import data_state, restore_data
 from frozenfit.estimators.tasks import EpochTasks
-from frozenfit.selectors.forms import TableRow
+from frozenfit.parameter_table import ParameterTable
 from frozenfit.training.data import Data
 from frozenfit.utils.progress import ProgressBar
 from frozenfit.utils.scikit_learn import HasMethods, Interval, StrOptions, check_sample_weight
@@ -414,18 +413,18 @@ class ELM(RandomLayers):
     @property
     def freeze_fraction_(self) -> float:
         """Fraction of the parameters that are frozen."""
-        rows = self.parameter_table()
-        return 1 - sum(row.trainable for row in rows) / sum(row.total for row in rows)
+        table = self.parameter_table()
+        return 1 - table.trainable / table.total
 
-    def parameter_table(self) -> list[TableRow]:
-        """Return one row per weight: path, shape, what is trained, and two counts.
+    def parameter_table(self) -> ParameterTable:
+        """Return the number of trained parameters of each weight.
 
         Returns
         -------
-        list of TableRow
-            The frozen layers first, then the heads.
+        ParameterTable
+            One row per weight, the frozen layers first, then the heads.
         """
-        return store.parameter_table(*self._current())
+        return ParameterTable(store.parameter_table(*self._current()))
 
     def to_keras(self) -> keras.Model:
         """Return a plain Keras model that computes the same.
@@ -445,7 +444,8 @@ class ELM(RandomLayers):
 
     def _html_repr(self) -> str:
         html = super()._html_repr()
-        return html + html_table(self) if self.__sklearn_is_fitted__() else html
+        fitted = self.__sklearn_is_fitted__()
+        return html + self.parameter_table()._repr_html_() if fitted else html
 
     def _fitted_state(self, include_frozen: bool):
         frozen, head = self._current()

@@ -16,8 +16,15 @@ from sklearn.utils.validation import check_is_fitted
 from frozenfit.estimators import stored, stored_base
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.ensemble_members import check_members, member_selectors
-from frozenfit.estimators.partial_base import PartialNet, part_seeds
+from frozenfit.estimators.partial_base import (
+    PartialNet,
+    make_base,
+    part_seeds,
+    set_fitted,
+    train_part,
+)
 from frozenfit.isolation import spawn
+from frozenfit.parameter_table import ParameterTable
 from frozenfit.training.base import Base
 from frozenfit.training.data import Data
 from frozenfit.training.workspace import workspace
@@ -62,7 +69,7 @@ def train_members(
         Each member once it is trained.
     """
     for member, problem, seed in zip(members, problems, seeds, strict=True):
-        member._train_from(problem, seed)
+        train_part(member, problem, seed)
         yield member
 
 
@@ -151,13 +158,13 @@ class CheapEnsemble(NetworkEstimator):
         training, held_out = self._hold_out(problem, seeds)
         settings = self._settings
         trainer = self._part(settings.model, settings.model_params, settings.weight_init, 1.0)
-        base = trainer._base(problem, part_seeds(seeds["base"])["base"])
+        base = make_base(trainer, problem, part_seeds(seeds["base"])["base"])
         selectors = member_selectors(
             settings.trainable, self.members, self.n_estimators, seeds["selector"]
         )
         with workspace.check_out(base) as network:
             network.check(self.input_shape_, problem.n_outputs, problem.classifies)
-            if self.base == "trained" and not network.own:
+            if self.base == "trained" and not network.is_copy:
                 raise ValueError(
                     f"`base='trained'` requires a model that can be copied, which "
                     f"{network.model.name!r} cannot. Use base='frozen', or pass the model as a "
@@ -250,13 +257,13 @@ class CheapEnsemble(NetworkEstimator):
 
     def _take_in(self, base: Base, members: list[PartialNet], numbers: list[int]) -> None:
         """Set the fitted attributes derived from base and members."""
-        first = members[0]._setting.selection
+        first = members[0].part_.selection
         for member in members[1:]:
-            if member._setting.selection == first:  # one shared object: smaller pickles
-                member._setting.selection = first
+            if member.part_.selection == first:  # one shared object: smaller pickles
+                member.part_ = replace(member.part_, selection=first)
         self.base_, self.estimators_, self._numbers = base, members, list(numbers)
         self.n_iter_ = max(member.n_iter_ for member in members)
-        self.n_trainable_ = sum(member._setting.selection.n_trainable for member in members)
+        self.n_trainable_ = sum(member.part_.selection.n_trainable for member in members)
         self.freeze_fraction_ = 1 - self.n_trainable_ / (first.total * len(members))
 
     def _after_members(self, held_out: Data | None) -> None:
@@ -295,11 +302,12 @@ class CheapEnsemble(NetworkEstimator):
         try:
             with task("base", trainer):
                 plain = replace(problem, seed=seed, one_pass=False)
-                trainer._train_from(plain, part_seeds(seed))
+                train_part(trainer, plain, part_seeds(seed))
         except TrainingInterrupted as stop:  # no member is trained yet, so nothing is fitted
             raise KeyboardInterrupt(*stop.args) from stop
         self.base_history_ = trainer.history_
-        return base.with_values({**trainer._delta.trained, **trainer._delta.states})
+        delta = trainer.part_.delta
+        return base.with_values({**delta.trained, **delta.states})
 
     @contextmanager
     def _tasks(self, problem: FitData, count: int) -> Iterator[Any]:
@@ -426,14 +434,14 @@ class CheapEnsemble(NetworkEstimator):
 
     def _member_logits(self, X: np.ndarray, n_members: Any = None) -> np.ndarray:
         """Compute the outputs of each member, shape (members, n, n_outputs)."""
-        return np.stack([m._logits(X) for m in self._chosen(n_members)]).astype(np.float64)
+        return np.stack([m.part_.outputs(X) for m in self._chosen(n_members)]).astype(np.float64)
 
     def _samples(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         return self._as_samples(self._check_input(X, reset=False), reset=False)
 
-    def parameter_table(self, member: int = 0) -> list:
-        """List the number of parameters that a member trains of each weight.
+    def parameter_table(self, member: int = 0) -> ParameterTable:
+        """Return the number of parameters that a member trains of each weight.
 
         Parameters
         ----------
@@ -442,8 +450,8 @@ class CheapEnsemble(NetworkEstimator):
 
         Returns
         -------
-        list of (path, shape, form, n_trainable, total)
-            One row per trainable weight of the network.
+        ParameterTable
+            One row per weight of the network.
         """
         check_is_fitted(self)
         return self.estimators_[member].parameter_table()
@@ -473,10 +481,7 @@ class CheapEnsemble(NetworkEstimator):
     def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
         with workspace.check_out(self.base_) as network:
             about, values = stored_base.write(self.base_, network, include_frozen, True)
-            parts = [
-                stored.part_state(m, m._setting, m._delta, network, include_frozen)
-                for m in self.estimators_
-            ]
+            parts = [stored.part_state(m, network, include_frozen) for m in self.estimators_]
         own = {
             "base": about,
             "base_history": self.base_history_,
@@ -505,7 +510,8 @@ class CheapEnsemble(NetworkEstimator):
             for i, about in enumerate(meta["members"]):
                 member = self._member(found, about["trainable"], about["number"])
                 own = stored.group(arrays, str(i))
-                member._adopt(stored.restore_part(member, about, own, network, found))
+                part = stored.restore_part(member, about, own, network, found)
+                set_fitted(member, part, about["history"])
                 members.append(member)
         if meta["temperature"] is not None:
             self.temperature_ = meta["temperature"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -13,20 +13,22 @@ from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
-from frozenfit.estimators.report import html_table, print_summary
+from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.estimators.tasks import EpochTasks
-from frozenfit.isolation import isolated, spawn
+from frozenfit.frozen_values import is_drawable, partly_frozen
+from frozenfit.isolation import spawn
+from frozenfit.parameter_table import ParameterTable
 from frozenfit.partial import Delta, PartialModel
-from frozenfit.selectors import Context, Selection, Selector, as_selector
+from frozenfit.selectors import Context, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
-from frozenfit.training.base import Base, drawn_base, given_base
+from frozenfit.training.base import Base
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.data import Data, split
-from frozenfit.training.filling import can_be_drawn, filled
 from frozenfit.training.fisher import diagonal_fisher
 from frozenfit.training.loop import Plan, TrainResult, train
 from frozenfit.training.network import CompiledModel, Network
 from frozenfit.training.progress import EpochProgress
+from frozenfit.training.recipe import Recipe, initializer_json
 from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule, as_freeze_schedule
 from frozenfit.training.workspace import workspace
 from frozenfit.types import (
@@ -45,28 +47,6 @@ from frozenfit.types import Network as NetworkLike
 from frozenfit.utils.scikit_learn import Interval, StrOptions
 
 
-@dataclass
-class FittedPart:
-    """What a delta belongs to: the base, the selection, and the mode of the frozen parameters."""
-
-    base: Base
-    selection: Selection
-    frozen: str
-    statistics: bool | str
-    seeds: dict[str, int]
-
-    def attributes(self, delta: Delta, history: dict[str, list[float]]) -> dict[str, Any]:
-        """Return the fitted attributes of an estimator with this part and a delta."""
-        return {
-            "base_": self.base,
-            "history_": history,
-            "n_iter_": len(history.get("loss", [])),  # none where the first was interrupted
-            "freeze_fraction_": 1 - self.selection.n_trainable / self.selection.total,
-            "_setting": self,
-            "_delta": delta,
-        }
-
-
 def part_seeds(seed: int) -> dict[str, int]:
     """Return the seeds of the random streams of one fit.
 
@@ -83,8 +63,7 @@ class PartialNet(NetworkEstimator):
     history_: dict[str, list[float]]
     n_iter_: int
     freeze_fraction_: float
-    _setting: FittedPart
-    _delta: Delta
+    part_: FittedPart
 
     _parameter_constraints: dict = {
         "model": [str, callable, keras.Model, Base],
@@ -168,57 +147,7 @@ class PartialNet(NetworkEstimator):
         self.verbose = verbose
 
     def _train(self, problem: FitData) -> None:
-        self._train_from(problem, part_seeds(problem.seed))
-
-    def _train_from(self, problem: FitData, seeds: dict[str, int]) -> None:
-        base = self._base(problem, seeds["base"])
-        with workspace.check_out(base) as network:
-            network.check(self.input_shape_, problem.n_outputs, problem.classifies)
-            setting, delta = self._start(problem, network, base, seeds)
-            base = setting.base
-            compiled = network.compiled(base, setting.selection, setting.frozen, setting.statistics)
-            if delta is None:
-                states = network.initial_states(base, seeds["states"])
-                delta = compiled.model.initial_delta(network.values(base), states)
-            compiled.load(base, setting.selection, delta)
-            result = self._run(problem, compiled, setting, seeds)
-        _check_finite(result.delta)
-        history = self._joined_history(problem, result.history)
-        self._n_outputs_ = problem.n_outputs
-        self.__dict__.update(setting.attributes(result.delta, history))
-        self._fitted_as = self._asked()
-        self._keep_optimizer_state(problem, result)
-        if result.interrupted:
-            raise TrainingInterrupted(
-                f"training was interrupted after {self.n_iter_} epochs; the estimator is fitted "
-                "with the parameters reached so far"
-            )
-
-    def _base(self, problem: FitData, seed: int) -> Base:
-        if problem.resume:
-            self._check_same_network()
-            return self.base_
-        model = self.model
-        if isinstance(model, Base | keras.Model):
-            for name in ("model_params", "weight_init"):
-                if getattr(self, name) is not None:
-                    raise ValueError(
-                        f"`{name}` has no effect on a given network. Use {name}=None, or pass "
-                        "the model as a name or a callable."
-                    )
-            if isinstance(model, Base):
-                return model.with_outputs(problem.n_outputs)
-            return given_base(model, seed)
-        params = dict(self.model_params or {})
-        return drawn_base(
-            model,
-            self.input_shape_,
-            problem.n_outputs,
-            params,
-            seed,
-            self.weight_init,
-            kept=self.frozen == "keep",
-        )
+        train_part(self, problem, part_seeds(problem.seed))
 
     def _asked(self) -> dict[str, Any]:
         """Return the parameters that determine what is trained, to detect changes between fits."""
@@ -243,12 +172,13 @@ class PartialNet(NetworkEstimator):
 
     def _start(
         self, problem: FitData, network: Network, base: Base, seeds: dict[str, int]
-    ) -> tuple[FittedPart, Delta | None]:
-        """Return the part to train and the delta to continue from; None starts from the base."""
+    ) -> FittedPart:
+        """Return the part to train, with the delta that training starts from."""
+        state_seed = seeds["states"]
         if problem.resume:
             if self._asked() == self._fitted_as:
-                return self._setting, self._delta
-            seeds = self._setting.seeds
+                return self.part_
+            seeds = self.part_.seeds
         context = Context(
             seed=seeds["selector"],
             values=network.values(base),
@@ -256,20 +186,26 @@ class PartialNet(NetworkEstimator):
         )
         selection = as_selector(self.trainable).resolve(network.layout, context)
         frozen, statistics = self._mode(base)
-        if not problem.resume:
-            if frozen == "random" and network.own and not can_be_drawn(selection):
-                base, frozen = filled(base, network, selection), "keep"
-            return FittedPart(base, selection, frozen, statistics, seeds), None
-        if not network.own:
-            raise ValueError(
-                f"`trainable` cannot change between fits of the model {network.model.name!r}, "
-                "because the model cannot be copied. Pass it as a callable."
-            )
-        if self.freeze_statistics == self._fitted_as["freeze_statistics"]:
-            statistics = self._setting.statistics
-        # Trained parameters that are frozen from here on keep their values, so the base takes them.
-        base = base.with_values(dict(self.model_.assembled()))
-        return FittedPart(base, selection, "keep", statistics, seeds), None
+        if problem.resume:
+            if not network.is_copy:
+                raise ValueError(
+                    f"`trainable` cannot change between fits of the model {network.model.name!r}, "
+                    "because the model cannot be copied. Pass it as a callable."
+                )
+            if self.freeze_statistics == self._fitted_as["freeze_statistics"]:
+                statistics = self.part_.statistics
+            # Trained parameters that are frozen from here on keep their values, so the base takes
+            # them.
+            base, frozen = base.with_values(dict(self.model_.assembled())), "keep"
+        elif frozen == "random" and network.is_copy:
+            # A compiled model draws these values itself, which several members of an ensemble
+            # share; only values that no seed gives back need a base.
+            if not all(map(is_drawable, partly_frozen(selection))):
+                base, frozen = base.with_random_frozen(selection, network.survey), "keep"
+        states = network.initial_states(base, state_seed)
+        compiled = network.compiled(base, selection, frozen, statistics)
+        delta = compiled.model.initial_delta(network.values(base), states)
+        return FittedPart(base, selection, frozen, statistics, seeds, delta)
 
     def _mode(self, base: Base) -> tuple[str, bool | str]:
         """Return `frozen` and `freeze_statistics` as arguments of PartialModel.
@@ -278,10 +214,10 @@ class PartialNet(NetworkEstimator):
         there.
         """
         frozen = self.frozen
-        if frozen == "auto" or (frozen == "random" and not base.kept):
+        if frozen == "auto" or (frozen == "random" and not base.pretrained):
             frozen = "keep"
         statistics = self.freeze_statistics
-        if statistics == "auto" and not (base.kept and frozen == "keep"):
+        if statistics == "auto" and not (base.pretrained and frozen == "keep"):
             statistics = False
         return frozen, statistics
 
@@ -289,7 +225,7 @@ class PartialNet(NetworkEstimator):
         self,
         problem: FitData,
         compiled: CompiledModel,
-        setting: FittedPart,
+        part: FittedPart,
         seeds: Mapping[str, int],
     ) -> TrainResult:
         data, validation = self._split(problem, np.random.default_rng(seeds["split"]))
@@ -311,11 +247,12 @@ class PartialNet(NetworkEstimator):
 
         def attributes(history: dict[str, list[float]], delta: Delta | None) -> dict[str, Any]:
             joined = self._joined_history(problem, history)
-            return setting.attributes(delta or compiled.model.delta(), joined)
+            now = replace(part, delta=delta or compiled.model.delta())
+            return _fitted_attributes(now, joined)
 
-        title = f"{type(self).__name__}, {setting.selection.n_trainable:,} trainable"
+        summary = ParameterTable(part.selection.table()).summary
         with (
-            EpochProgress(epochs, int(self.verbose), title) as bar,
+            EpochProgress(epochs, int(self.verbose), type(self).__name__, summary) as bar,
             EpochTasks(self, problem, epochs, attributes) as tasks,
         ):
             plan = Plan(
@@ -334,7 +271,7 @@ class PartialNet(NetworkEstimator):
                 epoch_callbacks=(bar, tasks),
             )
             rng = np.random.default_rng(seeds["batches"])
-            result = train(compiled, data, plan, rng, self._optimizer_state_to_load(setting))
+            result = train(compiled, data, plan, rng, self._optimizer_state_to_load(part))
             tasks.delta = result.delta
             return result
 
@@ -377,64 +314,31 @@ class PartialNet(NetworkEstimator):
         else:
             self.__dict__.pop("_optimizer_state", None)
 
-    def _optimizer_state_to_load(self, setting: FittedPart) -> tuple[list[np.ndarray], int] | None:
+    def _optimizer_state_to_load(self, part: FittedPart) -> tuple[list[np.ndarray], int] | None:
         """Return the optimizer state of the last call if it matches the parameters to train."""
         optimizer_state = getattr(self, "_optimizer_state", None)
         if (
             optimizer_state is None
-            or setting is not self._setting
+            or part is not self.part_
             or self._optimizer_state_of != self.optimizer
         ):
             return None
         return optimizer_state, self._steps
 
     def _logits(self, X: np.ndarray) -> np.ndarray:
-        at = self._setting
-        with workspace.check_out(at.base) as network:
-            compiled = network.compiled(at.base, at.selection, at.frozen, at.statistics)
-            compiled.load(at.base, at.selection, self._delta)
-            return compiled.predictor(X)
+        return self.part_.outputs(X)
 
     def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
-        return stored.fitted_state(self, self._setting, self._delta, include_frozen)
+        return stored.fitted_state(self, include_frozen)
 
     def _restore(self, meta: dict, arrays: dict[str, np.ndarray], base: Any = None) -> None:
-        self._adopt(stored.restore(self, meta, arrays, base))
-
-    def _adopt(self, found: dict[str, Any]) -> None:
-        """Set the fitted attributes from the contents of a file."""
-        delta, history = found.pop("delta"), found.pop("history")
-        self.__dict__.update(FittedPart(**found).attributes(delta, history))
-        self._fitted_as = self._asked()
+        set_fitted(self, stored.restore(self, meta, arrays, base), meta["history"])
 
     @property
     def model_(self) -> PartialModel:
         """The fitted `PartialModel`; the same object until the next fit."""
         check_is_fitted(self)
-        at = self._setting
-        cached = self.__dict__.get("_model")
-        # By identity: a fit creates a new delta, and a delta is never changed.
-        if cached is not None and cached[0] is self._delta:
-            return cached[1]
-        network = Network(at.base)
-        network.load(at.base)
-        with isolated(0):
-            model = PartialModel(
-                network.model,
-                at.selection,
-                frozen=at.frozen,
-                seed=at.base.seed,
-                freeze_statistics=at.statistics,
-                rebuild=at.base.rebuild,
-            )
-        model.load_delta(self._delta)
-        self._model = self._delta, model
-        return model
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the live model out of pickles and copies: it is built again when needed."""
-        state: Any = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_model"}
+        return self.part_.model
 
     def to_keras(self) -> keras.Model:
         """Create a plain Keras model with trained and frozen parameters assembled.
@@ -448,25 +352,137 @@ class PartialNet(NetworkEstimator):
         """
         return self.model_.to_keras()
 
-    def parameter_table(self) -> list:
-        """List the number of trained parameters of each weight.
+    def parameter_table(self) -> ParameterTable:
+        """Return the number of trained parameters of each weight.
 
         Returns
         -------
-        list of (path, shape, form, n_trainable, total)
-            One row per trainable weight of the network.
+        ParameterTable
+            One row per weight of the network: path, shape, which part is trained, and the numbers
+            of trained and of all parameters.
         """
         check_is_fitted(self)
-        return self._setting.selection.table()
+        return ParameterTable(self.part_.selection.table())
 
     def summary(self) -> None:
         """Print the network with the number of trained and frozen parameters of each weight."""
         check_is_fitted(self)
-        print_summary(self)
+        self.model_.summary()
+        print(f"{self.parameter_table().summary}, {self.freeze_fraction_:.2%} frozen")
 
     def _html_repr(self) -> str:
         html = super()._html_repr()
-        return html + html_table(self) if self.__sklearn_is_fitted__() else html
+        fitted = self.__sklearn_is_fitted__()
+        return html + self.parameter_table()._repr_html_() if fitted else html
+
+
+def train_part(estimator: PartialNet, problem: FitData, seeds: dict[str, int]) -> None:
+    """Train an estimator on validated data, and set its fitted attributes.
+
+    Parameters
+    ----------
+    estimator : PartialNet
+        The estimator, with the attributes of the data set. The base is its `model`, where that is
+        a base; ensembles train their members in this way.
+    problem : FitData
+        Training data.
+    seeds : dict of str to int
+        The result of `part_seeds`.
+
+    Raises
+    ------
+    TrainingInterrupted
+        If the user interrupted training; the estimator is fitted.
+    """
+    base = make_base(estimator, problem, seeds["base"])
+    with workspace.check_out(base) as network:
+        network.check(estimator.input_shape_, problem.n_outputs, problem.classifies)
+        part = estimator._start(problem, network, base, seeds)
+        result = estimator._run(problem, part.load(network), part, seeds)
+    _check_finite(result.delta)
+    history = estimator._joined_history(problem, result.history)
+    estimator._n_outputs_ = problem.n_outputs
+    estimator._keep_optimizer_state(problem, result)
+    set_fitted(estimator, replace(part, delta=result.delta), history)
+    if result.interrupted:
+        raise TrainingInterrupted(
+            f"training was interrupted after {estimator.n_iter_} epochs; the estimator is fitted "
+            "with the parameters reached so far"
+        )
+
+
+def make_base(estimator: PartialNet, problem: FitData, seed: int) -> Base:
+    """Return the base that an estimator is trained on.
+
+    Parameters
+    ----------
+    estimator : PartialNet
+        The estimator, with the attributes of the data set.
+    problem : FitData
+        Training data.
+    seed : int
+        Seed of the base.
+
+    Returns
+    -------
+    Base
+        That of the last fit where training continues.
+
+    Raises
+    ------
+    ValueError
+        If a parameter has no effect on a given model, or the network has changed since the last
+        fit.
+    """
+    if problem.resume:
+        estimator._check_same_network()
+        return estimator.base_
+    model = estimator.model
+    if isinstance(model, Base | keras.Model):
+        for name in ("model_params", "weight_init"):
+            if getattr(estimator, name) is not None:
+                raise ValueError(
+                    f"`{name}` has no effect on a given network. Use {name}=None, or pass "
+                    "the model as a name or a callable."
+                )
+        if isinstance(model, Base):
+            return model.with_outputs(problem.n_outputs)
+        return Base(model, seed=seed)
+    recipe = Recipe(
+        model,
+        estimator.input_shape_,
+        problem.n_outputs,
+        dict(estimator.model_params or {}),
+        initializer_json(estimator.weight_init),
+        drawn=estimator.frozen != "keep",
+    )
+    return Base(recipe, seed=seed)
+
+
+def set_fitted(estimator: PartialNet, part: FittedPart, history: dict[str, list[float]]) -> None:
+    """Set the fitted attributes of an estimator.
+
+    Parameters
+    ----------
+    estimator : PartialNet
+        The estimator.
+    part : FittedPart
+        Its trained part.
+    history : dict of str to list of float
+        Metrics of each epoch.
+    """
+    estimator.__dict__.update(_fitted_attributes(part, history))
+    estimator._fitted_as = estimator._asked()
+
+
+def _fitted_attributes(part: FittedPart, history: dict[str, list[float]]) -> dict[str, Any]:
+    return {
+        "base_": part.base,
+        "part_": part,
+        "history_": history,
+        "n_iter_": len(history.get("loss", [])),  # none where the first epoch was interrupted
+        "freeze_fraction_": part.freeze_fraction,
+    }
 
 
 def _check_finite(delta: Delta) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from frozenfit.estimators import stored_base
+from frozenfit.estimators.fitted_part import FittedPart
+from frozenfit.frozen_values import draw_frozen, partly_frozen
 from frozenfit.partial import Delta
 from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
 from frozenfit.selectors.kinds import Everything, Form, Indices, Leading
 from frozenfit.training.base import Base
-from frozenfit.training.filling import drawn_fill, filled, with_frozen
 from frozenfit.training.network import Network
 from frozenfit.training.workspace import workspace
 
@@ -29,7 +30,7 @@ _TARGETS = {
 
 
 def fitted_state(
-    estimator: Any, setting: Any, delta: Delta, include_frozen: bool
+    estimator: Any, include_frozen: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Say what a file needs of a fitted estimator besides its parameters.
 
@@ -37,8 +38,6 @@ def fitted_state(
     ----------
     estimator : PartialNet
         The fitted estimator.
-    setting, delta
-        Where its delta lives, and the delta.
     include_frozen : bool
         Store the frozen values as well.
 
@@ -55,10 +54,10 @@ def fitted_state(
     ValueError
         Where frozen values came with a callable, so that neither a seed nor a base gives them.
     """
-    base: Base = setting.base.below
+    base: Base = estimator.base_.parent or estimator.base_
     with workspace.check_out(base) as network:
         about, stored = stored_base.write(base, network, include_frozen)
-        meta, arrays = part_state(estimator, setting, delta, network, include_frozen)
+        meta, arrays = part_state(estimator, network, include_frozen)
     meta |= data_state(estimator) | {"base": about}
     return meta, {f"base/{path}": value for path, value in stored.items()} | arrays
 
@@ -87,7 +86,7 @@ def data_state(estimator: Any) -> dict[str, Any]:
 
 
 def part_state(
-    estimator: Any, setting: Any, delta: Delta, network: Network, include_frozen: bool = False
+    estimator: Any, network: Network, include_frozen: bool = False
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Say what was learned on a base, and how.
 
@@ -95,8 +94,6 @@ def part_state(
     ----------
     estimator : PartialNet
         The fitted estimator.
-    setting, delta
-        Where its delta lives, and the delta.
     network : Network
         A network of its base's structure.
     include_frozen : bool, default=False
@@ -109,26 +106,27 @@ def part_state(
     arrays : dict of str to ndarray
         ``trained/...``, ``state/...``, and ``filled/...``.
     """
+    part: FittedPart = estimator.part_
     meta = {
         "history": estimator.history_,
-        "frozen": setting.frozen,
-        "statistics": setting.statistics,
-        "seeds": dict(setting.seeds),
-        "forms": _written_forms(estimator, setting, network),
+        "frozen": part.frozen,
+        "statistics": part.statistics,
+        "seeds": dict(part.seeds),
+        "forms": _written_forms(estimator, part, network),
         "filled": None,
     }
-    arrays = {f"trained/{path}": value for path, value in delta.trained.items()}
-    if setting.frozen == "random" or setting.base.below is not setting.base:
-        drawn, held = _random_values(setting, network, include_frozen)
-        meta |= {"frozen": "random", "filled": stored_base.draws_facts(setting.base.seed, drawn)}
+    arrays = {f"trained/{path}": value for path, value in part.delta.trained.items()}
+    if part.frozen == "random" or part.base.parent is not None:
+        drawn, held = _random_values(part, network, include_frozen)
+        meta |= {"frozen": "random", "filled": stored_base.draws_facts(part.base.seed, drawn)}
         arrays |= {f"filled/{path}": value for path, value in held.items()}
-    return meta, arrays | {f"state/{path}": value for path, value in delta.states.items()}
+    return meta, arrays | {f"state/{path}": value for path, value in part.delta.states.items()}
 
 
 def restore(
     estimator: Any, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], base: Any = None
-) -> dict[str, Any]:
-    """Turn what a file held back into the place and the delta of an estimator.
+) -> FittedPart:
+    """Return the trained part of an estimator from the contents of a file.
 
     Parameters
     ----------
@@ -141,8 +139,8 @@ def restore(
 
     Returns
     -------
-    dict
-        ``base``, ``selection``, ``frozen``, ``statistics``, ``seeds``, ``delta``, ``history``.
+    FittedPart
+        The part; the attributes of the data are set on the estimator.
 
     Raises
     ------
@@ -214,8 +212,8 @@ def restore_part(
     arrays: Mapping[str, np.ndarray],
     network: Network,
     base: Base,
-) -> dict[str, Any]:
-    """Read what was learned on a base.
+) -> FittedPart:
+    """Return the trained part of a base from the contents of a file.
 
     Parameters
     ----------
@@ -230,8 +228,8 @@ def restore_part(
 
     Returns
     -------
-    dict
-        As of `restore`.
+    FittedPart
+        Its arrays checked.
     """
     selection = _read_forms(meta, estimator, network, base)
     frozen = meta["frozen"]
@@ -239,24 +237,25 @@ def restore_part(
         base, frozen = _filled_again(base, network, selection, meta, group(arrays, "filled"))
     delta = Delta(group(arrays, "trained"), group(arrays, "state"))
     _check_delta(delta, selection, network)
-    kept = {name: meta[name] for name in ("statistics", "seeds", "history")}
-    return {"base": base, "selection": selection, "frozen": frozen, "delta": delta, **kept}
+    return FittedPart(base, selection, frozen, meta["statistics"], meta["seeds"], delta)
 
 
 def _random_values(
-    setting: Any, network: Network, include_frozen: bool
+    part: FittedPart, network: Network, include_frozen: bool
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Tell which weights of random frozen values are drawn again, and which a file must hold."""
-    base, selection = setting.base, setting.selection
-    drawn = drawn_fill(base, selection)
-    if base.below is base:  # drawn by the model itself
-        if not (include_frozen and network.own):
+    base, selection = part.base, part.selection
+    drawn = draw_frozen(selection, base.seed)
+    if base.parent is None:  # drawn by the model itself
+        if not (include_frozen and network.is_copy):
             return drawn, {}
-        base = filled(base, network, selection, drawn)
+        base = base.with_random_frozen(selection, network.survey, drawn)
     values = network.values(base)
-    again = network.values(filled(base.below, network, selection, {**values, **drawn}))
+    parent = base.parent or base
+    redrawn = parent.with_random_frozen(selection, network.survey, {**values, **drawn})
+    again = network.values(redrawn)
     same = {p for p in drawn if np.array_equal(again[p], values[p]) and not include_frozen}
-    held = {i.path: values[i.path] for i in with_frozen(selection) if i.path not in same}
+    held = {i.path: values[i.path] for i in partly_frozen(selection) if i.path not in same}
     return {path: drawn[path] for path in same}, held
 
 
@@ -265,14 +264,14 @@ def _filled_again(
 ) -> tuple[Base, str]:
     """Make the base of random frozen values again, and see that it is the right one."""
     network.check_values(held)
-    drawn = drawn_fill(base, selection, but=held)
+    drawn = draw_frozen(selection, base.seed, exclude=held)
     stored_base.check_draws(base.seed, drawn, meta["filled"])
-    missing = [i.path for i in with_frozen(selection) if i.path not in {*drawn, *held}]
+    missing = [i.path for i in partly_frozen(selection) if i.path not in {*drawn, *held}]
     if missing:
         raise ValueError(f"the random values of {missing[0]!r} are neither in the file nor drawn")
-    if not network.own:
+    if not network.is_copy:
         return base, "random"
-    return filled(base, network, selection, {**drawn, **held}), "keep"
+    return base.with_random_frozen(selection, network.survey, {**drawn, **held}), "keep"
 
 
 def _targets(estimator: Any) -> dict[str, Any] | None:
@@ -309,15 +308,15 @@ def group(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     return {path[len(prefix) :]: v for path, v in arrays.items() if path.startswith(prefix)}
 
 
-def _written_forms(estimator: Any, setting: Any, network: Network) -> dict[str, Any] | None:
+def _written_forms(estimator: Any, part: FittedPart, network: Network) -> dict[str, Any] | None:
     """Write the forms only where the selector does not give them again without the data."""
     try:
-        again = _resolve_again(estimator, setting.seeds, network, setting.base.below)
+        again = _resolve_again(estimator, part.seeds, network, part.base.parent or part.base)
     except ValueError:
         again = None
-    if again == setting.selection:
+    if again == part.selection:
         return None
-    return {path: _write_form(form) for path, form in setting.selection.items()}
+    return {path: _write_form(form) for path, form in part.selection.items()}
 
 
 def _resolve_again(estimator: Any, seeds: Mapping, network: Network, base: Base) -> Selection:

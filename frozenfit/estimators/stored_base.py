@@ -9,8 +9,10 @@ import keras
 import numpy as np
 
 from frozenfit import draws
-from frozenfit.training.base import Base, drawn_base, given_base
+from frozenfit.layout import Survey
+from frozenfit.training.base import Base
 from frozenfit.training.network import Network
+from frozenfit.training.recipe import Recipe, initializer_json
 
 _MOMENT_TOLERANCE = 1e-6
 
@@ -44,13 +46,13 @@ def write(
         Where neither a seed, a given network nor the file would give the values.
     """
     stored = _stored(base, network, include_frozen or (base.trained and include_trained))
-    drawn = {} if base.kept else _drawn(base, network, stored)
+    drawn = {} if base.pretrained else _drawn(base, network, stored)
     about = {
         "seed": base.seed,
-        "kept": base.kept,
+        "pretrained": base.pretrained,
         "trained": base.trained,
         "policy": base.policy,
-        "fingerprint": base.fingerprint(network.layout, network.frozen),
+        "fingerprint": base.fingerprint,
     }
     return about | draws_facts(base.seed, drawn), stored
 
@@ -136,29 +138,36 @@ def read(
     if isinstance(model, Base):
         base = model.with_outputs(n_outputs)
     elif isinstance(model, keras.Model):
-        base = given_base(model, about["seed"])
+        base = Base(model, seed=about["seed"])
     else:
-        params = dict(estimator._settings.model_params or {})
-        base = drawn_base(
+        recipe = Recipe(
             model,
             estimator.input_shape_,
             n_outputs,
-            params,
-            about["seed"],
-            estimator._settings.weight_init,
-            kept=about["kept"],
+            dict(estimator._settings.model_params or {}),
+            initializer_json(estimator._settings.weight_init),
+            drawn=not about["pretrained"],
             policy=about["policy"],
         )
-    if about["trained"]:
-        made = base.with_values(stored) if base.given is not None else base
-        made.trained = True
-        base = made
-    elif base.given is not None:
-        if stored and network is None:
-            base.write_to_given(stored)
-        return base
-    base.restore(stored)
+        base = Base(recipe, seed=about["seed"])
+    if base.model is None:
+        base.restore(stored, about["trained"])
+    elif about["trained"]:
+        base = base.with_values(stored)
+    elif stored and network is None:
+        _assign_values(base.model, stored)
     return base
+
+
+def _assign_values(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
+    """Load a file's values into the network that it described, which nothing else uses yet."""
+    weights = Survey(model).weights
+    if {p: tuple(v.shape) for p, v in weights.items()} != {
+        p: tuple(v.shape) for p, v in values.items()
+    }:
+        raise ValueError("the frozen values are not those of the network the file describes")
+    for path, variable in weights.items():
+        variable.assign(values[path])
 
 
 def again(
@@ -166,7 +175,7 @@ def again(
     network: keras.Model | None,
     seed: int,
     weight_init: str | None,
-    kept: bool,
+    pretrained: bool,
     policy: Any,
 ) -> Base:
     """Make the base that an estimator was given as its model; its values come with its owner.
@@ -177,7 +186,7 @@ def again(
         Of a base that was made from one.
     network : keras.Model or None
         The network of a base that was given.
-    seed, weight_init, kept, policy
+    seed, weight_init, pretrained, policy
         The base's own.
 
     Returns
@@ -186,8 +195,12 @@ def again(
         The base.
     """
     if network is not None:
-        return given_base(network, seed)
-    return Base(recipe, seed, weight_init, kept=kept, policy=policy)
+        return Base(network, seed=seed)
+    assert recipe is not None
+    return Base(
+        Recipe(**recipe, kernel_initializer=weight_init, drawn=not pretrained, policy=policy),
+        seed=seed,
+    )
 
 
 def check(
@@ -209,10 +222,10 @@ def check(
     ValueError
         Where a name, a shape, a draw or the fingerprint differs.
     """
-    if base.given is not None:
+    if base.model is not None:
         if about["trained"]:
             network.check_values(stored)
-        found = base.fingerprint(network.layout, network.frozen)
+        found = base.fingerprint
         if found != about["fingerprint"]:
             raise ValueError(
                 f"the base has the fingerprint {found}, but the file was made on one with "
@@ -226,14 +239,14 @@ def check(
 def _stored(base: Base, network: Network, whole: bool) -> dict[str, np.ndarray]:
     if whole:
         return network.values(base)
-    if base.trained or (base.kept and base.given is None):
+    if base.trained or (base.pretrained and base.model is None):
         raise ValueError(
             "the frozen values of this estimator came with the network its callable built, or "
             "from an earlier fit, and no seed gives them back; save with include_frozen=True"
         )
-    if base.given is None:
-        return base.stored(network.layout, network.frozen)
-    now, then = network.values(given_base(base.given)), network.values(base)
+    if base.model is None:
+        return base.unseeded(network.survey)
+    now, then = network.values(Base(base.model)), network.values(base)
     if not all(np.array_equal(value, then[path]) for path, value in now.items()):
         raise ValueError(
             "the model of this estimator has other values now than when it was fitted, so it "

@@ -236,14 +236,14 @@ def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int
             f"it holds a {record.class_name}, and this version knows {', '.join(_CLASSES)}"
         )
     known = None if number is None else bases.get(number)
-    network = base if known is None else known.given
+    network = base if known is None else known.model
     try:
         parameters = _read_parameters(record.parameters, network, bases)
         meta = decode(record.fitted, "the fitted state", base=network)
         estimator = _class_of(record.class_name)(**parameters)
         estimator._restore(meta, record.arrays, base if known is None else known)
         if number is not None:
-            bases[number] = estimator.base_.below
+            bases[number] = estimator.base_.parent or estimator.base_
     except Exception as error:  # a false value may break anything, each backend in its own way
         raise StorageError(first_line(error)) from error
     return estimator

@@ -16,6 +16,7 @@ import numpy as np
 from frozenfit.estimators.stored_base import Base, again
 from frozenfit.storage.codec import decode, encode, encode_network
 from frozenfit.storage.container import Record, StorageError
+from frozenfit.training.recipe import Recipe
 
 __all__ = ["NAME", "Shared", "is_base", "join", "read_base", "split"]
 
@@ -47,7 +48,7 @@ class Shared:
     def number_of(self, estimator: Any) -> int | None:
         """Return the number of the base of an estimator, or None if it has no base."""
         base = getattr(estimator, "base_", None)
-        return self._number(base.below) if isinstance(base, Base) else None
+        return self._number(base.parent or base) if isinstance(base, Base) else None
 
     @staticmethod
     def trained(estimator: Any) -> bool:
@@ -76,22 +77,27 @@ class Shared:
             Where nothing in the file would give its values back.
         """
         number = self._number(base)
-        if number >= self._owned and (base.trained or (base.kept and base.given is None)):
+        if number >= self._owned and (base.trained or (base.pretrained and base.model is None)):
             raise ValueError(
                 f"{where} is a trained base with another head than the estimator's own; save "
                 "the estimator together with the one it comes from, as a dict of both"
             )
-        given = base.given
+        given, recipe = base.model, base.recipe
         return {
             "$": "base",
             "number": number,
-            "recipe": encode(base.recipe, where),
+            "recipe": None if recipe is None else _encode_recipe(recipe, where),
             "network": None if given is None else encode_network(given, where, described=described),
             "seed": base.seed,
-            "weight_init": base.weight_init,
-            "kept": base.kept,
+            "weight_init": None if recipe is None else recipe.kernel_initializer,
+            "pretrained": base.pretrained,
             "policy": encode(base.policy, where),
         }
+
+
+def _encode_recipe(recipe: Recipe, where: str) -> Any:
+    names = ("model", "input_shape", "n_outputs", "params")
+    return encode({name: getattr(recipe, name) for name in names}, where)
 
 
 def is_base(node: Any) -> bool:
@@ -125,7 +131,7 @@ def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> 
                 raise ValueError("parameter 'model' is no network")
         recipe = decode(node["recipe"], "parameter 'model'")
         policy = decode(node["policy"], "parameter 'model'")
-        about = node["seed"], node["weight_init"], node["kept"], policy
+        about = node["seed"], node["weight_init"], node["pretrained"], policy
         bases[number] = again(recipe, given, *about)
     return bases[number]
 

@@ -1,256 +1,318 @@
-"""The base: a network nobody changes, made from a recipe or given by the user."""
+"""The base: a network that no training changes, built from a recipe or given by the user."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from frozenfit import architectures, draws
-from frozenfit import layout as _layout
-from frozenfit.isolation import initial_values, isolated, under_policy
-from frozenfit.layer_kinds import initializer_config
-from frozenfit.selectors import Layout, WeightInfo
-from frozenfit.training.structure import all_weights, copied, identity
+from frozenfit.frozen_values import draw_frozen, draw_weight, is_drawable, partly_frozen
+from frozenfit.isolation import isolated, under_policy
+from frozenfit.layout import Survey
+from frozenfit.selectors import Selection, forms
+from frozenfit.training.model_structure import empty_copy, structure_key
+from frozenfit.training.recipe import Recipe, quick_initial_values
 from frozenfit.utils.arrays import to_numpy
 
 
 class Base:
-    """A network nobody changes, shared by everything trained on it.
+    """A network that no training changes; fitted models are deltas on a base.
 
-    Made by :func:`drawn_base` from a recipe and a seed, or by :func:`given_base` from a Keras
-    model. Copies are the object itself, so clones, folds and members share one base.
+    The value of a weight is the one in `overrides`, else the one that `seed` and the path of the
+    weight determine, else the one that the source has. Values are computed when they are first
+    needed. Deep copies are the object itself, so that clones, folds and ensemble members share
+    one base.
 
-    Attributes
+    Parameters
     ----------
-    recipe : dict or None
-        ``model``, ``input_shape``, ``n_outputs``, ``params`` of a drawn base, else None.
-    seed : int
-        Seed of the drawn values.
-    kept : bool
-        Whether the values are those the model came with, not drawn ones.
-    trained : bool
-        Whether they were learned in an earlier fit.
-    below : Base
-        The base whose frozen parameters are replaced by random ones here, or the base itself.
-    policy : keras.DTypePolicy
-        Precision in which the network is built and computes, whatever the policy is later: that
-        of a given model, or Keras's own when a drawn base was made.
+    source : Recipe or keras.Model
+        Where structure and values come from. A given model is never changed; it is copied before
+        it is trained on, where Keras can copy it.
+    overrides : mapping of str to ndarray, default={}
+        Values by path that replace those of the source: weights, and moving statistics.
+    seed : int, default=0
+        Seed of drawn values.
+    trained : bool, default=False
+        Whether the overrides come from an earlier fit.
+    parent : Base or None, default=None
+        The base whose frozen parameters were replaced by random ones here.
+
+    See Also
+    --------
+    PartialNetClassifier : Its attribute `base_` is a base.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from frozenfit import PartialNetClassifier
+    >>> X, y = np.eye(4, dtype="float32"), [0, 1, 0, 1]
+    >>> base = PartialNetClassifier(epochs=1, random_state=0).fit(X, y).base_
+    >>> base
+    Base('mlp', input_shape=(4,), n_outputs=2, seed=1928130856)
+    >>> len(base.fingerprint)
+    16
     """
 
     def __init__(
         self,
-        recipe: dict[str, Any] | None,
-        seed: int,
-        weight_init: str | None,
-        model: keras.Model | None = None,
-        kept: bool = False,
-        origin: Base | None = None,
-        policy: Any = None,
+        source: Recipe | keras.Model,
+        overrides: Mapping[str, np.ndarray] | None = None,
+        *,
+        seed: int = 0,
+        trained: bool = False,
+        parent: Base | None = None,
     ):
-        self.recipe = recipe
+        self.source = source
+        self.overrides: Mapping[str, np.ndarray] = {} if overrides is None else overrides
         self.seed = seed
-        self.weight_init = weight_init
-        self.kept = kept
-        if policy is None:
-            policy = keras.config.dtype_policy() if model is None else model.dtype_policy
-        self.policy = policy
-        self.trained = False
-        self.below = self
-        self._model = model
-        self._origin = origin
-        self._with_outputs: dict[int, Base] = {}
-        self._stored: dict[str, np.ndarray] | None = None
+        self.trained = trained
+        self.parent = parent
+        self.policy = source.policy if isinstance(source, Recipe) else source.dtype_policy
+        # The base that this one shares its values with except for the head, and those of `root`.
+        self._root = self
+        self._by_outputs: dict[int, Base] = {}
+        self._clear()
+
+    def _clear(self) -> None:
         self._values: dict[str, np.ndarray] | None = None
+        self._unseeded: dict[str, np.ndarray] | None = None
+        self._fingerprint: str | None = None
 
     def __deepcopy__(self, memo: dict) -> Base:
-        """Return the object itself: a base is never changed."""
+        """Return the object itself, because a base is never changed."""
         return self
 
     def __copy__(self) -> Base:
-        """Return the object itself: a base is never changed."""
+        """Return the object itself, because a base is never changed."""
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave drawn values behind: they are drawn again when needed."""
-        return {**self.__dict__, "_values": None, "_with_outputs": {}}
+        """Leave out what can be computed again: drawn values, and copies of a given model's."""
+        state = {**self.__dict__, "_values": None, "_by_outputs": {}}
+        if self._unseeded is not None and self.model is not None and not self.overrides:
+            # The pickle holds the model itself, with the same values unless they were changed.
+            now = Survey(self.model).weights
+            if all(np.array_equal(to_numpy(now[p]), v) for p, v in self._unseeded.items()):
+                state["_unseeded"] = None
+        return state
+
+    def __repr__(self) -> str:
+        """Name the source, and what was done to its values."""
+        if isinstance(self.source, Recipe):
+            model = self.source.model
+            name = repr(model) if isinstance(model, str) else getattr(model, "__name__", "callable")
+            shape, n_outputs = self.source.input_shape, self.source.n_outputs
+            text = f"{name}, input_shape={shape}, n_outputs={n_outputs}, seed={self.seed}"
+        else:
+            text = f"<{type(self.source).__name__} {self.source.name!r}>"
+        return f"Base({text}{', trained' * self.trained})"
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe; None where the base was given as a Keras model."""
+        return self.source if isinstance(self.source, Recipe) else None
+
+    @property
+    def model(self) -> keras.Model | None:
+        """The user's own model; None where the base is built from a recipe."""
+        return None if isinstance(self.source, Recipe) else self.source
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the values are given or trained ones, rather than drawn from a seed."""
+        drawn = isinstance(self.source, Recipe) and self.source.drawn
+        return not drawn or self.trained or self.parent is not None
 
     @property
     def key(self) -> tuple:
-        """What the network's structure depends on; equal keys can share compiled code."""
-        policy = self.policy.name, keras.config.floatx()
-        if self.recipe is None:
-            assert self._model is not None
-            return ("given", identity(self._model), *policy)
-        recipe = self.recipe
-        model = recipe["model"]
-        function = architectures.find(model) if isinstance(model, str) else model
-        params = json.dumps(recipe["params"], sort_keys=True, default=repr)
-        return (function, tuple(recipe["input_shape"]), recipe["n_outputs"], params, *policy)
+        """What the structure depends on; bases with equal keys can share compiled code."""
+        if isinstance(self.source, Recipe):
+            structure = self.source.key
+        else:
+            structure = ("given", structure_key(self.source))
+        return *structure, self.policy.name, keras.config.floatx()
 
-    def empty(self, seed: int | None = None) -> tuple[keras.Model, bool]:
-        """Make a network of this structure, its values yet to be loaded.
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the path, shape and bytes of every weight, sixteen hexadecimal digits."""
+        if self._fingerprint is None:
+            values = self._values or self.values(Survey(self.build()[0]))
+            digest = hashlib.sha256()
+            for path, value in sorted(values.items()):
+                digest.update(f"{path}{value.shape}{value.dtype}".encode())
+                digest.update(np.ascontiguousarray(value).tobytes())
+            self._fingerprint = digest.hexdigest()[:16]
+        return self._fingerprint
+
+    def build(self, seed: int | None = None) -> tuple[keras.Model, bool]:
+        """Build a network with the structure of the base.
 
         Parameters
         ----------
         seed : int or None, default=None
-            Seed of the streams Keras draws from while it builds. None takes values that are
-            quick to make, for a network whose weights are loaded in any case.
+            Seed of the initializers of Keras. None gives arbitrary values, which are quick to
+            make, for a network whose weights are loaded afterwards.
 
         Returns
         -------
         model : keras.Model
             The network.
-        own : bool
-            False where it is the user's own object, which could not be copied.
+        is_copy : bool
+            False where it is the user's own model, because that cannot be copied.
         """
-        drawn = _quick_values() if seed is None else nullcontext()
-        with isolated(seed or 0), under_policy(self.policy), drawn:
-            if self.recipe is not None:
-                return build_network(**self.recipe), True
-            assert self._model is not None
-            copy = copied(self._model)
-        return (self._model, False) if copy is None else (copy, True)
+        initial = quick_initial_values() if seed is None else nullcontext()
+        with isolated(seed or 0), under_policy(self.policy), initial:
+            if isinstance(self.source, Recipe):
+                return self.source.build(), True
+            copy = empty_copy(self.source)
+        return (self.source, False) if copy is None else (copy, True)
 
-    @property
-    def given(self) -> keras.Model | None:
-        """The user's own model, where the base was given."""
-        return self._model
+    def rebuild(self) -> keras.Model:
+        """Build a network with the structure of the base, and arbitrary values.
 
-    def values(self, layout: Layout, frozen: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return all weights that are no states, by path.
+        Returns
+        -------
+        keras.Model
+            The network.
+
+        Raises
+        ------
+        ValueError
+            If the base is a given model that cannot be copied.
+        """
+        model, is_copy = self.build()
+        if not is_copy:
+            raise ValueError(
+                f"The model {model.name!r} cannot be built again from its configuration. Pass it "
+                "as a callable (input_shape, n_outputs) -> keras.Model."
+            )
+        return model
+
+    def values(self, survey: Survey) -> dict[str, np.ndarray]:
+        """Return the values of all weights, and the moving statistics among the overrides.
 
         Parameters
         ----------
-        layout : Layout
-            Layout of the network, with the initializers to draw from.
-        frozen : sequence of str
-            Names of the weights the network's builder froze itself.
+        survey : Survey
+            Survey of a network with the structure of the base.
 
         Returns
         -------
         dict of str to ndarray
-            Drawn or kept values. They are cached on the object, and not pickled.
+            Values by path. They are kept until the base is deleted, but not pickled.
         """
         if self._values is None:
-            values = dict(self.stored(layout, frozen))
-            shared = (self._origin and self._origin._values) or {}
-            for info in layout.weights:
+            values = dict(self.unseeded(survey))
+            shared = self._root._values or {}
+            for info in survey.layout.weights:
                 if info.path not in values:
                     same = shared.get(info.path)
                     if same is None or same.shape != info.shape:
-                        same = self._draw(info)
+                        same = draw_weight(info, self.seed, self._kernel_initializer)
                     values[info.path] = same
             self._values = values
         return self._values
 
-    def _draw(self, info: WeightInfo) -> np.ndarray:
-        initializer = self._initializer(info)
-        assert initializer is not None
-        return draws.draw(initializer, info.shape, self.seed, info.path)
-
-    def stored(self, layout: Layout, frozen: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the values that no seed gives back, and that a file must hold.
+    def unseeded(self, survey: Survey) -> dict[str, np.ndarray]:
+        """Return the values that no seed determines, which a file must therefore hold.
 
         Parameters
         ----------
-        layout, frozen
-            As of `values`.
+        survey : Survey
+            Survey of a network with the structure of the base.
 
         Returns
         -------
         dict of str to ndarray
-            For a kept base everything; for a drawn one the weights whose initializer is not
-            known and those the builder froze itself; empty for most networks.
+            All weights of a pretrained base. Of a drawn one, the weights whose initializer is not
+            drawable and those that its builder froze; for most networks there are none.
         """
-        if self._stored is None and self.kept and self._origin is not None:
-            self._stored = self._stored_of_origin(layout, frozen)
-        if self._stored is None:
-            drawn = set() if self.kept else {w.path for w in layout.weights if self._known(w)}
-            if len(drawn) == len(layout.weights) and not frozen:
-                self._stored = {}
-            else:
-                model = self.given or self.empty(self.seed)[0]
-                self._stored = {
-                    path: to_numpy(variable)
-                    for path, variable in all_weights(model).items()
-                    if path not in drawn
-                }
-        return self._stored
+        if self._unseeded is None:
+            own = set(survey.weights) - set(self.overrides)
+            if not self.pretrained:
+                infos = survey.layout.weights
+                own -= {w.path for w in infos if is_drawable(w, self._kernel_initializer)}
+            source: dict[str, Any] = {}
+            if own:
+                source = Survey(self.model or self.build(self.seed)[0]).weights
+            kept = {path: to_numpy(v) for path, v in source.items() if path in own}
+            self._unseeded = {**kept, **self.overrides}
+        return self._unseeded
 
-    def _kept_values(self) -> dict[str, np.ndarray]:
-        if self._stored is not None:
-            return self._stored
-        return self.stored(_layout.describe(self.empty(self.seed)[0]), ())
+    def states(self) -> dict[str, np.ndarray]:
+        """Return the states that the base determines; others start from their initial values.
 
-    def _stored_of_origin(self, layout: Layout, frozen: Sequence[str]) -> dict[str, np.ndarray]:
-        """Take what fits from the base this one shares its values with; draw the new head."""
-        assert self._origin is not None
-        shared, found = self._origin._kept_values(), {}
-        network = self.empty(self.seed)[0]
-        states = {p: v for p, (_, v) in _layout.states(network).items()}
-        known = {info.path: info for info in layout.weights if self._known(info)}
-        for path, variable in {**all_weights(network), **states}.items():
-            same = shared.get(path)
-            if same is not None and same.shape == tuple(variable.shape):
-                found[path] = same
-            elif path in known:
-                found[path] = self._draw(known[path])
-            else:
-                found[path] = to_numpy(variable)
-        return found
+        Returns
+        -------
+        dict of str to ndarray
+            States of a given model, and the moving statistics among the overrides.
+        """
+        own = {} if self.model is None else Survey(self.model).states
+        return {path: to_numpy(v) for path, v in own.items()} | dict(self.overrides)
 
-    def _known(self, info: WeightInfo) -> bool:
-        initializer = self._initializer(info)
-        return initializer is not None and draws.knows(initializer)
+    @property
+    def _kernel_initializer(self) -> str | None:
+        return self.source.kernel_initializer if isinstance(self.source, Recipe) else None
 
     def with_values(self, values: Mapping[str, np.ndarray]) -> Base:
-        """Make a base of the same structure that holds other values.
+        """Return a base of the same structure with values from a fit.
 
         Parameters
         ----------
         values : mapping of str to ndarray
-            Weights, and states too, by path; weights left out stay as they are.
+            Weights and states by path; weights left out keep their values.
 
         Returns
         -------
         Base
-            A base whose values are kept, not drawn.
+            A trained base.
         """
-        about = self.recipe, self.seed, self.weight_init, self._model
-        other = Base(*about, kept=True, policy=self.policy)
-        other._stored = {**(self._values or {}), **values}
-        other.trained = True
-        return other
+        overrides = {**self.overrides, **(self._values or {}), **values}
+        return Base(self.source, overrides, seed=self.seed, trained=True)
 
-    def filled(self, values: Mapping[str, np.ndarray]) -> Base:
-        """Make a base that holds this one's trainable parameters and random frozen values.
+    def with_random_frozen(
+        self,
+        selection: Selection,
+        survey: Survey,
+        drawn: Mapping[str, np.ndarray] | None = None,
+    ) -> Base:
+        """Return a base whose frozen parameters are random.
 
         Parameters
         ----------
-        values : mapping of str to ndarray
-            All weights, by path.
+        selection : Selection
+            The trainable parameters, which keep their values.
+        survey : Survey
+            Survey of a network with the structure of the base.
+        drawn : mapping of str to ndarray or None, default=None
+            All random weights where they are known, for example from a file.
 
         Returns
         -------
         Base
-            With this base as its `below`.
+            A base with this one as its `parent`. Weights that are not drawable are initialized by
+            Keras from the seed of the base. Other backends give other values for them, so a file
+            must hold them.
         """
-        other = self.with_values(values)
-        other.below, other.trained = self, self.trained
-        return other
+        infos = partly_frozen(selection)
+        if drawn is None:
+            drawn = draw_frozen(selection, self.seed)
+            missing = [info.path for info in infos if info.path not in drawn]
+            fresh = Survey(self.build(self.seed)[0]).weights if missing else {}
+            drawn |= {path: to_numpy(fresh[path]) for path in missing}
+        values = dict(self.values(survey))
+        for info in infos:
+            trainable = forms.to_mask(selection[info.path], info.shape)
+            values[info.path] = np.where(trainable, values[info.path], drawn[info.path])
+        return Base(self.source, values, seed=self.seed, trained=self.trained, parent=self)
 
     def with_outputs(self, n_outputs: int) -> Base:
-        """Return the base with a head for so many outputs, all other values the same.
-
-        Drawn values depend on seed and path alone, so only the head differs; kept values are
-        taken over, and only the head is drawn. Tasks with equally many outputs share one base.
+        """Return the base with a head for a number of outputs; all other values are the same.
 
         Parameters
         ----------
@@ -260,203 +322,81 @@ class Base:
         Returns
         -------
         Base
-            This base where it has so many outputs, or where it was given as a Keras model,
-            which cannot be built again with another head.
+            One object for each number of outputs, so that tasks share it. A base that was given
+            as a Keras model is returned itself, because it cannot be built with another head.
         """
-        root = self._origin or self
-        if root.recipe is None or root.recipe["n_outputs"] == n_outputs:
+        root = self._root
+        recipe = root.recipe
+        if recipe is None or recipe.n_outputs == n_outputs:
             return root
-        if n_outputs not in root._with_outputs:
-            recipe = {**root.recipe, "n_outputs": n_outputs}
-            same = {"kept": root.kept, "origin": root, "policy": root.policy}
-            other = Base(recipe, root.seed, root.weight_init, **same)
-            other.trained = root.trained
-            root._with_outputs[n_outputs] = other
-        return root._with_outputs[n_outputs]
+        if n_outputs not in root._by_outputs:
+            recipe = replace(recipe, n_outputs=n_outputs)
+            other = Base(recipe, seed=root.seed, trained=root.trained)
+            # Drawn values depend on seed and path alone, so they are the same without copying.
+            if root.pretrained or root.overrides:
+                other.overrides = root._values_fitting(other)
+            other._root = root
+            root._by_outputs[n_outputs] = other
+        return root._by_outputs[n_outputs]
 
-    def write_to_given(self, values: Mapping[str, np.ndarray]) -> None:
-        """Put a file's values into the network it described, new and nobody's yet.
+    def _values_fitting(self, other: Base) -> dict[str, np.ndarray]:
+        """Return the values of another base's network, those of this base where shapes agree."""
+        own = self.overrides
+        if self.pretrained:
+            own = self.values(Survey(self.build(self.seed)[0]))
+        network = Survey(other.build(self.seed)[0])
+        drawable = {
+            w.path: w for w in network.layout.weights if is_drawable(w, self._kernel_initializer)
+        }
+        found = {}
+        for path, variable in (network.weights | network.states).items():
+            value = own.get(path)
+            if value is not None and value.shape == tuple(variable.shape):
+                found[path] = value
+            elif not self.pretrained:
+                continue
+            elif path in drawable:
+                found[path] = draw_weight(drawable[path], self.seed, self._kernel_initializer)
+            else:
+                found[path] = to_numpy(variable)
+        return found
 
-        Parameters
-        ----------
-        values : mapping of str to ndarray
-            All weights of the given model, by path.
+    def restore(self, overrides: Mapping[str, np.ndarray], trained: bool = False) -> None:
+        """Set the overrides of a base that was just read from a file, before its first use.
 
-        Raises
-        ------
-        ValueError
-            Where names or shapes differ.
-        """
-        assert self._model is not None
-        weights = all_weights(self._model)
-        if {p: tuple(v.shape) for p, v in weights.items()} != {
-            p: tuple(v.shape) for p, v in values.items()
-        }:
-            raise ValueError("the frozen values are not those of the network the file describes")
-        for path, variable in weights.items():
-            variable.assign(values[path])
-        self._stored = self._values = None
-
-    def rebuild(self) -> keras.Model:
-        """Make an empty network of this structure, the values yet to be loaded.
-
-        Raises
-        ------
-        ValueError
-            For a given model that cannot be made again from its configuration.
-        """
-        model, own = self.empty()
-        if not own:
-            raise ValueError(
-                f"the model {model.name!r} cannot be made again from its configuration; give it "
-                "as a callable (input_shape, n_outputs) -> model"
-            )
-        return model
-
-    def _initializer(self, info: WeightInfo) -> str | None:
-        if self.weight_init is not None and info.role == "kernel":
-            return self.weight_init
-        return info.initializer
-
-    def restore(self, stored: Mapping[str, np.ndarray]) -> None:
-        """Put back the values that no seed gives, as a file held them.
+        Estimators of one file share base objects, so the object must be completed in place.
 
         Parameters
         ----------
-        stored : mapping of str to ndarray
-            What `stored` returned.
+        overrides : mapping of str to ndarray
+            Values by path.
+        trained : bool, default=False
+            Whether they come from a fit.
         """
-        self._stored = dict(stored)
-        self._values = None
+        self.overrides, self.trained = dict(overrides), trained
+        self._clear()
 
-    def fingerprint(self, layout: Layout, frozen: Sequence[str]) -> str:
-        """Return a digest of every weight's path, shape and bytes.
-
-        Parameters
-        ----------
-        layout, frozen
-            As of `values`.
+    def to_keras(self) -> keras.Model:
+        """Create a plain Keras model with the values of the base.
 
         Returns
         -------
-        str
-            Sixteen hexadecimal digits.
+        keras.Model
+            A new model that does not require frozenfit.
+
+        Raises
+        ------
+        ValueError
+            If the base is a given model that cannot be copied.
+
+        See Also
+        --------
+        PartialNetClassifier.to_keras : The network as it was trained.
         """
-        digest = hashlib.sha256()
-        for path, value in sorted(self.values(layout, frozen).items()):
-            digest.update(f"{path}{value.shape}{value.dtype}".encode())
-            digest.update(np.ascontiguousarray(value).tobytes())
-        return digest.hexdigest()[:16]
-
-
-def drawn_base(
-    model: str | Callable,
-    input_shape: tuple[int, ...],
-    n_outputs: int,
-    params: dict[str, Any],
-    seed: int,
-    weight_init: Any = None,
-    kept: bool = False,
-    policy: Any = None,
-) -> Base:
-    """Make a base from a recipe.
-
-    Parameters
-    ----------
-    model : str or callable
-        Name of an architecture, or ``f(input_shape, n_outputs, **params) -> keras.Model``.
-    input_shape : tuple of int
-        Shape of one sample.
-    n_outputs : int
-        Number of outputs.
-    params : dict
-        Further arguments of the architecture.
-    seed : int
-        Seed of all values.
-    weight_init : str, keras.Initializer or None, default=None
-        Initial distribution of the kernels in place of the layers' own.
-    kept : bool, default=False
-        Keep the values the callable builds, rather than draw them.
-    policy : keras.DTypePolicy or None, default=None
-        The base's own; None takes Keras's present one.
-
-    Returns
-    -------
-    Base
-        The base; nothing is built or drawn yet.
-    """
-    recipe = {"model": model, "input_shape": input_shape, "n_outputs": n_outputs, "params": params}
-    return Base(recipe, seed, _initializer_json(weight_init), kept=kept, policy=policy)
-
-
-def given_base(model: keras.Model, seed: int = 0) -> Base:
-    """Make a base of a user's model, which is never changed.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A built model.
-    seed : int, default=0
-        Seed of random frozen values.
-
-    Returns
-    -------
-    Base
-        The base.
-    """
-    return Base(None, seed, None, model=model, kept=True)
-
-
-def build_network(
-    model: str | Callable, input_shape: tuple[int, ...], n_outputs: int, params: dict[str, Any]
-) -> keras.Model:
-    """Build a network from its recipe and see that it has weights.
-
-    Parameters
-    ----------
-    model, input_shape, n_outputs, params
-        As of :func:`drawn_base`.
-
-    Returns
-    -------
-    keras.Model
-        A built network.
-    """
-    if isinstance(model, str):
-        return architectures.build(model, input_shape, n_outputs, **params)
-    network = model(input_shape, n_outputs, **params)
-    if not isinstance(network, keras.Model):
-        raise TypeError(
-            f"model={getattr(model, '__name__', model)!r} must return a keras.Model, found "
-            f"{type(network).__name__}"
-        )
-    if not network.built or not network.weights:
-        network(np.zeros((1, *input_shape), keras.config.floatx()))
-    return network
-
-
-def _quick_values() -> AbstractContextManager:
-    """Let NumPy make initial values: of the right distribution, for a state may keep its own."""
-    number = itertools.count()
-
-    def give(initializer: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-        try:
-            text = json.dumps(initializer_config(initializer))
-        except (TypeError, ValueError):  # an argument that JSON cannot hold
-            return None
-        return draws.draw(text, shape, 0, str(next(number))) if draws.knows(text) else None
-
-    return initial_values(give)
-
-
-def _initializer_json(initializer: Any) -> str | None:
-    if initializer is None:
-        return None
-    config = initializer_config(keras.initializers.get(initializer))  # pyright: ignore
-    text = json.dumps(config, sort_keys=True)
-    if not draws.knows(text):
-        raise ValueError(
-            f"`weight_init` must be an initializer of Keras that can be drawn again from a seed, "
-            f"such as 'he_normal', got {initializer!r}."
-        )
-    return text
+        model = self.rebuild()
+        survey = Survey(model)
+        values = {**self.values(survey), **self.states()}
+        for path, variable in (survey.weights | survey.states).items():
+            if path in values:
+                variable.assign(values[path])
+        return model

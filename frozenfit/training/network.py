@@ -11,15 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit import layout as _layout
 from frozenfit.isolation import isolated
+from frozenfit.layout import Survey
 from frozenfit.partial import Delta, PartialModel, computed_forms
 from frozenfit.selectors import Layout, Selection, forms
 from frozenfit.training import prefix
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
 from frozenfit.training.phases import Phase
-from frozenfit.training.structure import all_weights
 from frozenfit.utils.arrays import keras_reads_variables, to_numpy
 
 # Trainers that stay compiled for one model: enough for the phases of a freeze schedule, few enough
@@ -34,25 +33,29 @@ class Network:
     ----------
     model : keras.Model
         The network.
-    layout : Layout
-        Its weights.
-    frozen : tuple of str
-        Names of the weights its builder froze.
+    is_copy : bool
+        False where it is the user's own model, which could not be copied.
+    survey : Survey
+        Its weights, states and layers; made once, for everything that runs on the network.
     """
 
     def __init__(self, base: Base, limit: int = 1):
-        self.model, self.own = base.empty()
-        # The key of a network may hold addresses of what is in the recipe: it must outlive it.
-        self._recipe = base.recipe
-        self.layout: Layout = _layout.describe(self.model)
-        self._weights = all_weights(self.model)
-        self._states = _layout.states(self.model)
-        self.frozen = tuple(p for p in self._weights if p.startswith("frozen:"))
+        self.model, self.is_copy = base.build()
+        # The key of a network may contain addresses of objects in the source, which must not be
+        # given to other objects while the network is in the pool.
+        self._source = base.source
+        self.survey = Survey(self.model)
+        self._weights = self.survey.weights
         self._loaded: Base | None = None
         self._limit = limit
         self._compiled: OrderedDict[tuple, CompiledModel] = OrderedDict()
         self._checked: set[tuple] = set()
-        self._initial_states = {p: to_numpy(v) for p, (_, v) in self._states.items()}
+        self._initial_states = {p: to_numpy(v) for p, v in self.survey.states.items()}
+
+    @property
+    def layout(self) -> Layout:
+        """The trainable weights of the network."""
+        return self.survey.layout
 
     def load(self, base: Base) -> None:
         """Load the values of a base, unless they are there already.
@@ -64,7 +67,7 @@ class Network:
         ValueError
             Where such a model has other values now than when it was given.
         """
-        if not self.own:
+        if not self.is_copy:
             self._check_unchanged(base)
             return
         if self._loaded is base:
@@ -114,7 +117,7 @@ class Network:
         bool
             A user's own model serves the bases made of it, any other network all.
         """
-        return self.own or base.given is self.model
+        return self.is_copy or base.model is self.model
 
     def _check_unchanged(self, base: Base) -> None:
         values = self.values(base)
@@ -129,7 +132,7 @@ class Network:
 
     def values(self, base: Base) -> dict[str, np.ndarray]:
         """Return all weights of a base of this structure, by path."""
-        return base.values(self.layout, self.frozen)
+        return base.values(self.survey)
 
     def compiled(
         self, base: Base, selection: Selection, frozen: str = "keep", statistics: bool | str = False
@@ -195,7 +198,7 @@ class Network:
                 f"the model {name!r} gives outputs of shape {found[1:]}, but y has {n_outputs} "
                 f"{what}; end it in Dense({n_outputs})"
             )
-        squashing = _last_activation(self.model)
+        squashing = _last_activation(self.survey)
         if classifies and squashing in ("softmax", "sigmoid", "log_softmax"):
             raise ValueError(
                 f"the model {name!r} ends in {squashing}, but the loss needs logits; take the "
@@ -225,15 +228,12 @@ class Network:
             State path to value.
         """
         values = dict(self._initial_states)
-        if base.given is not None:
-            values = {p: to_numpy(v) for p, (_, v) in _layout.states(base.given).items()}
-        if base.kept:
-            stored = base.stored(self.layout, self.frozen)
-            values |= {p: stored[p] for p in values if p in stored}
+        given = base.states()
+        values |= {path: given[path] for path in values if path in given}
         rng = np.random.default_rng(seed)
-        for path, (info, variable) in self._states.items():
+        for path, info in self.survey.state_infos.items():
             if info.kind == "seed":
-                draw = rng.integers(0, 2**31 - 1, size=variable.shape)
+                draw = rng.integers(0, 2**31 - 1, size=values[path].shape)
                 values[path] = (draw * [1, 0]).astype(values[path].dtype)
         return values
 
@@ -258,7 +258,7 @@ class CompiledModel:
         self.frozen = frozen
         with isolated(0):
             self.model = PartialModel(
-                network.model,
+                network.survey,
                 selection,
                 frozen=frozen,
                 seed=base.seed,
@@ -384,8 +384,8 @@ class CompiledModel:
         return trainer
 
 
-def _last_activation(model: keras.Model) -> str:
-    _, layer = _layout.leaf_layers(model)[-1]
+def _last_activation(survey: Survey) -> str:
+    layer = list(survey.layers.values())[-1]
     activation = getattr(layer, "activation", None)
     return getattr(activation, "__name__", type(layer).__name__).lower()
 

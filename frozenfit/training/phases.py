@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frozenfit import layout as _layout
 from frozenfit.partial import PartialModel, computed_forms
 from frozenfit.selectors import forms
 from frozenfit.training.schedules import FreezeSchedule
@@ -135,10 +134,10 @@ def _costs(model: PartialModel) -> dict[str, float]:
     """
     positions = {
         id(step.operation): np.prod([n for n in step.outputs[0].shape[1:-1] if n] or [1])
-        for step in _layout.steps(model.base)
+        for step in model.survey.steps
         if step.outputs
     }
-    layers = dict(_layout.leaf_layers(model.base))
+    layers = model.survey.layers
     costs = dict.fromkeys(model.selection.layout.layers, 0.0)
     for info in model.selection.layout.weights:
         if info.role == "kernel":

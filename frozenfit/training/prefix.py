@@ -16,8 +16,8 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from frozenfit import layout as _layout
 from frozenfit.isolation import isolated
+from frozenfit.layout import Step
 from frozenfit.partial import PartialModel
 from frozenfit.selectors import forms
 from frozenfit.training.backends import Predictor
@@ -97,7 +97,7 @@ def find(
         Cut at the last tensor through which every path to the first active layer leads; None
         where no weight is before it, or where the base has no graph.
     """
-    steps = _layout.steps(model.base)
+    steps = model.survey.steps
     cut = _last_cut(steps, _varying(model, waiting, inference_layers))
     if cut is None:
         return None
@@ -169,27 +169,26 @@ def is_plain(operation: Any) -> bool:
 
 def _varying(model: PartialModel, waiting: frozenset[str], inference_layers: Any) -> set[int]:
     """Collect the ids of variables that training changes or that make the output random."""
-    base, selection = model.base, model.selection
+    survey, selection = model.survey, model.selection
     varying = {
         id(variable)
-        for path, variable in _layout.trainable(base).items()
+        for path, variable in survey.trainable.items()
         if path not in waiting and not isinstance(selection.forms[path], forms.Nothing)
     }
     chosen = inference_layers
     if chosen is None:
         chosen = model.layers_with_stored_statistics()
-    layers = dict(_layout.leaf_layers(base))
-    for info, variable in _layout.states(base).values():
-        layer = layers[info.layer]
+    for path, info in survey.state_infos.items():
+        layer = survey.layers[info.layer]
         stored = info.kind == "statistic" and (
             not layer.trainable or any(layer is other for other in chosen)
         )
         if not stored and not isinstance(layer, kl.Normalization):
-            varying.add(id(variable))
+            varying.add(id(survey.states[path]))
     return varying
 
 
-def _last_cut(steps: list[_layout.Step], varying: set[int]) -> Any:
+def _last_cut(steps: list[Step], varying: set[int]) -> Any:
     """Return the last tensor that separates the frozen prefix from all other layers."""
     after: set[int] = set()
     before = []
@@ -209,7 +208,7 @@ def _varies(operation: Any, varying: set[int]) -> bool:
     return not all(is_plain(part) or type(part).__name__ in _ELEMENTWISE for part in parts)
 
 
-def _separates(steps: list[_layout.Step], cut: Any, after: set[int]) -> bool:
+def _separates(steps: list[Step], cut: Any, after: set[int]) -> bool:
     reached: set[int] = set()
     for step in steps:
         if step.inputs and not any(id(t) in reached for t in step.inputs):

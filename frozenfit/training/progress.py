@@ -16,10 +16,12 @@ class EpochProgress:
         0 shows nothing, 1 shows a bar, 2 also prints a line per epoch.
     title : str
         Text before the bar.
+    summary : str
+        Line that is printed when training ends.
     """
 
-    def __init__(self, epochs: int, verbose: int, title: str):
-        self.epochs, self.verbose = epochs, verbose
+    def __init__(self, epochs: int, verbose: int, title: str, summary: str):
+        self.epochs, self.verbose, self.summary = epochs, verbose, summary
         self._bar = ProgressBar(title, epochs, enabled=bool(verbose))
 
     def __enter__(self) -> EpochProgress:
@@ -28,7 +30,9 @@ class EpochProgress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Leave the bar on the terminal as it is."""
+        """Print the summary, unless training failed, and leave the bar on the terminal."""
+        if exception[0] is None:
+            self._bar.print(self.summary)
         self._bar.__exit__(*exception)
 
     def epoch_begin(self, epoch: int) -> None:

@@ -17,7 +17,8 @@ from contract_networks import (
     run,
 )  # fmt: skip
 
-from frozenfit import PartialModel, layout
+from frozenfit import PartialModel
+from frozenfit.layout import Survey
 from frozenfit.training.backends import Trainer
 
 PLAIN = ["dense", "conv_norm", "nested", "lstm", "attention"]
@@ -34,8 +35,8 @@ def momentum():
 
 def expect_equal(model: PartialModel, plain: keras.Model, atol: float) -> None:
     # By order, for a clone of a nested model has other paths.
-    states = [variable for _, variable in layout.states(plain).values()]
-    expected = [*layout.trainable(plain).values(), *states]
+    survey = Survey(plain)
+    expected = [*survey.trainable.values(), *survey.states.values()]
     for (path, value), variable in zip(model.assembled(), expected, strict=True):
         np.testing.assert_allclose(value, array(variable), atol=atol, err_msg=path)
 

@@ -184,7 +184,7 @@ def test_a_rebuilt_network_of_other_size_is_refused():
         model(np.zeros((1, 5), "float32"))
         return model
 
-    with pytest.raises(ValueError, match="the network made again"):
+    with pytest.raises(ValueError, match="`rebuild` must return a network with"):
         PartialModel(build("subclassed"), PART, rebuild=wider).to_keras()
 
 

@@ -13,8 +13,9 @@ from keras import layers as kl
 from frozenfit import PartialModel, PartialNetClassifier, clear_workspace
 from frozenfit.isolation import isolated
 from frozenfit.selectors import random
-from frozenfit.training.base import drawn_base, given_base
+from frozenfit.training.base import Base
 from frozenfit.training.network import _MAX_TRAINERS, CompiledModel, Network
+from frozenfit.training.recipe import Recipe
 from frozenfit.training.workspace import Workspace
 
 X = np.random.default_rng(0).normal(size=(40, 6)).astype("float32")
@@ -117,7 +118,7 @@ def test_two_predictors_in_turn_keep_their_own_outputs():
 
 
 def small_base(seed=0):
-    return drawn_base("mlp", (6,), 3, {"hidden_layer_sizes": (5,)}, seed)
+    return Base(Recipe("mlp", (6,), 3, {"hidden_layer_sizes": (5,)}), seed=seed)
 
 
 def test_a_network_is_never_lent_twice():
@@ -131,7 +132,8 @@ def test_a_network_is_never_lent_twice():
 def test_the_pool_is_bounded():
     space = Workspace(limit=2)
     for width in (2, 3, 4):
-        with space.check_out(drawn_base("mlp", (6,), 3, {"hidden_layer_sizes": (width,)}, 0)):
+        recipe = Recipe("mlp", (6,), 3, {"hidden_layer_sizes": (width,)})
+        with space.check_out(Base(recipe)):
             pass
     assert len(space._free) == 2
 
@@ -212,8 +214,8 @@ def test_a_given_model_is_left_alone_whether_it_can_be_copied_or_not(kind):
 
 def test_a_nested_given_model_is_copied_with_its_paths():
     base = build("nested")
-    network = Network(given_base(base))
-    assert network.own
+    network = Network(Base(base))
+    assert network.is_copy
     assert [w.path for w in network.layout.weights][0] == "inner/a/kernel"
 
 
@@ -262,7 +264,7 @@ def test_two_models_that_differ_in_a_long_constant_alone_keep_apart():
             norm = kl.Normalization(mean=mean, variance=np.ones(2000), name="norm")
             return chain((2000,), norm, kl.Dense(3, name="out"))
 
-    keys = [given_base(model(m)).key for m in (0.0, 5.0, 0.0)]
+    keys = [Base(model(m)).key for m in (0.0, 5.0, 0.0)]
     assert keys[0] == keys[2] != keys[1]
 
 

@@ -34,11 +34,11 @@ def fitted():
 
 
 def forms_of(member):
-    return dict(member._setting.selection.items())
+    return dict(member.part_.selection.items())
 
 
 def masks(member):
-    selection = member._setting.selection
+    selection = member.part_.selection
     return {
         info.path: forms.to_mask(selection[info.path], info.shape)
         for info in selection.layout.weights
@@ -54,7 +54,7 @@ def bits(deltas):
 
 
 def deltas(estimator):
-    return [member._delta for member in estimator.estimators_]
+    return [member.part_.delta for member in estimator.estimators_]
 
 
 def test_all_members_stand_on_one_base_object(fitted):
@@ -110,7 +110,7 @@ def test_a_member_is_what_a_partial_net_on_the_base_gives(fitted):
     member = fitted.estimators_[1]
     alone = clone(member).fit(X, y)
     assert alone.model is fitted.base_
-    assert bits([alone._delta]) == bits([member._delta])
+    assert bits([alone.part_.delta]) == bits([member.part_.delta])
 
 
 def test_disjoint_members_share_no_entry():
@@ -132,10 +132,10 @@ def test_a_subset_is_shared_out_among_disjoint_members():
 def test_a_list_says_what_each_member_learns():
     estimator = ensemble(2, members=["head()", 1.0]).fit(X, y)
     head, everything = estimator.estimators_
-    total = everything._setting.selection.total
-    assert everything._setting.selection.n_trainable == total
-    assert estimator.n_trainable_ == total + head._setting.selection.n_trainable
-    assert head._setting.selection.n_trainable == 16 * 10 + 10
+    total = everything.part_.selection.total
+    assert everything.part_.selection.n_trainable == total
+    assert estimator.n_trainable_ == total + head.part_.selection.n_trainable
+    assert head.part_.selection.n_trainable == 16 * 10 + 10
 
 
 def test_probabilities_are_the_mean_of_the_members(fitted):
@@ -233,7 +233,7 @@ def test_the_last_member_cannot_be_removed():
     ],
 )
 def test_members_that_cannot_be_are_refused_before_training(monkeypatch, params, words):
-    monkeypatch.setattr(PartialNetClassifier, "_train_from", None)
+    monkeypatch.setattr(ensemble_base, "train_part", None)
     estimator = ensemble(3, **params)
     with pytest.raises(ValueError, match=words):
         estimator.fit(X, y)
@@ -241,7 +241,7 @@ def test_members_that_cannot_be_are_refused_before_training(monkeypatch, params,
 
 
 def test_more_disjoint_members_than_entries_are_refused(monkeypatch):
-    monkeypatch.setattr(PartialNetClassifier, "_train_from", None)
+    monkeypatch.setattr(ensemble_base, "train_part", None)
     with pytest.raises(ValueError, match="more members than parameters"):
         ensemble(20, members="disjoint", trainable='layers("*/bias")').fit(X, y)
 
@@ -333,13 +333,13 @@ def test_the_temperature_lowers_the_log_loss_of_held_out_samples():
 
 def test_calibration_holds_samples_out_of_all_training(monkeypatch):
     seen = []
-    inner = PartialNetClassifier._train_from
+    inner = ensemble_base.train_part
 
     def watched(self, problem, seeds):
         seen.append(len(problem.data))
         inner(self, problem, seeds)
 
-    monkeypatch.setattr(PartialNetClassifier, "_train_from", watched)
+    monkeypatch.setattr(ensemble_base, "train_part", watched)
     ensemble(2, calibrate=True, validation_fraction=0.2).fit(X, y)
     assert len(seen) == 3 and max(seen) < 0.85 * len(X)
 

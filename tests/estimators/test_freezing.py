@@ -163,7 +163,9 @@ def test_the_best_entries_of_early_stopping_are_whole():
     estimator = classifier(
         **DEEP, epochs=6, freeze_schedule=FreezeOut(0.4), early_stopping=True, patience=6
     ).fit(X, y, X_val=X[:9], y_val=y[:9])
-    assert set(estimator._delta.trained) == set(classifier(**DEEP).fit(X, y)._delta.trained)
+    assert set(estimator.part_.delta.trained) == set(
+        classifier(**DEEP).fit(X, y).part_.delta.trained
+    )
 
 
 def test_a_clone_keeps_the_schedule():

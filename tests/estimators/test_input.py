@@ -235,7 +235,7 @@ def test_a_policy_trains_and_keeps_the_deltas_precise(policy, name):
     policy(name)
     X, y = table()
     estimator = classifier(epochs=10, learning_rate=0.05).fit(X, y)
-    types = {str(value.dtype) for value in estimator._delta.trained.values()}
+    types = {str(value.dtype) for value in estimator.part_.delta.trained.values()}
     assert types == {"float64" if name == "float64" else "float32"}
     assert estimator.score(X, y) > 0.8 and np.isfinite(estimator.history_["loss"]).all()
 
@@ -246,9 +246,9 @@ def test_batch_statistics_keep_their_digits_under_a_mixed_policy(policy):
     policy("mixed_bfloat16")
     mixed = classifier(model=small_cnn, learning_rate=1e-30).fit(X, y)
     for path in ("norm/moving_mean", "norm/moving_variance"):
-        assert mixed._delta.states[path].dtype == "float32"
-        expected = plain._delta.states[path]
-        assert np.allclose(mixed._delta.states[path], expected, rtol=0.05, atol=0.01)
+        assert mixed.part_.delta.states[path].dtype == "float32"
+        expected = plain.part_.delta.states[path]
+        assert np.allclose(mixed.part_.delta.states[path], expected, rtol=0.05, atol=0.01)
         assert not np.array_equal(expected, expected * 0)
 
 
@@ -293,5 +293,5 @@ def test_double_precision_throughout(policy):
     policy("float64")
     X, y = targets()
     estimator = regressor(epochs=3).fit(X.astype("float64"), y)
-    assert {value.dtype.name for value in estimator._delta.trained.values()} == {"float64"}
+    assert {value.dtype.name for value in estimator.part_.delta.trained.values()} == {"float64"}
     assert np.isfinite(estimator.predict(X)).all()

@@ -77,7 +77,7 @@ def test_a_pretrained_network_with_batch_norm_is_cut_behind_it():
     base = small_cnn((8, 8, 1), 2)
     a, b = pair(X, y, model=base, trainable="head()", epochs=3)
     agree(a, b, X)
-    before, after = a._delta.states, b._delta.states
+    before, after = a.part_.delta.states, b.part_.delta.states
     assert all(np.array_equal(before[p], after[p]) for p in before)
 
 
@@ -166,11 +166,11 @@ def test_a_cache_larger_than_its_share_of_memory_is_refused_or_left_out(monkeypa
 def test_a_second_fit_with_the_cache_compiles_nothing():
     X, y = table()
     first = classifier(trainable="head()", epochs=2, **DEEP).fit(X, y)
-    network = first._setting.base
+    network = first.part_.base
     with workspace.check_out(network) as lent:
         compiled = next(reversed(lent._compiled.values()))
         trainers = list(compiled._trainers.values())
     second = classifier(trainable="head()", epochs=2, random_state=1, **DEEP).fit(X, y)
-    with workspace.check_out(second._setting.base) as lent:
+    with workspace.check_out(second.part_.base) as lent:
         assert next(reversed(lent._compiled.values())) is compiled
         assert list(compiled._trainers.values()) == trainers

@@ -6,7 +6,8 @@ import pytest
 from estimator_data import classifier, images, small_cnn, table
 from sklearn.exceptions import NotFittedError
 
-from frozenfit.estimators.report import table_text
+from frozenfit.parameter_table import ParameterTable
+from frozenfit.selectors.forms import TableRow
 
 
 def fitted(**params):
@@ -32,12 +33,30 @@ def test_the_freeze_fraction_is_frozen_over_all():
 def test_the_summary_shows_the_split(capsys):
     fitted(trainable="filters(2) | head()").summary()
     shown = capsys.readouterr().out
-    assert "dense1/kernel" in shown and "37 of 67 parameters trained, 44.78% frozen" in shown
+    assert (
+        "dense1/kernel" in shown and "trained 37 of 67 parameters (55.2 %), 44.78% frozen" in shown
+    )
 
 
 def test_the_table_has_a_written_form():
-    last = table_text(fitted(trainable="filters(2) | head()")).splitlines()[-1]
+    last = str(fitted(trainable="filters(2) | head()").parameter_table()).splitlines()[-1]
     assert last.split() == ["sum", "55.22%", "37", "67"]
+
+
+def test_the_table_becomes_a_data_frame():
+    pytest.importorskip("pandas")
+    table = fitted(trainable="filters(2) | head()").parameter_table()
+    frame = table.to_frame()
+    assert list(frame.columns) == ["shape", "form", "trainable", "total"]
+    assert frame.loc["dense1/kernel", "trainable"] == 8
+    assert (frame["trainable"].sum(), frame["total"].sum()) == (table.trainable, table.total)
+
+
+def test_the_table_as_html_shows_a_limited_number_of_rows():
+    row = TableRow("<a>/kernel", (4, 8), "all", 32, 32)
+    page = ParameterTable([row] * 63)._repr_html_()
+    assert page.count("<tr>") == 62 and "and 3 more weights" in page
+    assert "&lt;a&gt;/kernel" in page and "<a>" not in page
 
 
 def test_stored_statistics_are_told():
@@ -49,12 +68,12 @@ def test_stored_statistics_are_told():
 
 def test_the_page_shows_the_parameters_before_the_fit():
     page = classifier(epochs=7)._repr_html_()
-    assert "PartialNetClassifier" in page and "parameters trained" not in page
+    assert "PartialNetClassifier" in page and "parameters (" not in page
 
 
 def test_the_page_shows_what_is_learned_after_the_fit():
     page = fitted(trainable="filters(2) | head()")._repr_html_()
-    assert "37 of 67 parameters trained (55.2%)" in page and "dense1/kernel" in page
+    assert "trained 37 of 67 parameters (55.2 %)" in page and "dense1/kernel" in page
 
 
 def test_the_printed_form_shows_what_was_set():

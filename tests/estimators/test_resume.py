@@ -177,9 +177,9 @@ def test_a_subset_by_the_data_stays_in_a_warm_start():
     X, y = table()
     estimator = classifier(trainable="fisher(0.2)", warm_start=True).fit(X, y)
     frozen = whole(estimator)["dense1/kernel"]
-    trainable = estimator._delta.trained["dense1/kernel"].shape
+    trainable = estimator.part_.delta.trained["dense1/kernel"].shape
     estimator.fit(X[:24], y[:24])
-    assert estimator._delta.trained["dense1/kernel"].shape == trainable
+    assert estimator.part_.delta.trained["dense1/kernel"].shape == trainable
     unchanged = np.sum(whole(estimator)["dense1/kernel"] == frozen)
     assert unchanged >= frozen.size - trainable[0]
 

@@ -51,7 +51,7 @@ def test_tasks_with_as_many_classes_share_the_base_object(tasks):
 
 
 def test_each_task_has_statistics_of_its_own(tasks):
-    ours, theirs = tasks["first"]._delta.states, tasks["inverted"]._delta.states
+    ours, theirs = tasks["first"].part_.delta.states, tasks["inverted"].part_.delta.states
     assert all((ours[path] != theirs[path]).any() for path in ours if "moving" in path)
 
 
@@ -85,7 +85,7 @@ def test_a_regressor_can_stand_on_a_classifier_s_base(first):
 def test_a_trained_base_lends_all_but_its_head():
     estimator = cheap_ensemble(n_estimators=1, **SMALL).fit(X, y)
     few = on(estimator.base_, trainable="head()").fit(X[FEW], y[FEW])
-    ours, theirs = dict(few.model_.assembled()), estimator.base_._stored
+    ours, theirs = dict(few.model_.assembled()), estimator.base_.overrides
     kernel = next(path for path in ours if path.endswith("kernel"))
     assert np.array_equal(ours[kernel], theirs[kernel])
 

@@ -196,6 +196,7 @@ def test_augmentation_layers_with_weights_are_refused():
 def test_verbose_shows_a_bar(capsys):
     classifier(verbose=1).fit(*table())
     shown = capsys.readouterr().out
+    assert "trained 32 of 67 parameters (47.8 %)\n" in shown
     assert "PartialNetClassifier" in shown and "2/2" in shown and "loss" in shown
 
 

@@ -13,8 +13,7 @@ from keras import layers
 import frozenfit
 from frozenfit.isolation import isolated
 from frozenfit.selectors import Context, as_selector, forms
-from frozenfit.training.base import given_base
-from frozenfit.training.filling import filled
+from frozenfit.training.base import Base
 from frozenfit.training.network import Network
 
 
@@ -27,10 +26,10 @@ def lstm():
 
 def frozen(model, trainable):
     """A network, its base, the filled base, and what is trained."""
-    base = given_base(model, seed=3)
+    base = Base(model, seed=3)
     network = Network(base)
     selection = as_selector(trainable).resolve(network.layout, Context(seed=0))
-    return network, base, filled(base, network, selection), selection
+    return network, base, base.with_random_frozen(selection, network.survey), selection
 
 
 @pytest.mark.parametrize("make", [given_net, lstm])
@@ -60,7 +59,7 @@ def test_a_filled_base_leaves_the_one_below_as_it_was():
     model = given_net()
     before = [w.copy() for w in model.get_weights()]
     _, base, other, _ = frozen(model, "head()")
-    assert other.below is base and base.below is base and other.given is model
+    assert other.parent is base and base.parent is None and other.model is model
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
 
 
@@ -69,9 +68,9 @@ def test_a_file_holds_what_no_draw_gives_back(include_frozen, tmp_path):
     X, y = np.random.default_rng(0).normal(size=(24, 5, 2)).astype("float32"), np.arange(24) % 2
     model = lstm()
     estimator = classifier(model=model, trainable="filters(2) | head()").fit(X, y)
-    network, at = Network(estimator.base_), estimator._setting
-    estimator._setting = replace(at, base=filled(at.base, network, at.selection))
-    estimator.base_ = estimator._setting.base
+    network, part = Network(estimator.base_), estimator.part_
+    base = part.base.with_random_frozen(part.selection, network.survey)
+    estimator.part_, estimator.base_ = replace(part, base=base), base
     frozenfit.save(estimator, tmp_path / "one", include_frozen=include_frozen)
     held = frozenfit.load(tmp_path / "one", base=None if include_frozen else model)
     assert same(held, estimator)

@@ -1,0 +1,106 @@
+"""The trained part of a network: a delta, the base it belongs to, and how both are combined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from frozenfit.delta import Delta
+from frozenfit.isolation import isolated
+from frozenfit.partial import PartialModel
+from frozenfit.selectors import Selection
+from frozenfit.training.base import Base
+from frozenfit.training.network import CompiledModel, Network
+from frozenfit.training.workspace import workspace
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPart:
+    """What one fitted estimator owns of a network, and the base that it shares.
+
+    A part is never changed: a further fit creates another one.
+
+    Parameters
+    ----------
+    base : Base
+        The network below.
+    selection : Selection
+        Which parameters are trained.
+    frozen : {"keep", "random", "zero"}
+        Values of the frozen parameters: those of the base, random ones, or zero.
+    statistics : bool or "auto"
+        `freeze_statistics` of `frozenfit.PartialModel`.
+    seeds : dict of str to int
+        Seeds of the random streams of the fit, by name.
+    delta : Delta
+        Trained parameters and states.
+    """
+
+    base: Base
+    selection: Selection
+    frozen: str
+    statistics: bool | str
+    seeds: dict[str, int]
+    delta: Delta
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the live model out of pickles and copies: it is built again when needed."""
+        return {name: value for name, value in self.__dict__.items() if name != "model"}
+
+    @property
+    def freeze_fraction(self) -> float:
+        """Fraction of the parameters that is frozen."""
+        return 1 - self.selection.n_trainable / self.selection.total
+
+    def load(self, network: Network) -> CompiledModel:
+        """Load the base and the delta into a network.
+
+        Parameters
+        ----------
+        network : Network
+            A network with the structure of the base.
+
+        Returns
+        -------
+        CompiledModel
+            It computes as the trained network.
+        """
+        compiled = network.compiled(self.base, self.selection, self.frozen, self.statistics)
+        compiled.load(self.base, self.selection, self.delta)
+        return compiled
+
+    def outputs(self, X: np.ndarray) -> np.ndarray:
+        """Compute the outputs of the network.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, ...)
+            Samples of the input shape of the network.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+            Logits of a classifier, targets of a regressor on the scale of training.
+        """
+        with workspace.check_out(self.base) as network:
+            return self.load(network).predictor(X)
+
+    @cached_property
+    def model(self) -> PartialModel:
+        """The trained network as a live model, which the workspace does not share."""
+        network = Network(self.base)
+        network.load(self.base)
+        with isolated(0):
+            model = PartialModel(
+                network.survey,
+                self.selection,
+                frozen=self.frozen,
+                seed=self.base.seed,
+                freeze_statistics=self.statistics,
+                rebuild=self.base.rebuild,
+            )
+        model.load_delta(self.delta)
+        return model
