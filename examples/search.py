@@ -13,6 +13,7 @@ per block of a ResNet.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import common
@@ -137,6 +138,12 @@ def search_blocks(parts: tuple, seed: int, setting: dict) -> common.Row:
     return row | {"trials": trials(found, "trainable", "score", "pareto_optimal", "params")}
 
 
+def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
+    of = ("all cv", "all test", "found trainable", "found cv", "found test", "cpu_s")
+    compared = [row for row in rows if "data" in row]
+    return common.over_seeds(compared, ("data", "width", "all trainable"), of)
+
+
 def main(given=None) -> list[common.Row]:
     args = common.arguments(
         __doc__,
@@ -149,6 +156,8 @@ def main(given=None) -> list[common.Row]:
         (("--width",), {"type": int, "nargs": "+", "help": "hidden units (default: 1000)"}),
         (("--objective",), {"choices": DIRECTIONS, "default": "pareto"}),
     )
+    if args.redraw:
+        return common.redraw(args, "search", summarize, draw)
     setting = SETTINGS[args.budget] | {"objective": args.objective}
     sets = load(args.tabular, setting["train"])
     cases = [
@@ -165,15 +174,12 @@ def main(given=None) -> list[common.Row]:
     wanted = setting["blocks"] and "blocks" in args.sets
     for _, seed in common.each(args, ["blocks"] if wanted else [], "blocks"):
         blocks.append({"seed": seed, **search_blocks(sets["digits"], seed, setting)})
-    of = ("all cv", "all test", "found trainable", "found cv", "found test", "cpu_s")
-    table = common.over_seeds(rows, ("data", "width", "all trainable"), of)
-    common.write(args, "search", setting, table, [*rows, *blocks], draw([*rows, *blocks]))
-    return table
+    return common.finish(args, "search", setting, [*rows, *blocks], summarize, draw)
 
 
-def draw(rows: list[common.Row]):
+def draw(results: dict):
     """Plot the Pareto fronts of the last seed, and the importances of the blocks."""
-    last = {(row.get("data"), row.get("width")): row for row in rows}
+    last = {(row.get("data"), row.get("width")): row for row in results["runs"]}
     blocks = last.get((None, None))
     figure, pictures = common.figure(len(last) + bool(blocks), columns=4)
     for axes, ((name, width), row) in zip(pictures, last.items(), strict=False):

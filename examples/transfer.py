@@ -1,17 +1,19 @@
-"""Transfer: how much of a trained network has to be learned again for another task.
+"""Transfer: how much of a trained network must be trained again for another task.
 
     python examples/transfer.py
     python examples/transfer.py --budget cpu --data-dir FOLDER --out docs/results
 
-LeNet-5 with batch norm is trained in full on a source, turned into a plain Keras model, and learns
-a small target with one part of it, all of it, or the head first and then all of it (Kumar et al.
-2022, arXiv 2202.10054). Claims: a frozen trained network is a good extractor of features where
-there is little data; learning more of it is better where there is more; both beat learning from
-scratch. Every size of the target gets the same number of steps. `cpu` takes MNIST: digits 0-4 to
-5-9, and all digits to Fashion-MNIST; `tiny` takes digits.
+LeNet-5 with batch norm is trained completely on a source, converted to a plain Keras model, and
+fine-tuned on a small target: one part of it, all of it, or the head first and then all of it
+(LP-FT, Kumar et al. 2022, arXiv 2202.10054). Claims: a frozen pretrained network extracts good
+features where there is little data; training more of it is better where there is more; both beat
+training from scratch. Every target size gets the same number of steps. `cpu` uses MNIST: digits 0-4
+to 5-9, and all digits to Fashion-MNIST; `tiny` uses digits.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import common
 
@@ -65,7 +67,7 @@ def pairs(args, setting: dict) -> dict[str, tuple]:
 
 
 def adapted(source, arm: str, X, y, setting: dict, seed: int) -> PartialNetClassifier:
-    """Learn the target by one arm; `source` is the trained Keras model."""
+    """Train on the target by one arm; `source` is the pretrained Keras model."""
     epochs = max(2, round(setting["steps"] / -(-len(X) // 32)))
     settings = {"trainable": ARMS[arm], "epochs": epochs, "random_state": seed}
     if arm == "from scratch":
@@ -80,8 +82,14 @@ def adapted(source, arm: str, X, y, setting: dict, seed: int) -> PartialNetClass
     return clf.set_params(learning_rate=0.0006, lr_schedule="cosine").fit(X, y)
 
 
+def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
+    return common.over_seeds(rows, ("task", "samples", "arm", "trainable"), ("accuracy",))
+
+
 def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
+    if args.redraw:
+        return common.redraw(args, "transfer", summarize, draw)
     setting = SETTINGS[args.budget]
     tasks = pairs(args, setting)
     trained = {}
@@ -100,22 +108,20 @@ def main(given=None) -> list[common.Row]:
     for (task, size, arm), seed in common.each(args, cases, "targets"):
         (X, y), test = (part[:size] for part in tasks[task][1]), tasks[task][2]
         clf = adapted(trained[task, seed], arm, X, y, setting, seed)
-        found = {"task": task, "samples": size, "trainable": arm, "seed": seed}
-        rows.append(
-            {**found, "entries": common.trainable(clf), "accuracy": float(clf.score(*test))}
-        )
-    table = common.over_seeds(rows, ("task", "samples", "trainable", "entries"), ("accuracy",))
-    common.write(args, "transfer", {**setting, "arms": ARMS}, table, rows, draw(table))
-    return table
+        row = {"task": task, "samples": size, "arm": arm, "seed": seed}
+        row |= {"trainable": common.trainable(clf), "accuracy": float(clf.score(*test))}
+        rows.append(row)
+    return common.finish(args, "transfer", {**setting, "arms": ARMS}, rows, summarize, draw)
 
 
-def draw(table: list[common.Row]):
-    """Draw accuracy against the size of the target, a line for each part learned."""
+def draw(results: dict):
+    """Draw accuracy against the size of the target, one line per arm."""
+    table = results["summary"]
     tasks = list(dict.fromkeys(row["task"] for row in table))
     figure, pictures = common.figure(len(tasks), width=5)
     for axes, task in zip(pictures, tasks, strict=True):
-        for arm in dict.fromkeys(row["trainable"] for row in table):
-            some = common.pick(table, task=task, trainable=arm)
+        for arm in dict.fromkeys(row["arm"] for row in table):
+            some = common.pick(table, task=task, arm=arm)
             x, y = [row["samples"] for row in some], [row["accuracy"] for row in some]
             dashes = "--" if arm == "from scratch" else "-"
             sd = [row["accuracy sd"] for row in some]
