@@ -12,6 +12,8 @@ are trained; networks with batch norm lose less than networks without. `cpu` use
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import common
 import numpy as np
 
@@ -32,11 +34,26 @@ SETTINGS = {
 }
 
 
+def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
+    by = ("network", "filters", "frozen", "trainable", "fraction")
+    return common.over_seeds(rows, by, ("accuracy",))
+
+
+def lines(rows: Sequence[common.Row]) -> dict[str, plots.LogFit]:
+    """Fit accuracy against the logarithm of the trained fraction, for random frozen values."""
+    return {
+        name: plots.fit_log_fraction(common.pick(rows, network=name, frozen="random"), "accuracy")
+        for name in dict.fromkeys(row["network"] for row in rows)
+    }
+
+
 def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
-    setting = SETTINGS[args.budget]
-    sizes = setting["train"], setting["test"], setting["shrink"]
-    X, y, X_test, y_test = common.images(setting["data"], args, *sizes)
+    if args.redraw:
+        return common.redraw(args, "filter_fractions", summarize, draw)
+    budget = SETTINGS[args.budget]
+    sizes = budget["train"], budget["test"], budget["shrink"]
+    X, y, X_test, y_test = common.images(budget["data"], args, *sizes)
     tiny = args.budget == "tiny"
     networks = SMALL if tiny else NETWORKS
     cases = [
@@ -53,7 +70,7 @@ def main(given=None) -> list[common.Row]:
             model_params=params,
             trainable=selector(part),
             frozen=frozen,
-            epochs=setting["epochs"],
+            epochs=budget["epochs"],
             random_state=seed,
         ).fit(X, y)
         trainable = common.trainable(clf)
@@ -62,44 +79,43 @@ def main(given=None) -> list[common.Row]:
         )
         rows[-1] |= {"fraction": trainable / common.total(clf), "seed": seed}
         rows[-1]["accuracy"] = float(clf.score(X_test, y_test))
-    by = ("network", "filters", "frozen", "trainable", "fraction")
-    table = common.over_seeds(rows, by, ("accuracy",))
-    lines = {}
-    for name in dict.fromkeys(row["network"] for row in rows):
-        fit = plots.fit_log_fraction(common.pick(rows, network=name, frozen="random"), "accuracy")
-        lines[name] = fit._asdict()
+    for name, fit in lines(rows).items():
         print(f"{name}: {fit.slope:.3f} per decade of trainable parameters, R² {fit.r2:.2f}")
-    about = {**setting, "networks": networks, "lines": lines}
-    common.write(args, "filter_fractions", about, table, rows, draw(table, lines))
-    return table
+    about = {**budget, "networks": networks}
+    return common.finish(args, "filter_fractions", about, rows, summarize, draw)
 
 
 def selector(part: float | str) -> str:
     return f"filters({part}) | head() | batch_norm()" if part != ALL else "everything()"
 
 
-def draw(table: list[common.Row], lines: dict):
+def draw(results: dict):
     """Plot accuracy against the fraction of trained parameters, one panel per network."""
-    figure, pictures = common.figure(len(lines), width=3.6)
-    for axes, (name, line) in zip(pictures, lines.items(), strict=True):
+    table, fits = results["summary"], lines(results["runs"])
+    label = f"test accuracy, mean ± sd of {results['seeds']} seeds"
+    figure, pictures = common.figure(len(fits), width=3.6)
+    for axes, (name, line) in zip(pictures, fits.items(), strict=True):
         for frozen, color, marker in (("random", "#1f6fb2", "o"), ("zero", "#d95f02", "s")):
             some = common.pick(table, network=name, frozen=frozen)
             x, y = [row["fraction"] for row in some], [row["accuracy"] for row in some]
             sd = [row["accuracy sd"] for row in some]
-            style = {"fmt": marker, "color": color, "capsize": 3, "label": f"rest {frozen}"}
+            style = {"fmt": marker, "color": color, "capsize": 3, "label": f"frozen: {frozen}"}
             axes.errorbar(x, y, yerr=sd, **style)
             for row in some if frozen == "random" else ():
-                at = row["fraction"], row["accuracy"]
-                axes.annotate(row["filters"], at, (-3, 9), textcoords="offset points", size=8)
+                place = row["fraction"], row["accuracy"]
+                # Counts below and fractions above, because some of them nearly coincide.
+                shift = (-3, -17) if row["filters"].isdigit() else (-7, 10)
+                axes.annotate(row["filters"], place, shift, textcoords="offset points", size=8)
         ends = np.array([min(row["fraction"] for row in some), 1])
-        fitted = line["intercept"] + line["slope"] * np.log10(ends)
-        axes.plot(ends, fitted, color="#9a9a9a", zorder=0, label="line fitted to random")
-        axes.set(xscale="log", xlabel="fraction of all parameters trained", ylabel="test accuracy")
-        axes.set_title(f"{name}: {100 * line['slope']:.1f} points per decade", fontsize=10)
+        fitted = line.intercept + line.slope * np.log10(ends)
+        axes.plot(ends, fitted, color="#9a9a9a", zorder=0, label="line fitted to frozen: random")
+        axes.set(xscale="log", xlabel="fraction of all parameters trained", ylabel=label)
+        axes.set_title(f"{name}: {100 * line.slope:.1f} points per decade", fontsize=10)
         axes.set_xticks((0.03, 0.1, 0.3, 1), ("3 %", "10 %", "30 %", "100 %"))
         axes.minorticks_off()
         axes.grid(alpha=0.25)
-    pictures[0].legend(frameon=False, fontsize=8, loc="lower right")
+    handles = pictures[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 

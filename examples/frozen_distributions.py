@@ -1,17 +1,18 @@
-"""Consecutive frozen layers of LeNet-5 against the distribution they were drawn from.
+"""Consecutive frozen layers of LeNet-5, and the distribution of their random values.
 
     python examples/frozen_distributions.py
     python examples/frozen_distributions.py --budget cpu --data-dir FOLDER --out docs/results
 
-Two questions that the forum's thread on frozen layers left open: when does a stack of frozen
-random layers lose accuracy, and does it matter how they were drawn? All laws but `x 0.01` have the
-second moment of He's rule, 2 / fan in; layers that learn start from Keras's default. `tiny` takes
+Two questions that a forum thread on frozen layers left open: when do consecutive frozen random
+layers lose accuracy, and does their distribution matter? All distributions except `x 0.01` have the
+second moment of He's rule, 2 / fan in; trained layers start from Keras's default. `tiny` uses
 digits.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import common
 import keras
@@ -28,7 +29,7 @@ STACKS = {
     "conv1-dense2": ("conv1", "conv2", "dense1", "dense2"),
 }
 # A matrix of inputs times outputs, of mean square 1.
-LAWS = {
+DISTRIBUTIONS = {
     "normal": lambda rng, m, n: rng.standard_normal((m, n)),
     "uniform": lambda rng, m, n: rng.uniform(-(3**0.5), 3**0.5, (m, n)),
     "signs": lambda rng, m, n: rng.choice((-1.0, 1.0), (m, n)),
@@ -46,68 +47,76 @@ SETTINGS = {
 
 
 @keras.saving.register_keras_serializable("frozenfit_examples")
-class Law(keras.initializers.Initializer):
-    """One of LAWS, the same values on every backend."""
+class Distribution(keras.initializers.Initializer):
+    """One of DISTRIBUTIONS, the same values on every backend."""
 
-    def __init__(self, law: str, seed: int | None = None):
-        self.law = law
+    def __init__(self, name: str, seed: int | None = None):
+        self.name = name
         # The estimator seeds Python's stream from its random_state while a network is built.
         self.seed = random.randrange(2**31) if seed is None else seed
 
     def __call__(self, shape, dtype=None):
         """Draw the values of one kernel."""
         m, n = int(np.prod(shape[:-1])), int(shape[-1])
-        values = LAWS[self.law](np.random.default_rng(self.seed), m, n) * (2 / m) ** 0.5
+        values = DISTRIBUTIONS[self.name](np.random.default_rng(self.seed), m, n) * (2 / m) ** 0.5
         return keras.ops.convert_to_tensor(values.reshape(shape).astype("float32"))
 
     def get_config(self) -> dict:
-        """Return law and seed."""
-        return {"law": self.law, "seed": self.seed}
+        """Return name and seed."""
+        return {"name": self.name, "seed": self.seed}
 
 
-def lenet(input_shape, n_outputs, *, stack: str, law: str) -> keras.Model:
-    """Make LeNet-5 with the kernels of some layers drawn from a law."""
+def lenet(input_shape, n_outputs, *, stack: str, distribution: str) -> keras.Model:
+    """Build LeNet-5 with the kernels of some layers drawn from a distribution."""
 
     def copy(layer):
         settings = layer.get_config()
         if layer.name in STACKS.get(stack, ()):
-            settings["kernel_initializer"] = Law(law)
+            settings["kernel_initializer"] = Distribution(distribution)
         return type(layer).from_config(settings)
 
     model = architectures.build("lenet5", input_shape, n_outputs)
     return keras.models.clone_model(model, clone_function=copy)
 
 
+def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
+    return common.over_seeds(rows, ("frozen", "distribution", "trainable"), ("accuracy",))
+
+
 def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
-    setting = SETTINGS[args.budget]
-    X, y, X_test, y_test = common.images(setting["data"], args, setting["train"], setting["test"])
-    laws = list(LAWS) if args.budget == "cpu" else ["signs"]
+    if args.redraw:
+        return common.redraw(args, "frozen_distributions", summarize, draw)
+    budget = SETTINGS[args.budget]
+    X, y, X_test, y_test = common.images(budget["data"], args, budget["train"], budget["test"])
+    distributions = list(DISTRIBUTIONS) if args.budget == "cpu" else ["signs"]
     stacks = list(STACKS) if args.budget == "cpu" else ["conv1-conv2"]
-    cases = [(stack, law) for stack in stacks for law in laws]
+    cases = [(stack, distribution) for stack in stacks for distribution in distributions]
     if args.budget == "cpu":
         cases.insert(0, ("none", "normal"))
     rows = []
-    for (stack, law), seed in common.each(args, cases, "LeNet-5, a stack frozen"):
+    for (stack, distribution), seed in common.each(args, cases, "LeNet-5, frozen layers"):
         names = STACKS.get(stack, ())
         clf = PartialNetClassifier(
             lenet,
-            model_params={"stack": stack, "law": law},
+            model_params={"stack": stack, "distribution": distribution},
             trainable=" - ".join(["everything()", *(f"layers({name!r})" for name in names)]),
-            epochs=setting["epochs"],
+            epochs=budget["epochs"],
             random_state=seed,
         ).fit(X, y)
-        found = {"frozen": stack, "law": law, "trainable": common.trainable(clf), "seed": seed}
-        rows.append({**found, "accuracy": float(clf.score(X_test, y_test))})
-    table = common.over_seeds(rows, ("frozen", "law", "trainable"), ("accuracy",))
-    common.write(args, "frozen_distributions", setting, table, rows, draw(table, stacks, laws))
-    return table
+        row = {"frozen": stack, "distribution": distribution, "seed": seed}
+        row |= {"trainable": common.trainable(clf), "accuracy": float(clf.score(X_test, y_test))}
+        rows.append(row)
+    return common.finish(args, "frozen_distributions", budget, rows, summarize, draw)
 
 
-def draw(table: list[common.Row], stacks: list[str], laws: list[str]):
-    """Draw a heat map, one cell for each stack and law."""
+def draw(results: dict):
+    """Draw a heat map, one cell for each stack and distribution."""
+    table = results["summary"]
+    stacks = list(dict.fromkeys(row["frozen"] for row in table if row["frozen"] != "none"))
+    names = list(dict.fromkeys(row["distribution"] for row in table))
     figure, (axes,) = common.figure(width=7.4, height=4)
-    cells = [[common.pick(table, frozen=s, law=w)[0] for w in laws] for s in stacks]
+    cells = [[common.pick(table, frozen=s, distribution=d)[0] for d in names] for s in stacks]
     values = [[row["accuracy"] for row in line] for line in cells]
     axes.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     for i, line in enumerate(cells):
@@ -115,10 +124,10 @@ def draw(table: list[common.Row], stacks: list[str], laws: list[str]):
             text = f"{row['accuracy']:.3f}\n±{row['accuracy sd']:.3f}"
             color = "black" if row["accuracy"] > 0.6 else "white"
             axes.text(j, i, text, ha="center", va="center", fontsize=8, color=color)
-    axes.set_xticks(range(len(laws)), laws)
+    axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(stacks)), stacks)
-    axes.set(xlabel="law of the frozen kernels", ylabel="frozen layers, from to")
-    title = "test accuracy"
+    axes.set(xlabel="distribution of the frozen kernels", ylabel="frozen layers, first-last")
+    title = f"test accuracy, mean ± sd of {results['seeds']} seeds"
     for row in common.pick(table, frozen="none"):
         title += f"; nothing frozen: {row['accuracy']:.3f}"
     axes.set_title(title, fontsize=10)

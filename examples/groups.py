@@ -3,13 +3,15 @@
     python examples/groups.py
     python examples/groups.py --budget cpu --data-dir FOLDER --out docs/results
 
-Rosenfeld and Tsotsos (2018), Table 1: one group of convolutions is trained, together with all
-gammas and betas of batch norm; a middle block gives a higher accuracy than the head. Figure 4: the
-gammas and betas matter if few filters are trained, and little at four tenths and above. `cpu` uses
+Rosenfeld and Tsotsos (2018), Table 1: one group of convolutions is trained, with all scales
+and offsets of batch normalization; a middle block gives a higher accuracy than the head. Figure 4:
+scales and offsets matter if few filters are trained, and little from four tenths on. `cpu` uses
 CIFAR-10 at 16 x 16 and small networks; `tiny` uses digits.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import common
 
@@ -44,38 +46,43 @@ def cases(tiny: bool) -> list[tuple[str, str, str]]:
     """Return the network, the name and the selector of each case."""
     if tiny:
         return [("wide_resnet", name, GROUPS[name]) for name in ("batch norm",)]
-    found = [(net, name, selector) for net in NETWORKS for name, selector in GROUPS.items()]
+    listed = [(net, name, selector) for net in NETWORKS for name, selector in GROUPS.items()]
     for part in PARTS:
         filters = f"conv_filters({part}) | head()"
-        found.append(("wide_resnet", f"{part}", f"{filters} | batch_norm()"))
-        found.append(("wide_resnet", f"{part} without batch norm", filters))
-    return found
+        listed.append(("wide_resnet", f"{part}", f"{filters} | batch_norm()"))
+        listed.append(("wide_resnet", f"{part} without batch norm", filters))
+    return listed
+
+
+def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
+    return common.over_seeds(rows, ("network", "group", "trainable"), ("accuracy",))
 
 
 def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
-    setting = SETTINGS[args.budget]
-    sizes = setting["train"], setting["test"], setting["shrink"]
-    X, y, X_test, y_test = common.images(setting["data"], args, *sizes)
+    if args.redraw:
+        return common.redraw(args, "groups", summarize, draw)
+    budget = SETTINGS[args.budget]
+    sizes = budget["train"], budget["test"], budget["shrink"]
+    X, y, X_test, y_test = common.images(budget["data"], args, *sizes)
     rows = []
     for (net, name, selector), seed in common.each(args, cases(args.budget == "tiny"), "groups"):
         clf = PartialNetClassifier(
             net,
             model_params=NETWORKS[net],
             trainable=selector,
-            epochs=setting["epochs"],
+            epochs=budget["epochs"],
             random_state=seed,
         ).fit(X, y)
-        found = {"network": net, "group": name, "trainable": common.trainable(clf), "seed": seed}
-        rows.append({**found, "accuracy": float(clf.score(X_test, y_test))})
-    table = common.over_seeds(rows, ("network", "group", "trainable"), ("accuracy",))
-    about = {**setting, "networks": NETWORKS, "groups": GROUPS, "published": PUBLISHED}
-    common.write(args, "groups", about, table, rows, draw(table))
-    return table
+        row = {"network": net, "group": name, "trainable": common.trainable(clf), "seed": seed}
+        rows.append({**row, "accuracy": float(clf.score(X_test, y_test))})
+    about = {**budget, "networks": NETWORKS, "groups": GROUPS, "published": PUBLISHED}
+    return common.finish(args, "groups", about, rows, summarize, draw)
 
 
-def draw(table: list[common.Row]):
+def draw(results: dict):
     """Plot the groups as bars, and the fractions with and without batch norm as curves."""
+    table = results["summary"]
     figure, (bars, curves) = common.figure(2, width=5)
     groups = [name for name in GROUPS if common.pick(table, group=name)]
     for shift, (net, color) in enumerate((("densenet", "#1f6fb2"), ("wide_resnet", "#d95f02"))):
@@ -84,13 +91,16 @@ def draw(table: list[common.Row]):
         sd = [row["accuracy sd"] for row in some]
         bars.bar(x, [r["accuracy"] for r in some], 0.38, yerr=sd, color=color, label=net, capsize=2)
     bars.set_xticks(range(len(groups)), groups, rotation=30, ha="right")
-    bars.set(xlabel="learned, with batch norm", ylabel="test accuracy")
+    bars.set(xlabel="trained together with batch norm", ylabel="test accuracy")
     names = [f"{part}" for part in PARTS if common.pick(table, group=f"{part}")]
-    for suffix, label in (("", "gammas and betas learned"), (" without batch norm", "frozen")):
+    for suffix, label in (
+        ("", "scales and offsets trained"),
+        (" without batch norm", "scales and offsets frozen"),
+    ):
         some = [common.pick(table, group=name + suffix)[0] for name in names]
         y, sd = [row["accuracy"] for row in some], [row["accuracy sd"] for row in some]
         curves.errorbar(names, y, yerr=sd, marker="o", capsize=3, label=label)
-    curves.set(xlabel="filters learned: count (1) or fraction", ylabel="test accuracy, wide_resnet")
+    curves.set(xlabel="trained filters: count (1) or fraction", ylabel="test accuracy, wide_resnet")
     for axes in (bars, curves):
         axes.grid(alpha=0.25, axis="y")
         axes.legend(frameon=False, fontsize=8)

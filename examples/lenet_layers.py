@@ -3,11 +3,13 @@
     python examples/lenet_layers.py
     python examples/lenet_layers.py --budget cpu --data-dir FOLDER --out docs/results
 
-Claim (a question on a forum, answered with random features): one frozen random layer, whichever,
-changes neither the accuracy reached, 99 % and more, nor how fast it rises. `tiny` takes digits.
+Claim (a question on a forum, answered with random features): freezing any single layer at random
+values changes neither the final accuracy, 99 % and more, nor how fast it rises. `tiny` uses digits.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import common
 
@@ -20,31 +22,36 @@ SETTINGS = {
 }
 
 
+def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
+    return common.over_seeds(rows, ("frozen", "trainable"), ("accuracy",))
+
+
 def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
-    setting = SETTINGS[args.budget]
-    X, y, X_test, y_test = common.images(setting["data"], args, setting["train"], setting["test"])
+    if args.redraw:
+        return common.redraw(args, "lenet_layers", summarize, draw)
+    budget = SETTINGS[args.budget]
+    X, y, X_test, y_test = common.images(budget["data"], args, budget["train"], budget["test"])
     cases = ("none", *LAYERS) if args.budget == "cpu" else ("conv2",)
     rows = []
     for frozen, seed in common.each(args, cases, "LeNet-5, one layer frozen"):
         clf = PartialNetClassifier(
             "lenet5",
             trainable=1.0 if frozen == "none" else f"~layers({frozen!r})",
-            epochs=setting["epochs"],
-            batch_size=setting["batch_size"],
+            epochs=budget["epochs"],
+            batch_size=budget["batch_size"],
             random_state=seed,
         )
-        # The test part is watched epoch by epoch, and decides nothing.
+        # The test set is evaluated after each epoch, and decides nothing.
         clf.fit(X, y, X_val=X_test, y_val=y_test)
-        told = {"frozen": frozen, "seed": seed, "trainable": common.trainable(clf)}
-        rows.append({**told, "accuracy": clf.history_["val_accuracy"]})
-    table = common.over_seeds(rows, ("frozen", "trainable"), ("accuracy",))
-    common.write(args, "lenet_layers", setting, table, rows, draw(table))
-    return table
+        row = {"frozen": frozen, "seed": seed, "trainable": common.trainable(clf)}
+        rows.append(row | {"accuracy": clf.history_["val_accuracy"]})
+    return common.finish(args, "lenet_layers", budget, rows, summarize, draw)
 
 
-def draw(table: list[common.Row]):
+def draw(results: dict):
     """Plot a curve for each frozen layer, and the accuracy of the last epoch."""
+    table = results["summary"]
     figure, (curves, ends) = common.figure(2)
     for row in table:
         epochs = range(1, len(row["accuracy"]) + 1)
@@ -53,8 +60,8 @@ def draw(table: list[common.Row]):
     last = [row["accuracy"][-1] for row in table]
     ends.errorbar(names, last, yerr=[row["accuracy sd"][-1] for row in table], fmt="o", capsize=3)
     curves.set(xlabel="epoch", ylabel="test accuracy")
-    curves.legend(title="frozen at random", frameon=False, fontsize=8)
-    ends.set(xlabel="frozen at random", ylabel="test accuracy, last epoch (mean ± sd)")
+    curves.legend(title="frozen layer", frameon=False, fontsize=8)
+    ends.set(xlabel="frozen layer", ylabel=f"last epoch, mean ± sd of {results['seeds']} seeds")
     for axes in (curves, ends):
         axes.grid(alpha=0.25)
     return figure

@@ -1,17 +1,19 @@
-"""Transfer: how much of a trained network has to be learned again for another task.
+"""Transfer: how much of a trained network must be trained again for another task.
 
     python examples/transfer.py
     python examples/transfer.py --budget cpu --data-dir FOLDER --out docs/results
 
-LeNet-5 with batch norm is trained in full on a source, turned into a plain Keras model, and learns
-a small target with one part of it, all of it, or the head first and then all of it (Kumar et al.
-2022, arXiv 2202.10054). Claims: a frozen trained network is a good extractor of features where
-there is little data; learning more of it is better where there is more; both beat learning from
-scratch. Every size of the target gets the same number of steps. `cpu` takes MNIST: digits 0-4 to
-5-9, and all digits to Fashion-MNIST; `tiny` takes digits.
+LeNet-5 with batch norm is trained completely on a source, converted to a plain Keras model, and
+fine-tuned on a small target: one part of it, all of it, or the head first and then all of it
+(LP-FT, Kumar et al. 2022, arXiv 2202.10054). Claims: a frozen pretrained network extracts good
+features where there is little data; training more of it is better where there is more; both beat
+training from scratch. Every target size gets the same number of steps. `cpu` uses MNIST: digits 0-4
+to 5-9, and all digits to Fashion-MNIST; `tiny` uses digits.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import common
 
@@ -52,24 +54,24 @@ def halves(X, y) -> tuple[tuple, tuple]:
     return (X[low], y[low]), (X[~low], y[~low])
 
 
-def pairs(args, setting: dict) -> dict[str, tuple]:
+def pairs(args, budget: dict) -> dict[str, tuple]:
     """Load source and target, training and test part."""
-    name, count, _ = setting["source"]
-    X, y, X_test, y_test = common.images(name, args, 2 * count, 2 * setting["test"])
+    name, count, _ = budget["source"]
+    X, y, X_test, y_test = common.images(name, args, 2 * count, 2 * budget["test"])
     (first, second), (_, second_test) = halves(X, y), halves(X_test, y_test)
-    found = {"digits 0-4 to 5-9": (first, second, second_test)}
+    tasks = {"digits 0-4 to 5-9": (first, second, second_test)}
     if args.budget == "cpu":
-        data = common.images("fashion_mnist", args, count, setting["test"])
-        found["MNIST to Fashion-MNIST"] = (X[:count], y[:count]), data[:2], data[2:]
-    return found
+        data = common.images("fashion_mnist", args, count, budget["test"])
+        tasks["MNIST to Fashion-MNIST"] = (X[:count], y[:count]), data[:2], data[2:]
+    return tasks
 
 
-def adapted(source, arm: str, X, y, setting: dict, seed: int) -> PartialNetClassifier:
-    """Learn the target by one arm; `source` is the trained Keras model."""
-    epochs = max(2, round(setting["steps"] / -(-len(X) // 32)))
+def adapted(source, arm: str, X, y, budget: dict, seed: int) -> PartialNetClassifier:
+    """Train on the target by one arm; `source` is the pretrained Keras model."""
+    epochs = max(2, round(budget["steps"] / -(-len(X) // 32)))
     settings = {"trainable": ARMS[arm], "epochs": epochs, "random_state": seed}
     if arm == "from scratch":
-        clf = PartialNetClassifier(setting["network"], model_params=PARAMS, **settings)
+        clf = PartialNetClassifier(budget["network"], model_params=PARAMS, **settings)
     else:
         clf = PartialNetClassifier(model=source, frozen="keep", **settings)
     if arm != "head, then everything":
@@ -80,42 +82,46 @@ def adapted(source, arm: str, X, y, setting: dict, seed: int) -> PartialNetClass
     return clf.set_params(learning_rate=0.0006, lr_schedule="cosine").fit(X, y)
 
 
+def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
+    return common.over_seeds(rows, ("task", "samples", "arm", "trainable"), ("accuracy",))
+
+
 def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
-    setting = SETTINGS[args.budget]
-    tasks = pairs(args, setting)
+    if args.redraw:
+        return common.redraw(args, "transfer", summarize, draw)
+    budget = SETTINGS[args.budget]
+    tasks = pairs(args, budget)
     trained = {}
     for task, seed in common.each(args, tasks, "sources"):
         source = PartialNetClassifier(
-            setting["network"],
+            budget["network"],
             model_params=PARAMS,
             trainable=1.0,
-            epochs=setting["source"][2],
+            epochs=budget["source"][2],
             random_state=100 + seed,
         )
         trained[task, seed] = source.fit(*tasks[task][0]).to_keras()
     arms = ARMS if args.budget == "cpu" else ("head, then everything",)
-    cases = [(task, size, arm) for task in tasks for size in setting["sizes"] for arm in arms]
+    cases = [(task, size, arm) for task in tasks for size in budget["sizes"] for arm in arms]
     rows = []
     for (task, size, arm), seed in common.each(args, cases, "targets"):
         (X, y), test = (part[:size] for part in tasks[task][1]), tasks[task][2]
-        clf = adapted(trained[task, seed], arm, X, y, setting, seed)
-        found = {"task": task, "samples": size, "trainable": arm, "seed": seed}
-        rows.append(
-            {**found, "entries": common.trainable(clf), "accuracy": float(clf.score(*test))}
-        )
-    table = common.over_seeds(rows, ("task", "samples", "trainable", "entries"), ("accuracy",))
-    common.write(args, "transfer", {**setting, "arms": ARMS}, table, rows, draw(table))
-    return table
+        clf = adapted(trained[task, seed], arm, X, y, budget, seed)
+        row = {"task": task, "samples": size, "arm": arm, "seed": seed}
+        row |= {"trainable": common.trainable(clf), "accuracy": float(clf.score(*test))}
+        rows.append(row)
+    return common.finish(args, "transfer", {**budget, "arms": ARMS}, rows, summarize, draw)
 
 
-def draw(table: list[common.Row]):
-    """Draw accuracy against the size of the target, a line for each part learned."""
+def draw(results: dict):
+    """Draw accuracy against the size of the target, one line per arm."""
+    table = results["summary"]
     tasks = list(dict.fromkeys(row["task"] for row in table))
     figure, pictures = common.figure(len(tasks), width=5)
     for axes, task in zip(pictures, tasks, strict=True):
-        for arm in dict.fromkeys(row["trainable"] for row in table):
-            some = common.pick(table, task=task, trainable=arm)
+        for arm in dict.fromkeys(row["arm"] for row in table):
+            some = common.pick(table, task=task, arm=arm)
             x, y = [row["samples"] for row in some], [row["accuracy"] for row in some]
             dashes = "--" if arm == "from scratch" else "-"
             sd = [row["accuracy sd"] for row in some]

@@ -34,7 +34,8 @@ NetworkValues: TypeAlias = "keras.Model | Mapping[str, ArrayLike]"
 Trainable: TypeAlias = "bool | float | int | str | Selector"
 FrozenValues: TypeAlias = Literal["auto", "random", "zero", "keep"]
 NetworkBuilder: TypeAlias = "Callable[..., keras.Model]"
-Network: TypeAlias = "str | NetworkBuilder | keras.Model | Base"
+# The last alternative is a fitted PartialNetClassifier or PartialNetRegressor.
+Network: TypeAlias = "str | NetworkBuilder | keras.Model | Base | BaseEstimator"
 WeightInit: TypeAlias = "str | keras.Initializer | None"
 Optimizer: TypeAlias = "str | keras.optimizers.Optimizer"
 LearningRateSchedule: TypeAlias = (

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import stored
@@ -44,7 +45,7 @@ from frozenfit.types import (
 )
 from frozenfit.types import KerasCallbacks as KerasCallbackList
 from frozenfit.types import Network as NetworkLike
-from frozenfit.utils.scikit_learn import Interval, StrOptions
+from frozenfit.utils.scikit_learn import Interval, StrOptions, clone_parametrized
 
 
 def part_seeds(seed: int) -> dict[str, int]:
@@ -66,7 +67,7 @@ class PartialNet(NetworkEstimator):
     part_: FittedPart
 
     _parameter_constraints: dict = {
-        "model": [str, callable, keras.Model, Base],
+        "model": [str, callable, keras.Model, Base, NetworkEstimator, FrozenEstimator],
         "model_params": [dict, None],
         "trainable": [Real, str, Selector],
         "frozen": [StrOptions({"auto", "random", "zero", "keep"})],
@@ -145,6 +146,13 @@ class PartialNet(NetworkEstimator):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    def __sklearn_clone__(self) -> PartialNet:
+        """Return an unfitted copy, whose `model` is still fitted where it is an estimator."""
+        copy = clone_parametrized(self)
+        if isinstance(self.model, NetworkEstimator):
+            copy.model = self.model
+        return copy
 
     def _train(self, problem: FitData) -> None:
         train_part(self, problem, part_seeds(problem.seed))
@@ -438,6 +446,8 @@ def make_base(estimator: PartialNet, problem: FitData, seed: int) -> Base:
         estimator._check_same_network()
         return estimator.base_
     model = estimator.model
+    if isinstance(model, NetworkEstimator | FrozenEstimator):
+        model = trained_base(model)
     if isinstance(model, Base | keras.Model):
         for name in ("model_params", "weight_init"):
             if getattr(estimator, name) is not None:
@@ -457,6 +467,39 @@ def make_base(estimator: PartialNet, problem: FitData, seed: int) -> Base:
         drawn=estimator.frozen != "keep",
     )
     return Base(recipe, seed=seed)
+
+
+def trained_base(model: NetworkEstimator | FrozenEstimator) -> Base:
+    """Return the trained network of a fitted estimator as a base.
+
+    Parameters
+    ----------
+    model : PartialNet or FrozenEstimator
+        A fitted estimator.
+
+    Returns
+    -------
+    Base
+        The same object for the same fit.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is of another kind, or not fitted.
+    """
+    inner = model.estimator if isinstance(model, FrozenEstimator) else model
+    if not isinstance(inner, PartialNet):
+        raise ValueError(
+            "`model` must be the name of a network, a callable, a keras.Model, or a fitted "
+            f"PartialNetClassifier or PartialNetRegressor, got {type(inner).__name__}."
+        )
+    if not inner.__sklearn_is_fitted__():
+        raise ValueError(
+            f"`model` must be a fitted estimator, but this {type(inner).__name__} is not fitted. "
+            "Fit it first. Where a parameter grid holds it, wrap it in "
+            "sklearn.frozen.FrozenEstimator, because scikit-learn clones the values of a grid."
+        )
+    return inner.part_.trained_base
 
 
 def set_fitted(estimator: PartialNet, part: FittedPart, history: dict[str, list[float]]) -> None:

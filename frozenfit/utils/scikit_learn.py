@@ -6,6 +6,7 @@ estimators, but does not promise to keep them. A new release is checked against 
 
 from __future__ import annotations
 
+from sklearn.base import _clone_parametrized as clone_parametrized
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
@@ -21,6 +22,7 @@ __all__ = [
     "check_method_params",
     "check_partial_fit_first_call",
     "check_sample_weight",
+    "clone_parametrized",
     "fit_context",
     "routing_enabled",
     "safe_split",
