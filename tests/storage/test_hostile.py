@@ -181,7 +181,10 @@ def nested(depth):
             "may not hold the Keras object __lambda__",
         ),
         (keras_node("Dense"), "Keras cannot build its Dense"),
-        (keras_node("Dense", config={"units": "many"}), "Keras cannot build its Dense"),
+        (
+            keras_node("Dense", config={"units": 3, "activation": "many"}),
+            "Keras cannot build its Dense",
+        ),
         (keras_node("Mine", "my.layers", registered_name="my>Mine"), "import the module"),
         ({"$": "network", "config": None}, "base=network"),
         (nested(150), "nested more than 100 deep"),
