@@ -25,7 +25,7 @@ CHAIN = [
     ["selectors", "draws", "isolation", "architectures", "datasets"],
     ["layer_kinds"],
     ["layout"],
-    ["delta", "frozen_values", "parameter_table"],
+    ["delta", "export", "frozen_values", "parameter_table", "statistics"],
     ["partial"],
     ["training"],
     ["elm"],

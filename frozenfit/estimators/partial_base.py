@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from frozenfit.delta import Delta
 from frozenfit.estimators import stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.fitted_part import FittedPart
@@ -19,7 +20,7 @@ from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.frozen_values import is_drawable, partly_frozen
 from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
-from frozenfit.partial import Delta, PartialModel
+from frozenfit.partial import PartialModel
 from frozenfit.selectors import Context, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
 from frozenfit.training.base import Base
