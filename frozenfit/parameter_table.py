@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
-
-from frozenfit.selectors.forms import TableRow
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pandas
 
 _HTML_ROWS = 60
+
+
+class TableRow(NamedTuple):
+    """One weight in the table of trainable parameters."""
+
+    path: str
+    shape: tuple[int, ...]
+    form: str
+    trainable: int
+    total: int
 
 
 class ParameterTable(list[TableRow]):
