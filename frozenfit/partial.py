@@ -508,7 +508,7 @@ class PartialModel(keras.Model):
             One row per weight of the base, in the order of the base: path, shape, which part is
             trainable, and the numbers of trainable and of all parameters.
         """
-        return ParameterTable(self.selection.table())
+        return self.selection.table()
 
     def get_config(self) -> dict:
         """Refuse: a base + delta has no Keras configuration."""

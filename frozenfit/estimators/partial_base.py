@@ -259,7 +259,7 @@ class PartialNet(NetworkEstimator):
             now = replace(part, delta=delta or compiled.model.delta())
             return _fitted_attributes(now, joined)
 
-        summary = ParameterTable(part.selection.table()).summary
+        summary = part.selection.table().summary
         with (
             EpochProgress(epochs, int(self.verbose), type(self).__name__, summary) as bar,
             EpochTasks(self, problem, epochs, attributes) as tasks,
@@ -371,7 +371,7 @@ class PartialNet(NetworkEstimator):
             of trained and of all parameters.
         """
         check_is_fitted(self)
-        return ParameterTable(self.part_.selection.table())
+        return self.part_.selection.table()
 
     def summary(self) -> None:
         """Print the network with the number of trained and frozen parameters of each weight."""
