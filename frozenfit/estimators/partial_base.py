@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from frozenfit.delta import Delta
 from frozenfit.estimators import stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.fitted_part import FittedPart
@@ -19,7 +20,7 @@ from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.frozen_values import is_drawable, partly_frozen
 from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
-from frozenfit.partial import Delta, PartialModel
+from frozenfit.partial import PartialModel
 from frozenfit.selectors import Context, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
 from frozenfit.training.base import Base
@@ -258,7 +259,7 @@ class PartialNet(NetworkEstimator):
             now = replace(part, delta=delta or compiled.model.delta())
             return _fitted_attributes(now, joined)
 
-        summary = ParameterTable(part.selection.table()).summary
+        summary = part.selection.table().summary
         with (
             EpochProgress(epochs, int(self.verbose), type(self).__name__, summary) as bar,
             EpochTasks(self, problem, epochs, attributes) as tasks,
@@ -370,7 +371,7 @@ class PartialNet(NetworkEstimator):
             of trained and of all parameters.
         """
         check_is_fitted(self)
-        return ParameterTable(self.part_.selection.table())
+        return self.part_.selection.table()
 
     def summary(self) -> None:
         """Print the network with the number of trained and frozen parameters of each weight."""

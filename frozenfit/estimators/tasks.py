@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.callback import CallbackContext
 
-from frozenfit.partial import Delta
+from frozenfit.delta import Delta
 
 
 class EpochTasks:
