@@ -129,7 +129,7 @@ def table(sets: dict, seeds: int) -> list[dict]:
                     "set": name,
                     "model": label,
                     "score": float(np.mean(scores)),
-                    "sd": float(np.std(scores, ddof=1)),
+                    "sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0,
                     "s": float(np.median(seconds)),
                     "kind": "accuracy" if is_classifier(model) else "R2",
                 }

@@ -104,15 +104,15 @@ def over_seeds(rows: Sequence[Row], by: Sequence[str], of: Sequence[str]) -> lis
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in by), []).append(row)
-    found = []
+    table = []
     for key, some in groups.items():
-        found.append(dict(zip(by, key, strict=True)))
+        table.append(dict(zip(by, key, strict=True)))
         for name in of:
             values = np.array([row[name] for row in some], float)
-            found[-1][name] = values.mean(axis=0).round(5).tolist()
+            table[-1][name] = values.mean(axis=0).round(5).tolist()
             spread = values.std(axis=0, ddof=min(1, len(some) - 1))
-            found[-1][f"{name} sd"] = spread.round(5).tolist()
-    return found
+            table[-1][f"{name} sd"] = spread.round(5).tolist()
+    return table
 
 
 class Difference(NamedTuple):
@@ -266,21 +266,21 @@ def _store(folder: Path, results: dict[str, Any], draw: Callable[[dict[str, Any]
 
 def _command(args: argparse.Namespace, name: str) -> str:
     """Return the command line, with folder names replaced by a placeholder."""
-    words = [f"python examples/{name}.py --budget {args.budget} --seeds {args.seeds}"]
+    parts = [f"python examples/{name}.py --budget {args.budget} --seeds {args.seeds}"]
     for option, value in vars(args).items():
         if isinstance(value, Path):
-            words.append(f"--{option.replace('_', '-')} FOLDER")
-    return " ".join(words)
+            parts.append(f"--{option.replace('_', '-')} FOLDER")
+    return " ".join(parts)
 
 
 def _versions() -> dict[str, str]:
     backend = os.environ["KERAS_BACKEND"]
-    found = {}
+    versions = {}
     for package in PACKAGES:
         if package in ("tensorflow-cpu", "jax", "torch") and not package.startswith(backend):
             continue
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:  # tensorflow under another name
             continue
-    return found
+    return versions

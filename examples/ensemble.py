@@ -70,34 +70,34 @@ SETTINGS = {
 }
 
 
-def cheap(setting: dict, trainable, data: tuple, seed: int) -> dict:
+def cheap(case: dict, trainable, data: tuple, seed: int) -> dict:
     """Measure one cheap ensemble."""
     X, y, X_test, y_test = data
     start = time.process_time()
     member = frozenfit.PartialNetClassifier(
-        setting["model"],
-        model_params=setting["params"],
+        case["model"],
+        model_params=case["params"],
         trainable=trainable,
-        epochs=setting["epochs"][1],
+        epochs=case["epochs"][1],
     )
     ensemble = frozenfit.CheapEnsembleClassifier(
-        member, MEMBERS, base_epochs=setting["epochs"][0], random_state=seed
+        member, MEMBERS, base_epochs=case["epochs"][0], random_state=seed
     ).fit(X, y)
     seconds = time.process_time() - start
     sizes = {"trainable": ensemble.n_trainable_, "bytes": common.file_size(ensemble)}
     return {**figures(ensemble.ensemble_report(X_test, y_test)), **sizes, "cpu_s": seconds}
 
 
-def independent(setting: dict, data: tuple, seed: int) -> dict:
+def independent(case: dict, data: tuple, seed: int) -> dict:
     """Measure networks that share nothing and are trained completely."""
     X, y, X_test, y_test = data
     start = time.process_time()
     networks = [
         frozenfit.PartialNetClassifier(
-            setting["model"],
-            model_params=setting["params"],
+            case["model"],
+            model_params=case["params"],
             trainable=1.0,
-            epochs=sum(setting["epochs"]),
+            epochs=sum(case["epochs"]),
             random_state=1000 * seed + i,
         ).fit(X, y)
         for i in range(MEMBERS)
@@ -127,9 +127,9 @@ def main(given=None) -> list[common.Row]:
         return common.redraw(args, "ensemble", summarize, draw)
     settings = SETTINGS[args.budget]
     loaded = {}
-    for name, setting in settings.items():
-        X, y, X_test, y_test = common.images(setting["data"][0], args, *setting["data"][1:])
-        if setting["model"] == "mlp":
+    for name, case in settings.items():
+        X, y, X_test, y_test = common.images(case["data"][0], args, *case["data"][1:])
+        if case["model"] == "mlp":
             X, X_test = X.reshape(len(X), -1), X_test.reshape(len(X_test), -1)
         loaded[name] = X, y, X_test, y_test
     cases = [
@@ -138,11 +138,11 @@ def main(given=None) -> list[common.Row]:
     rows = []
     for (name, part), seed in common.each(args, cases, f"{MEMBERS} members"):
         if part == INDEPENDENT:
-            found = independent(settings[name], loaded[name], seed)
+            measured = independent(settings[name], loaded[name], seed)
         else:
-            found = cheap(settings[name], part, loaded[name], seed)
-        gain = found["ensemble accuracy"] - found["mean accuracy"]
-        rows.append({"data": name, "trained by each": str(part), "seed": seed, **found})
+            measured = cheap(settings[name], part, loaded[name], seed)
+        gain = measured["ensemble accuracy"] - measured["mean accuracy"]
+        rows.append({"data": name, "trained by each": str(part), "seed": seed, **measured})
         rows[-1]["gain"] = gain
     return common.finish(args, "ensemble", settings, rows, summarize, draw)
 

@@ -51,9 +51,9 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
     if args.redraw:
         return common.redraw(args, "filter_fractions", summarize, draw)
-    setting = SETTINGS[args.budget]
-    sizes = setting["train"], setting["test"], setting["shrink"]
-    X, y, X_test, y_test = common.images(setting["data"], args, *sizes)
+    budget = SETTINGS[args.budget]
+    sizes = budget["train"], budget["test"], budget["shrink"]
+    X, y, X_test, y_test = common.images(budget["data"], args, *sizes)
     tiny = args.budget == "tiny"
     networks = SMALL if tiny else NETWORKS
     cases = [
@@ -70,7 +70,7 @@ def main(given=None) -> list[common.Row]:
             model_params=params,
             trainable=selector(part),
             frozen=frozen,
-            epochs=setting["epochs"],
+            epochs=budget["epochs"],
             random_state=seed,
         ).fit(X, y)
         trainable = common.trainable(clf)
@@ -81,7 +81,7 @@ def main(given=None) -> list[common.Row]:
         rows[-1]["accuracy"] = float(clf.score(X_test, y_test))
     for name, fit in lines(rows).items():
         print(f"{name}: {fit.slope:.3f} per decade of trainable parameters, R² {fit.r2:.2f}")
-    about = {**setting, "networks": networks}
+    about = {**budget, "networks": networks}
     return common.finish(args, "filter_fractions", about, rows, summarize, draw)
 
 

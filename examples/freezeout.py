@@ -31,15 +31,15 @@ SETTINGS = {
 }
 
 
-def fitted(network: str, t0: float | None, setting: dict, seed: int, X, y) -> tuple:
+def fitted(network: str, t0: float | None, budget: dict, seed: int, X, y) -> tuple:
     """Fit once; return the estimator and the CPU seconds."""
     name, params, _ = NETWORKS[network]
     clf = PartialNetClassifier(
         name,
         model_params=params,
         trainable=1.0,
-        epochs=setting["epochs"],
-        freeze_schedule=None if t0 is None else FreezeOut(t0, how=setting["how"], scale_lr=True),
+        epochs=budget["epochs"],
+        freeze_schedule=None if t0 is None else FreezeOut(t0, how=budget["how"], scale_lr=True),
         random_state=seed,
     )
     start = time.process_time()
@@ -55,17 +55,17 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
     if args.redraw:
         return common.redraw(args, "freezeout", summarize, draw)
-    setting, tiny = SETTINGS[args.budget], args.budget == "tiny"
+    budget, tiny = SETTINGS[args.budget], args.budget == "tiny"
     networks = ["mlp"] if tiny else ["wide_resnet", "lenet5"]
-    sizes = setting["train"], setting["test"]
-    data = {net: common.images(setting["data"], args, *sizes, NETWORKS[net][2]) for net in networks}
+    sizes = budget["train"], budget["test"]
+    data = {net: common.images(budget["data"], args, *sizes, NETWORKS[net][2]) for net in networks}
     rows = []
     cases = [(net, t0) for net in networks for t0 in (TIMES[::3] if tiny else TIMES)]
     for (net, t0), seed in common.each(args, cases, "FreezeOut"):
         X, y, X_test, y_test = data[net]
         if seed == 0:  # compiles every phase, so that the time below is that of training
-            fitted(net, t0, setting, seed, X, y)
-        clf, seconds = fitted(net, t0, setting, seed, X, y)
+            fitted(net, t0, budget, seed, X, y)
+        clf, seconds = fitted(net, t0, budget, seed, X, y)
         row = {"network": net, "t0": t0, "seed": seed, "cpu_s": seconds}
         row["accuracy"] = float(clf.score(X_test, y_test))
         row["predicted saving"] = float(np.mean(clf.history_.get("predicted_saving", [0])))
@@ -73,9 +73,7 @@ def main(given=None) -> list[common.Row]:
     for row in rows:  # against everything trained to the end, by the same seed
         (whole,) = common.pick(rows, network=row["network"], t0=None, seed=row["seed"])
         row["saving"] = 1 - row["cpu_s"] / whole["cpu_s"]
-    return common.finish(
-        args, "freezeout", {**setting, "networks": NETWORKS}, rows, summarize, draw
-    )
+    return common.finish(args, "freezeout", {**budget, "networks": NETWORKS}, rows, summarize, draw)
 
 
 def draw(results: dict):

@@ -87,8 +87,8 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
     if args.redraw:
         return common.redraw(args, "frozen_distributions", summarize, draw)
-    setting = SETTINGS[args.budget]
-    X, y, X_test, y_test = common.images(setting["data"], args, setting["train"], setting["test"])
+    budget = SETTINGS[args.budget]
+    X, y, X_test, y_test = common.images(budget["data"], args, budget["train"], budget["test"])
     distributions = list(DISTRIBUTIONS) if args.budget == "cpu" else ["signs"]
     stacks = list(STACKS) if args.budget == "cpu" else ["conv1-conv2"]
     cases = [(stack, distribution) for stack in stacks for distribution in distributions]
@@ -101,13 +101,13 @@ def main(given=None) -> list[common.Row]:
             lenet,
             model_params={"stack": stack, "distribution": distribution},
             trainable=" - ".join(["everything()", *(f"layers({name!r})" for name in names)]),
-            epochs=setting["epochs"],
+            epochs=budget["epochs"],
             random_state=seed,
         ).fit(X, y)
         row = {"frozen": stack, "distribution": distribution, "seed": seed}
         row |= {"trainable": common.trainable(clf), "accuracy": float(clf.score(X_test, y_test))}
         rows.append(row)
-    return common.finish(args, "frozen_distributions", setting, rows, summarize, draw)
+    return common.finish(args, "frozen_distributions", budget, rows, summarize, draw)
 
 
 def draw(results: dict):

@@ -46,12 +46,12 @@ def cases(tiny: bool) -> list[tuple[str, str, str]]:
     """Return the network, the name and the selector of each case."""
     if tiny:
         return [("wide_resnet", name, GROUPS[name]) for name in ("batch norm",)]
-    found = [(net, name, selector) for net in NETWORKS for name, selector in GROUPS.items()]
+    listed = [(net, name, selector) for net in NETWORKS for name, selector in GROUPS.items()]
     for part in PARTS:
         filters = f"conv_filters({part}) | head()"
-        found.append(("wide_resnet", f"{part}", f"{filters} | batch_norm()"))
-        found.append(("wide_resnet", f"{part} without batch norm", filters))
-    return found
+        listed.append(("wide_resnet", f"{part}", f"{filters} | batch_norm()"))
+        listed.append(("wide_resnet", f"{part} without batch norm", filters))
+    return listed
 
 
 def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
@@ -62,21 +62,21 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
     if args.redraw:
         return common.redraw(args, "groups", summarize, draw)
-    setting = SETTINGS[args.budget]
-    sizes = setting["train"], setting["test"], setting["shrink"]
-    X, y, X_test, y_test = common.images(setting["data"], args, *sizes)
+    budget = SETTINGS[args.budget]
+    sizes = budget["train"], budget["test"], budget["shrink"]
+    X, y, X_test, y_test = common.images(budget["data"], args, *sizes)
     rows = []
     for (net, name, selector), seed in common.each(args, cases(args.budget == "tiny"), "groups"):
         clf = PartialNetClassifier(
             net,
             model_params=NETWORKS[net],
             trainable=selector,
-            epochs=setting["epochs"],
+            epochs=budget["epochs"],
             random_state=seed,
         ).fit(X, y)
-        found = {"network": net, "group": name, "trainable": common.trainable(clf), "seed": seed}
-        rows.append({**found, "accuracy": float(clf.score(X_test, y_test))})
-    about = {**setting, "networks": NETWORKS, "groups": GROUPS, "published": PUBLISHED}
+        row = {"network": net, "group": name, "trainable": common.trainable(clf), "seed": seed}
+        rows.append({**row, "accuracy": float(clf.score(X_test, y_test))})
+    about = {**budget, "networks": NETWORKS, "groups": GROUPS, "published": PUBLISHED}
     return common.finish(args, "groups", about, rows, summarize, draw)
 
 

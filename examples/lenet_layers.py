@@ -30,23 +30,23 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
     if args.redraw:
         return common.redraw(args, "lenet_layers", summarize, draw)
-    setting = SETTINGS[args.budget]
-    X, y, X_test, y_test = common.images(setting["data"], args, setting["train"], setting["test"])
+    budget = SETTINGS[args.budget]
+    X, y, X_test, y_test = common.images(budget["data"], args, budget["train"], budget["test"])
     cases = ("none", *LAYERS) if args.budget == "cpu" else ("conv2",)
     rows = []
     for frozen, seed in common.each(args, cases, "LeNet-5, one layer frozen"):
         clf = PartialNetClassifier(
             "lenet5",
             trainable=1.0 if frozen == "none" else f"~layers({frozen!r})",
-            epochs=setting["epochs"],
-            batch_size=setting["batch_size"],
+            epochs=budget["epochs"],
+            batch_size=budget["batch_size"],
             random_state=seed,
         )
         # The test set is evaluated after each epoch, and decides nothing.
         clf.fit(X, y, X_val=X_test, y_val=y_test)
         row = {"frozen": frozen, "seed": seed, "trainable": common.trainable(clf)}
         rows.append(row | {"accuracy": clf.history_["val_accuracy"]})
-    return common.finish(args, "lenet_layers", setting, rows, summarize, draw)
+    return common.finish(args, "lenet_layers", budget, rows, summarize, draw)
 
 
 def draw(results: dict):

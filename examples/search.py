@@ -74,17 +74,17 @@ def network(width: int, seed: int, **settings):
     return make_pipeline(StandardScaler(), net)
 
 
-def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict) -> common.Row:
+def compare(parts: tuple, width: int, seed: int, budget: dict, directions: dict) -> common.Row:
     """Search once, with at most a tenth of the parameters trained; return a row of figures."""
     X, X_test, y, y_test = parts
-    cv = StratifiedKFold(setting["folds"], shuffle=True, random_state=seed)
+    cv = StratifiedKFold(budget["folds"], shuffle=True, random_state=seed)
     whole = network(width, seed, trainable=1.0)
     reference = float(cross_val_score(whole, X, y, cv=cv).mean())
     total = common.total(whole.fit(X, y)[-1])
     start = time.process_time()
-    found = search.FreezeSearchCV(
+    fitted = search.FreezeSearchCV(
         network(width, seed),
-        n_trials=setting["trials"],
+        n_trials=budget["trials"],
         space=SPACE,
         cv=cv,
         directions=directions,
@@ -95,31 +95,31 @@ def compare(parts: tuple, width: int, seed: int, setting: dict, directions: dict
         "all trainable": total,
         "all cv": reference,
         "all test": float(whole.score(X_test, y_test)),
-        "found trainable": int(found.cv_results_["mean_trainable"][found.best_index_]),
-        "found cv": float(found.best_score_),
-        "found test": float(found.score(X_test, y_test)),
-        "params": {name.split("__")[1]: value for name, value in found.best_params_.items()},
+        "found trainable": int(fitted.cv_results_["mean_trainable"][fitted.best_index_]),
+        "found cv": float(fitted.best_score_),
+        "found test": float(fitted.score(X_test, y_test)),
+        "params": {name.split("__")[1]: value for name, value in fitted.best_params_.items()},
         "cpu_s": round(time.process_time() - start, 1),
     }
     # The smallest number of trained parameters that is as accurate as the reference, if any is.
-    enough = [r["trainable"] for r in found.trials_table() if r["score"] >= reference]
+    enough = [r["trainable"] for r in fitted.trials_table() if r["score"] >= reference]
     row["fewest trainable"] = int(min(enough)) if enough else None
-    return row | {"trials": trials(found, "trainable", "score", "pareto_optimal")}
+    return row | {"trials": trials(fitted, "trainable", "score", "pareto_optimal")}
 
 
-def trials(found, *keep: str) -> list[common.Row]:
+def trials(fitted, *keep: str) -> list[common.Row]:
     """Return some columns of the trials of a search."""
-    return [{name: trial[name] for name in keep} for trial in found.trials_table()]
+    return [{name: trial[name] for name in keep} for trial in fitted.trials_table()]
 
 
-def search_blocks(parts: tuple, seed: int, setting: dict) -> common.Row:
+def search_blocks(parts: tuple, seed: int, budget: dict) -> common.Row:
     """Search one fraction per block of a ResNet; return a row of figures."""
     X, X_test, y, y_test = parts
     X, X_test = (part.reshape(-1, 8, 8, 1) / 16 for part in (X, X_test))
-    blocks = setting["blocks"]
+    blocks = budget["blocks"]
     params = {"model_params": {"depth": blocks["depth"]}, "epochs": blocks["epochs"]}
     fractions = {f"fraction {block}": OneOf(blocks["fractions"]) for block in BLOCKS}
-    found = search.FreezeSearchCV(
+    fitted = search.FreezeSearchCV(
         PartialNetClassifier("resnet", random_state=seed, **params),
         n_trials=blocks["trials"],
         space={
@@ -132,10 +132,13 @@ def search_blocks(parts: tuple, seed: int, setting: dict) -> common.Row:
         directions=DIRECTIONS["pareto"],
         random_state=seed,
     ).fit(X, y)
-    row: common.Row = {"found trainable": common.trainable(found.best_estimator_)}
-    row |= {"found cv": float(found.best_score_), "found test": float(found.score(X_test, y_test))}
-    row["importances"] = found.param_importances()
-    return row | {"trials": trials(found, "trainable", "score", "pareto_optimal", "params")}
+    row: common.Row = {"found trainable": common.trainable(fitted.best_estimator_)}
+    row |= {
+        "found cv": float(fitted.best_score_),
+        "found test": float(fitted.score(X_test, y_test)),
+    }
+    row["importances"] = fitted.param_importances()
+    return row | {"trials": trials(fitted, "trainable", "score", "pareto_optimal", "params")}
 
 
 def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
@@ -158,23 +161,23 @@ def main(given=None) -> list[common.Row]:
     )
     if args.redraw:
         return common.redraw(args, "search", summarize, draw)
-    setting = SETTINGS[args.budget] | {"objective": args.objective}
-    sets = load(args.tabular, setting["train"])
+    budget = SETTINGS[args.budget] | {"objective": args.objective}
+    sets = load(args.tabular, budget["train"])
     cases = [
         (name, width)
         for name in args.sets
         if name in sets
-        for width in args.width or setting["width"]
+        for width in args.width or budget["width"]
     ]
     rows: list[common.Row] = []
     for (name, width), seed in common.each(args, cases, "searches"):
-        row = compare(sets[name], width, seed, setting, DIRECTIONS[args.objective])
+        row = compare(sets[name], width, seed, budget, DIRECTIONS[args.objective])
         rows.append({"data": name, "width": width, "seed": seed, **row})
     blocks: list[common.Row] = []
-    wanted = setting["blocks"] and "blocks" in args.sets
+    wanted = budget["blocks"] and "blocks" in args.sets
     for _, seed in common.each(args, ["blocks"] if wanted else [], "blocks"):
-        blocks.append({"seed": seed, **search_blocks(sets["digits"], seed, setting)})
-    return common.finish(args, "search", setting, [*rows, *blocks], summarize, draw)
+        blocks.append({"seed": seed, **search_blocks(sets["digits"], seed, budget)})
+    return common.finish(args, "search", budget, [*rows, *blocks], summarize, draw)
 
 
 def draw(results: dict):

@@ -36,7 +36,7 @@ SETTINGS = {
 
 def tables(folder: Path | None) -> dict[str, tuple]:
     """Load the classification sets of a folder: X, y, X_test, y_test."""
-    found = {}
+    sets = {}
     for path in sorted(folder.glob("*.npz")) if folder else ():
         with np.load(path) as file:
             X, y = file["X"], file["y"]
@@ -44,11 +44,11 @@ def tables(folder: Path | None) -> dict[str, tuple]:
                 continue
             if "split" in file:
                 train = file["split"] == 0
-                found[path.stem] = X[train], y[train], X[~train], y[~train]
+                sets[path.stem] = X[train], y[train], X[~train], y[~train]
                 continue
         parts = train_test_split(X, y, test_size=0.3, random_state=0, stratify=y)
-        found[path.stem] = parts[0], parts[2], parts[1], parts[3]
-    return found
+        sets[path.stem] = parts[0], parts[2], parts[1], parts[3]
+    return sets
 
 
 def make(model: str, image: bool, epochs: int, seed: int):
@@ -90,17 +90,17 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given, flags)
     if args.redraw:
         return common.redraw(args, "side_by_side", summarize, draw)
-    setting = SETTINGS[args.budget]
-    name, train, test = setting["images"]
+    budget = SETTINGS[args.budget]
+    name, train, test = budget["images"]
     data = {**tables(args.tabular), name: common.images(name, args, train, test)}
     rows = []
     cases = [(name, model) for name in data for model in MODELS]
     for (name, model), seed in common.each(args, cases, "four models"):
-        image = name == setting["images"][0]
-        epochs = setting["image_epochs" if image else "table_epochs"]
-        found = measure(make(model, image, epochs, seed), *data[name])
-        rows.append({"data": name, "model": model, "seed": seed, **found})
-    return common.finish(args, "side_by_side", setting, rows, summarize, draw)
+        image = name == budget["images"][0]
+        epochs = budget["image_epochs" if image else "table_epochs"]
+        measured = measure(make(model, image, epochs, seed), *data[name])
+        rows.append({"data": name, "model": model, "seed": seed, **measured})
+    return common.finish(args, "side_by_side", budget, rows, summarize, draw)
 
 
 def draw(results: dict):

@@ -47,18 +47,18 @@ def tiny_tasks(args) -> dict[str, tuple]:
     }
 
 
-def real_tasks(args, setting: dict, shrink: int) -> dict[str, tuple]:
+def real_tasks(args, budget: dict, shrink: int) -> dict[str, tuple]:
     """Load parts of three data sets as gray images of one size."""
     gray = np.array([0.299, 0.587, 0.114], np.float32)
-    found = {}
+    tasks = {}
     for name in ("mnist", "fashion_mnist", "cifar10"):
-        parts = list(common.images(name, args, setting["train"], setting["test"]))
+        parts = list(common.images(name, args, budget["train"], budget["test"]))
         for i in (0, 2):
             if name == "cifar10":
                 parts[i] = (parts[i][:, 2:30, 2:30] @ gray)[..., None]
             parts[i] = common.shrunk(parts[i], shrink)
-        found[name] = tuple(parts)
-    return found
+        tasks[name] = tuple(parts)
+    return tasks
 
 
 def on_one_base(network: tuple, tasks: dict[str, tuple], settings: dict) -> dict:
@@ -89,8 +89,8 @@ def independent(network: tuple, tasks: dict[str, tuple], settings: dict) -> dict
 
 def scores(models: dict, tasks: dict[str, tuple]) -> dict:
     """Return the test accuracy of each task, and the number of trained parameters of all."""
-    found = {name: float(models[name].score(*tasks[name][2:])) for name in tasks}
-    return {**found, "trainable": sum(map(common.trainable, models.values()))}
+    accuracies = {name: float(models[name].score(*tasks[name][2:])) for name in tasks}
+    return {**accuracies, "trainable": sum(map(common.trainable, models.values()))}
 
 
 def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
@@ -102,10 +102,10 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
     if args.redraw:
         return common.redraw(args, "tasks", summarize, draw)
-    setting, tiny = SETTINGS[args.budget], args.budget == "tiny"
+    budget, tiny = SETTINGS[args.budget], args.budget == "tiny"
     networks = ["mlp"] if tiny else ["lenet5", "wide_resnet"]
     tasks = {
-        net: tiny_tasks(args) if tiny else real_tasks(args, setting, setting["shrink"][net])
+        net: tiny_tasks(args) if tiny else real_tasks(args, budget, budget["shrink"][net])
         for net in networks
     }
     parts = ["a tenth"] if tiny else list(PARTS)
@@ -114,10 +114,10 @@ def main(given=None) -> list[common.Row]:
     for (net, part), seed in common.each(args, cases, "three tasks"):
         run = independent if part == OWN else on_one_base
         trainable = PARTS.get(part, "everything()")
-        settings = {"trainable": trainable, "epochs": setting["epochs"], "random_state": seed}
-        found = run(NETWORKS[net], tasks[net], settings)
-        rows.append({"network": net, "trained by each": part, "seed": seed, **found})
-    about = {**setting, "networks": NETWORKS, "parts": PARTS}
+        settings = {"trainable": trainable, "epochs": budget["epochs"], "random_state": seed}
+        measured = run(NETWORKS[net], tasks[net], settings)
+        rows.append({"network": net, "trained by each": part, "seed": seed, **measured})
+    about = {**budget, "networks": NETWORKS, "parts": PARTS}
     return common.finish(args, "tasks", about, rows, summarize, draw)
 
 

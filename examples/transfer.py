@@ -54,24 +54,24 @@ def halves(X, y) -> tuple[tuple, tuple]:
     return (X[low], y[low]), (X[~low], y[~low])
 
 
-def pairs(args, setting: dict) -> dict[str, tuple]:
+def pairs(args, budget: dict) -> dict[str, tuple]:
     """Load source and target, training and test part."""
-    name, count, _ = setting["source"]
-    X, y, X_test, y_test = common.images(name, args, 2 * count, 2 * setting["test"])
+    name, count, _ = budget["source"]
+    X, y, X_test, y_test = common.images(name, args, 2 * count, 2 * budget["test"])
     (first, second), (_, second_test) = halves(X, y), halves(X_test, y_test)
-    found = {"digits 0-4 to 5-9": (first, second, second_test)}
+    tasks = {"digits 0-4 to 5-9": (first, second, second_test)}
     if args.budget == "cpu":
-        data = common.images("fashion_mnist", args, count, setting["test"])
-        found["MNIST to Fashion-MNIST"] = (X[:count], y[:count]), data[:2], data[2:]
-    return found
+        data = common.images("fashion_mnist", args, count, budget["test"])
+        tasks["MNIST to Fashion-MNIST"] = (X[:count], y[:count]), data[:2], data[2:]
+    return tasks
 
 
-def adapted(source, arm: str, X, y, setting: dict, seed: int) -> PartialNetClassifier:
+def adapted(source, arm: str, X, y, budget: dict, seed: int) -> PartialNetClassifier:
     """Train on the target by one arm; `source` is the pretrained Keras model."""
-    epochs = max(2, round(setting["steps"] / -(-len(X) // 32)))
+    epochs = max(2, round(budget["steps"] / -(-len(X) // 32)))
     settings = {"trainable": ARMS[arm], "epochs": epochs, "random_state": seed}
     if arm == "from scratch":
-        clf = PartialNetClassifier(setting["network"], model_params=PARAMS, **settings)
+        clf = PartialNetClassifier(budget["network"], model_params=PARAMS, **settings)
     else:
         clf = PartialNetClassifier(model=source, frozen="keep", **settings)
     if arm != "head, then everything":
@@ -90,28 +90,28 @@ def main(given=None) -> list[common.Row]:
     args = common.arguments(__doc__, given)
     if args.redraw:
         return common.redraw(args, "transfer", summarize, draw)
-    setting = SETTINGS[args.budget]
-    tasks = pairs(args, setting)
+    budget = SETTINGS[args.budget]
+    tasks = pairs(args, budget)
     trained = {}
     for task, seed in common.each(args, tasks, "sources"):
         source = PartialNetClassifier(
-            setting["network"],
+            budget["network"],
             model_params=PARAMS,
             trainable=1.0,
-            epochs=setting["source"][2],
+            epochs=budget["source"][2],
             random_state=100 + seed,
         )
         trained[task, seed] = source.fit(*tasks[task][0]).to_keras()
     arms = ARMS if args.budget == "cpu" else ("head, then everything",)
-    cases = [(task, size, arm) for task in tasks for size in setting["sizes"] for arm in arms]
+    cases = [(task, size, arm) for task in tasks for size in budget["sizes"] for arm in arms]
     rows = []
     for (task, size, arm), seed in common.each(args, cases, "targets"):
         (X, y), test = (part[:size] for part in tasks[task][1]), tasks[task][2]
-        clf = adapted(trained[task, seed], arm, X, y, setting, seed)
+        clf = adapted(trained[task, seed], arm, X, y, budget, seed)
         row = {"task": task, "samples": size, "arm": arm, "seed": seed}
         row |= {"trainable": common.trainable(clf), "accuracy": float(clf.score(*test))}
         rows.append(row)
-    return common.finish(args, "transfer", {**setting, "arms": ARMS}, rows, summarize, draw)
+    return common.finish(args, "transfer", {**budget, "arms": ARMS}, rows, summarize, draw)
 
 
 def draw(results: dict):

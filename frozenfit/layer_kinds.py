@@ -20,7 +20,7 @@ __all__ = ["Axes", "axes", "initializer", "is_normalization", "type_name"]
 
 @dataclass(frozen=True)
 class Axes:
-    """The role of a weight and its axes, as `frozenfit.selectors.forms.WeightInfo` has them."""
+    """The role of a weight and its axes, as `frozenfit.selectors.WeightInfo` has them."""
 
     role: str
     output: tuple[int, ...]

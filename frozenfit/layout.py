@@ -17,7 +17,7 @@ import keras
 from keras import layers as kl
 
 from frozenfit import layer_kinds
-from frozenfit.selectors.forms import Layout, WeightInfo
+from frozenfit.selectors import Layout, WeightInfo
 
 __all__ = ["StateInfo", "Step", "Survey", "describe", "steps"]
 

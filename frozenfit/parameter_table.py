@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
-
-from frozenfit.selectors.forms import TableRow
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pandas
 
 _HTML_ROWS = 60
+
+
+class TableRow(NamedTuple):
+    """One weight in the table of trainable parameters."""
+
+    path: str
+    shape: tuple[int, ...]
+    form: str
+    trainable: int
+    total: int
 
 
 class ParameterTable(list[TableRow]):
@@ -39,12 +47,12 @@ class ParameterTable(list[TableRow]):
     >>> base = keras.Sequential([keras.Input((4,)), *layers])
     >>> table = PartialModel(base, "filters(0.25) | head()").parameter_table()
     >>> print(table)
-    weight         shape   form         trainable  total
-    hidden/kernel  (4, 8)  axis 1: 2/8          8     32
-    hidden/bias    (8,)    axis 0: 2/8          2      8
-    out/kernel     (8, 2)  all                 16     16
-    out/bias       (2,)    all                  2      2
-    sum                    48.28%              28     58
+    weight         shape   form                    trainable  total
+    hidden/kernel  (4, 8)  first 2 of 8 on axis 1          8     32
+    hidden/bias    (8,)    first 2 of 8 on axis 0          2      8
+    out/kernel     (8, 2)  all                            16     16
+    out/bias       (2,)    all                             2      2
+    sum                    48.28%                         28     58
     >>> table.trainable, table.total, table[0].path
     (28, 58, 'hidden/kernel')
     """

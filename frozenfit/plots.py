@@ -27,7 +27,7 @@ __all__ = [
     "search_plots",
 ]
 
-# Sufficient contrast on white, and distinguishable with color vision deficiency.
+# Sufficient contrast on white, and distinguishable by readers with a color vision deficiency.
 _BLUE, _ORANGE, _GREY = "#1f6fb2", "#d95f02", "#9a9a9a"
 _NAMES = {
     "score": "score (mean over folds)",
@@ -43,14 +43,24 @@ _LOGARITHMIC = ("trainable", "bytes", "fit_time", "predict_time", "fraction")
 class LogFit(NamedTuple):
     """A line fitted to scores against the logarithm of the trained fraction.
 
-    Attributes
+    Parameters
     ----------
     slope : float
         Change of the score per decade.
     intercept : float
         Score of the line at fraction 1.
     r2 : float
-        Coefficient of determination.
+        Coefficient of determination; 1 if all scores are equal.
+
+    See Also
+    --------
+    fit_log_fraction : Fit the line.
+
+    Examples
+    --------
+    >>> line = LogFit(slope=0.1, intercept=0.9, r2=1.0)
+    >>> round(line.intercept + line.slope * -1, 2)  # the score at a tenth
+    0.8
     """
 
     slope: float
@@ -78,6 +88,14 @@ def fit_log_fraction(rows: Sequence[Mapping[str, Any]], y: str = "score") -> Log
     ValueError
         If the rows have fewer than 2 different fractions.
 
+    See Also
+    --------
+    score_against_fraction : Plot the scores with this line.
+
+    Notes
+    -----
+    Rosenfeld and Tsotsos (2018), arXiv:1802.00844, observe this relation in their Figure 3.
+
     Examples
     --------
     >>> rows = [{"fraction": f, "score": 0.9 + 0.1 * i} for i, f in enumerate((0.01, 0.1))]
@@ -88,12 +106,13 @@ def fit_log_fraction(rows: Sequence[Mapping[str, Any]], y: str = "score") -> Log
     values = np.array([row[y] for row in rows], float)
     if len(set(x.tolist())) < 2:
         raise ValueError(
-            f"A line requires rows with at least 2 different fractions, got {len(set(x.tolist()))}."
+            "`rows` must have at least 2 different fractions to fit a line, got "
+            f"{len(set(x.tolist()))}."
         )
     slope, intercept = np.polyfit(x, values, 1)
-    unexplained = np.sum((values - intercept - slope * x) ** 2)
-    all_ = np.sum((values - values.mean()) ** 2)
-    r2 = float(1 - unexplained / all_) if all_ > 0 else 1.0
+    residual = np.sum((values - intercept - slope * x) ** 2)
+    total = np.sum((values - values.mean()) ** 2)
+    r2 = float(1 - residual / total) if total > 0 else 1.0
     return LogFit(float(slope), float(intercept), r2)
 
 
@@ -122,6 +141,11 @@ def pareto_front(
     -------
     matplotlib.axes.Axes
         The Axes.
+
+    See Also
+    --------
+    score_against_fraction : Plot scores against the trained fraction.
+    frozenfit.search.FreezeSearchCV.trials_table : The rows.
 
     Examples
     --------
@@ -174,6 +198,11 @@ def score_against_fraction(
     matplotlib.axes.Axes
         The Axes. If all fractions are equal, there is no line.
 
+    See Also
+    --------
+    fit_log_fraction : The fitted line.
+    pareto_front : Plot two metrics and their Pareto front.
+
     Examples
     --------
     >>> rows = [{"fraction": 0.01, "score": 0.8}, {"fraction": 0.1, "score": 0.9}]
@@ -213,6 +242,10 @@ def importances(shares: Mapping[str, float], *, title: str = "", ax: Axes | None
     matplotlib.axes.Axes
         The Axes; the largest importance is at the top.
 
+    See Also
+    --------
+    frozenfit.search.FreezeSearchCV.param_importances : Compute the importances.
+
     Examples
     --------
     >>> importances({"fraction": 0.8, "frozen": 0.2}).get_xlabel()
@@ -246,6 +279,10 @@ def search_plots(
     dict of str to matplotlib Axes
         The Axes by title. Empty if the estimator has no parameter table.
 
+    See Also
+    --------
+    frozenfit.search.FreezeSearchCV.write_report : Write a report with these plots.
+
     Examples
     --------
     >>> rows = [{"trainable": 9, "fraction": 0.1, "score": 0.8}]
@@ -278,7 +315,7 @@ def _colors(n: int) -> list[Any]:
 def _axes(ax: Axes | None, height: float = 3.6) -> Axes:
     if ax is not None:
         return ax
-    # Not pyplot: it keeps every figure until it is closed, and may start a GUI event loop.
+    # pyplot keeps every figure until it is closed, and may start a GUI event loop.
     backend = require("matplotlib.backends.backend_agg", "plot", "Plotting")
     figure = require("matplotlib.figure", "plot", "Plotting").Figure(
         figsize=(6, height), layout="constrained"

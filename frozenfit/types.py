@@ -28,11 +28,14 @@ DenseWeights: TypeAlias = "str | Callable[..., tuple[np.ndarray, np.ndarray]]"
 Features: TypeAlias = "str | FeatureStage | keras.Model | BaseEstimator | None"
 Path: TypeAlias = "str | PathLike[str]"
 RandomState: TypeAlias = "int | np.random.RandomState | None"
+# The values of the weights of a network; a mapping has them by weight path.
+NetworkValues: TypeAlias = "keras.Model | Mapping[str, ArrayLike]"
 # A selector, its text, or a number: see `trainable` of PartialNetClassifier.
 Trainable: TypeAlias = "bool | float | int | str | Selector"
 FrozenValues: TypeAlias = Literal["auto", "random", "zero", "keep"]
 NetworkBuilder: TypeAlias = "Callable[..., keras.Model]"
-Network: TypeAlias = "str | NetworkBuilder | keras.Model | Base"
+# The last alternative is a fitted PartialNetClassifier or PartialNetRegressor.
+Network: TypeAlias = "str | NetworkBuilder | keras.Model | Base | BaseEstimator"
 WeightInit: TypeAlias = "str | keras.Initializer | None"
 Optimizer: TypeAlias = "str | keras.optimizers.Optimizer"
 LearningRateSchedule: TypeAlias = (

@@ -17,7 +17,7 @@ case "$KERAS_BACKEND" in
     *) backend="$KERAS_BACKEND" ;;
 esac
 venv=.venv-test
-pins=()
+pins=""
 if [ -n "${LOWEST:-}" ]; then
     venv=.venv-lowest
     TESTS_ONLY=1
@@ -27,10 +27,10 @@ fi
 [ -x $venv/bin/python ] || python3 -m venv $venv
 if [ -n "${LOWEST:-}" ]; then
     $venv/bin/python tests/lowest_versions.py >$venv/lowest.txt
-    pins=(--constraint $venv/lowest.txt)
+    pins="--constraint $venv/lowest.txt"
 fi
 $venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    "${pins[@]}" "$backend" -e ".[data,search,plot,dask,test]"
+    $pins "$backend" -e ".[data,search,plot,dask,test]"
 if [ -z "${TESTS_ONLY:-}" ]; then
     $venv/bin/ruff check .
     $venv/bin/ruff format --check .

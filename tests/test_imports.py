@@ -21,11 +21,11 @@ MODULES = {
 
 # Each unit may import the units before it; a unit is a module or a folder of the package.
 CHAIN = [
-    ["utils", "types"],
+    ["utils", "types", "parameter_table"],
     ["selectors", "draws", "isolation", "architectures", "datasets"],
     ["layer_kinds"],
     ["layout"],
-    ["delta", "frozen_values", "parameter_table"],
+    ["delta", "export", "frozen_values", "statistics"],
     ["partial"],
     ["training"],
     ["elm"],

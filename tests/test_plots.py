@@ -41,7 +41,7 @@ def test_the_fit_reports_r2():
 
 @pytest.mark.parametrize("rows", [[], ROWS[:1], [ROWS[0], ROWS[0]]])
 def test_a_line_needs_two_fractions(rows):
-    with pytest.raises(ValueError, match="2 different fractions"):
+    with pytest.raises(ValueError, match="at least 2 different fractions"):
         plots.fit_log_fraction(rows)
 
 

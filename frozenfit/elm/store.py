@@ -17,7 +17,7 @@ from frozenfit.elm.head import Head
 from frozenfit.elm.scaling import Scaler
 from frozenfit.elm.stages import FeatureStage
 from frozenfit.elm.stages.base import array_of, frozen_row
-from frozenfit.selectors.forms import TableRow
+from frozenfit.parameter_table import TableRow
 
 __all__ = ["parameter_table", "read", "write"]
 

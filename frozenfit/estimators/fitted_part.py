@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -104,3 +105,37 @@ class FittedPart:
             )
         model.load_delta(self.delta)
         return model
+
+    @cached_property
+    def trained_base(self) -> Base:
+        """The trained network as a base for other fits; one object, which they all share."""
+        base = self.base
+        return Base(base.source, _TrainedValues(self), seed=base.seed, trained=True)
+
+
+class _TrainedValues(Mapping[str, np.ndarray]):
+    """The values of a trained network by path, computed from its part when they are needed.
+
+    A pickle holds the part, which is as large as what was trained, rather than the values.
+    """
+
+    def __init__(self, part: FittedPart):
+        self._part = part
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_part": self._part}
+
+    @cached_property
+    def _values(self) -> dict[str, np.ndarray]:
+        with workspace.check_out(self._part.base) as network:
+            trained = dict(self._part.load(network).model.assembled())
+            return {**network.values(self._part.base), **trained}
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        return self._values[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from frozenfit.delta import Delta
 from frozenfit.estimators import stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.fitted_part import FittedPart
@@ -18,7 +20,7 @@ from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.frozen_values import is_drawable, partly_frozen
 from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
-from frozenfit.partial import Delta, PartialModel
+from frozenfit.partial import PartialModel
 from frozenfit.selectors import Context, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
 from frozenfit.training.base import Base
@@ -44,7 +46,7 @@ from frozenfit.types import (
 )
 from frozenfit.types import KerasCallbacks as KerasCallbackList
 from frozenfit.types import Network as NetworkLike
-from frozenfit.utils.scikit_learn import Interval, StrOptions
+from frozenfit.utils.scikit_learn import Interval, StrOptions, clone_parametrized
 
 
 def part_seeds(seed: int) -> dict[str, int]:
@@ -66,7 +68,7 @@ class PartialNet(NetworkEstimator):
     part_: FittedPart
 
     _parameter_constraints: dict = {
-        "model": [str, callable, keras.Model, Base],
+        "model": [str, callable, keras.Model, Base, NetworkEstimator, FrozenEstimator],
         "model_params": [dict, None],
         "trainable": [Real, str, Selector],
         "frozen": [StrOptions({"auto", "random", "zero", "keep"})],
@@ -145,6 +147,13 @@ class PartialNet(NetworkEstimator):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    def __sklearn_clone__(self) -> PartialNet:
+        """Return an unfitted copy, whose `model` is still fitted where it is an estimator."""
+        copy = clone_parametrized(self)
+        if isinstance(self.model, NetworkEstimator):
+            copy.model = self.model
+        return copy
 
     def _train(self, problem: FitData) -> None:
         train_part(self, problem, part_seeds(problem.seed))
@@ -250,7 +259,7 @@ class PartialNet(NetworkEstimator):
             now = replace(part, delta=delta or compiled.model.delta())
             return _fitted_attributes(now, joined)
 
-        summary = ParameterTable(part.selection.table()).summary
+        summary = part.selection.table().summary
         with (
             EpochProgress(epochs, int(self.verbose), type(self).__name__, summary) as bar,
             EpochTasks(self, problem, epochs, attributes) as tasks,
@@ -362,7 +371,7 @@ class PartialNet(NetworkEstimator):
             of trained and of all parameters.
         """
         check_is_fitted(self)
-        return ParameterTable(self.part_.selection.table())
+        return self.part_.selection.table()
 
     def summary(self) -> None:
         """Print the network with the number of trained and frozen parameters of each weight."""
@@ -438,6 +447,8 @@ def make_base(estimator: PartialNet, problem: FitData, seed: int) -> Base:
         estimator._check_same_network()
         return estimator.base_
     model = estimator.model
+    if isinstance(model, NetworkEstimator | FrozenEstimator):
+        model = trained_base(model)
     if isinstance(model, Base | keras.Model):
         for name in ("model_params", "weight_init"):
             if getattr(estimator, name) is not None:
@@ -457,6 +468,39 @@ def make_base(estimator: PartialNet, problem: FitData, seed: int) -> Base:
         drawn=estimator.frozen != "keep",
     )
     return Base(recipe, seed=seed)
+
+
+def trained_base(model: NetworkEstimator | FrozenEstimator) -> Base:
+    """Return the trained network of a fitted estimator as a base.
+
+    Parameters
+    ----------
+    model : PartialNet or FrozenEstimator
+        A fitted estimator.
+
+    Returns
+    -------
+    Base
+        The same object for the same fit.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is of another kind, or not fitted.
+    """
+    inner = model.estimator if isinstance(model, FrozenEstimator) else model
+    if not isinstance(inner, PartialNet):
+        raise ValueError(
+            "`model` must be the name of a network, a callable, a keras.Model, or a fitted "
+            f"PartialNetClassifier or PartialNetRegressor, got {type(inner).__name__}."
+        )
+    if not inner.__sklearn_is_fitted__():
+        raise ValueError(
+            f"`model` must be a fitted estimator, but this {type(inner).__name__} is not fitted. "
+            "Fit it first. Where a parameter grid holds it, wrap it in "
+            "sklearn.frozen.FrozenEstimator, because scikit-learn clones the values of a grid."
+        )
+    return inner.part_.trained_base
 
 
 def set_fitted(estimator: PartialNet, part: FittedPart, history: dict[str, list[float]]) -> None:

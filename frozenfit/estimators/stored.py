@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from frozenfit.delta import Delta
 from frozenfit.estimators import stored_base
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.frozen_values import draw_frozen, partly_frozen
-from frozenfit.partial import Delta
 from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
-from frozenfit.selectors.kinds import Everything, Form, Indices, Leading
+from frozenfit.selectors.forms import Everything, Form, Indices, Leading
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
 from frozenfit.training.workspace import workspace

@@ -150,10 +150,8 @@ def read(
             policy=about["policy"],
         )
         base = Base(recipe, seed=about["seed"])
-    if base.model is None:
+    if base.model is None or about["trained"]:
         base.restore(stored, about["trained"])
-    elif about["trained"]:
-        base = base.with_values(stored)
     elif stored and network is None:
         _assign_values(base.model, stored)
     return base

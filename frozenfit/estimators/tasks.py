@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from frozenfit.partial import Delta
+from frozenfit.delta import Delta
 from frozenfit.utils.scikit_learn import callback_context
 
 if TYPE_CHECKING:

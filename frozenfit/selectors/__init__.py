@@ -5,38 +5,25 @@ assigns one form (`Everything`, `Nothing`, `Leading`, `Indices` or `Mask`) to ea
 reads a selector from text.
 """
 
+from frozenfit.parameter_table import ParameterTable, TableRow
+
 from . import forms
-from .core import Selector
-from .forms import Form, Selection
-from .kinds import Everything, Indices, Leading, Mask, Nothing
+from .context import Context
+from .example_layouts import example_layout
+from .forms import Everything, Form, Indices, Leading, Mask, Nothing
+from .functions import where
+from .layout import Layout
+from .masks import mask
 from .parse import as_selector, parse
-from .slices import (
-    batch_norm,
-    between,
-    biases,
-    block,
-    columns,
-    conv_filters,
-    disjoint,
-    everything,
-    filters,
-    first,
-    fisher,
-    head,
-    inputs,
-    kernels,
-    last,
-    layers,
-    magnitude,
-    mask,
-    movement,
-    norms,
-    nothing,
-    random,
-    rows,
-    where,
-)
-from .weights import Context, Layout, WeightInfo
+from .registry import register, registered
+from .roles import batch_norm, biases, everything, kernels, norms, nothing
+from .sampling import disjoint, random
+from .scores import fisher, magnitude, movement
+from .selection import Selection
+from .selector import Selector
+from .slices import columns, conv_filters, filters, inputs, rows
+from .weight_info import WeightInfo
+from .whole_layers import between, block, first, head, last, layers
 
 __all__ = [
     "Context",
@@ -47,8 +34,10 @@ __all__ = [
     "Leading",
     "Mask",
     "Nothing",
+    "ParameterTable",
     "Selection",
     "Selector",
+    "TableRow",
     "WeightInfo",
     "as_selector",
     "batch_norm",
@@ -59,6 +48,7 @@ __all__ = [
     "conv_filters",
     "disjoint",
     "everything",
+    "example_layout",
     "filters",
     "first",
     "fisher",
@@ -75,6 +65,8 @@ __all__ = [
     "nothing",
     "parse",
     "random",
+    "register",
+    "registered",
     "rows",
     "where",
 ]

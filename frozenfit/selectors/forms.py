@@ -1,63 +1,448 @@
-"""Which entries of one weight are learned, in the cheapest form that says it, and their algebra.
+"""The forms of one weight: which of its parameters are trainable, and the algebra of forms.
 
-Every function is exact and gives the canonical form: whatever selects nothing is `Nothing`,
-whatever selects all is `Everything`, a slice from the start is `Leading`, other slices along one
-axis are `Indices`, and only what is left is a `Mask`.
+Every function is exact and returns the canonical form: `Nothing` and `Everything` where no or all
+parameters are selected, `Leading` for the first positions along an axis, `Indices` for other
+positions along one axis, and `Mask` for anything else.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import ItemsView, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from .kinds import (
-    Everything,
-    Form,
-    Indices,
-    Leading,
-    Mask,
-    Nothing,
-    along,
-    checked,
-    compact_shape,
-    put,
-    size,
-    take,
-    to_mask,
-    words,
-)
-from .weights import Context, Layout, WeightInfo
 
-__all__ = [
-    "Context",
-    "Everything",
-    "Form",
-    "Indices",
-    "Layout",
-    "Leading",
-    "Mask",
-    "Nothing",
-    "Selection",
-    "TableRow",
-    "WeightInfo",
-    "compact_shape",
-    "complement",
-    "difference",
-    "from_mask",
-    "intersection",
-    "leading",
-    "put",
-    "size",
-    "take",
-    "to_mask",
-    "union",
-    "words",
-]
+@dataclass(frozen=True)
+class Nothing:
+    """All parameters of the weight are frozen.
+
+    See Also
+    --------
+    Everything : All parameters are trainable.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import Nothing, forms
+    >>> forms.to_mask(Nothing(), (2, 2)).tolist()
+    [[False, False], [False, False]]
+    """
+
+
+@dataclass(frozen=True)
+class Everything:
+    """All parameters of the weight are trainable.
+
+    See Also
+    --------
+    Nothing : All parameters are frozen.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import Everything, forms
+    >>> forms.to_mask(Everything(), (2, 2)).tolist()
+    [[True, True], [True, True]]
+    """
+
+
+@dataclass(frozen=True)
+class Leading:
+    """The first positions along one axis.
+
+    Parameters
+    ----------
+    axis : int
+        The axis, counted from 0.
+    count : int
+        Number of positions, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    See Also
+    --------
+    Indices : Other positions along one axis.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import Leading, forms
+    >>> forms.to_mask(Leading(axis=1, count=1), (2, 2)).tolist()
+    [[True, False], [True, False]]
+    """
+
+    axis: int
+    count: int
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if self.axis < 0 or self.count < 1:
+            raise ValueError(f"`axis` must be >= 0 and `count` must be >= 1, got {self}.")
+
+
+@dataclass(frozen=True)
+class Indices:
+    """Some positions along one axis.
+
+    Parameters
+    ----------
+    axis : int
+        The axis, counted from 0.
+    indices : tuple of int
+        Different positions, in increasing order.
+
+    Raises
+    ------
+    ValueError
+        If the axis is negative, or the positions are negative or not increasing.
+
+    See Also
+    --------
+    Leading : The first positions along one axis.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import Indices, forms
+    >>> forms.to_mask(Indices(axis=0, indices=(0, 2)), (3,)).tolist()
+    [True, False, True]
+    """
+
+    axis: int
+    indices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        increasing = all(a < b for a, b in zip(self.indices, self.indices[1:], strict=False))
+        if self.axis < 0 or not self.indices or self.indices[0] < 0 or not increasing:
+            raise ValueError(
+                "`indices` must be different positions >= 0 in increasing order on an axis >= 0, "
+                f"got {self.indices[:5]} on axis {self.axis}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Any parameters: a read-only Boolean array in the shape of the weight.
+
+    Two masks are equal if their shapes and values are.
+
+    Parameters
+    ----------
+    array : ndarray of bool
+        True for trainable parameters. It is copied.
+
+    See Also
+    --------
+    from_mask : The canonical form of a Boolean array, which is a mask only where it has to be.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from frozenfit.selectors import Mask, forms
+    >>> forms.size(Mask(np.array([[True, False], [False, True]])), (2, 2))
+    2
+    """
+
+    array: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Keep a read-only copy, because masks are hashed and shared by caches."""
+        array = np.array(self.array, dtype=bool, order="C")
+        array.setflags(write=False)
+        object.__setattr__(self, "array", array)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare shapes and values."""
+        if not isinstance(other, Mask):
+            return NotImplemented
+        return np.array_equal(self.array, other.array)
+
+    def __hash__(self) -> int:
+        """Hash shape and values."""
+        return hash((self.array.shape, np.packbits(self.array).tobytes()))
+
+    def __reduce__(self) -> tuple:
+        """Pickle through the constructor, because NumPy unpickles arrays as writable."""
+        return Mask, (self.array,)
+
+
+Form = Nothing | Everything | Leading | Indices | Mask
+
+
+def along(form: Leading | Indices, shape: tuple[int, ...]) -> range | tuple[int, ...]:
+    """Return the positions of a slice, checked against the shape."""
+    positions = range(form.count) if isinstance(form, Leading) else form.indices
+    if form.axis >= len(shape) or positions[-1] >= shape[form.axis]:
+        raise ValueError(
+            f"{type(form).__name__} on axis {form.axis} up to position {positions[-1]} does not "
+            f"fit the shape {shape}."
+        )
+    return positions
+
+
+def checked(form: Mask, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the array of a mask, checked against the shape."""
+    if form.array.shape != tuple(shape):
+        raise ValueError(
+            f"A mask must be of the weight's shape {tuple(shape)}, got the shape "
+            f"{form.array.shape}."
+        )
+    return form.array
+
+
+def _index(form: Leading | Indices, shape: tuple[int, ...]) -> tuple[slice | list[int], ...]:
+    """Return the NumPy index of a slice."""
+    positions = along(form, shape)
+    chosen = slice(form.count) if isinstance(form, Leading) else list(positions)
+    return (slice(None),) * form.axis + (chosen,)
+
+
+def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the array in which the trainable parameters are stored.
+
+    Parameters
+    ----------
+    form : Form
+        The form.
+    shape : tuple of int
+        Shape of the weight.
+
+    Returns
+    -------
+    tuple of int
+        The shape of the weight for `Everything`, with a shorter axis for `Leading` and `Indices`;
+        one axis, in C order, for `Mask`; ``(0,)`` for `Nothing`.
+
+    Raises
+    ------
+    ValueError
+        If the form does not fit the shape.
+
+    See Also
+    --------
+    take : Read the trainable parameters.
+    put : Write the trainable parameters.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import Leading, forms
+    >>> forms.compact_shape(Leading(axis=3, count=2), (3, 3, 8, 16))
+    (3, 3, 8, 2)
+    """
+    if isinstance(form, Nothing):
+        return (0,)
+    if isinstance(form, Everything):
+        return tuple(shape)
+    if isinstance(form, Mask):
+        return (size(form, shape),)
+    length = len(along(form, shape))
+    return (*shape[: form.axis], length, *shape[form.axis + 1 :])
+
+
+def size(form: Form, shape: tuple[int, ...]) -> int:
+    """Return the number of trainable parameters of a weight.
+
+    Parameters
+    ----------
+    form : Form
+        The form.
+    shape : tuple of int
+        Shape of the weight.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    ValueError
+        If the form does not fit the shape.
+
+    See Also
+    --------
+    Selection.counts : The number for a weight of a network.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import Leading, forms
+    >>> forms.size(Leading(axis=3, count=2), (3, 3, 8, 16))
+    144
+    """
+    if isinstance(form, Mask):
+        return int(np.count_nonzero(checked(form, shape)))
+    return math.prod(compact_shape(form, shape))
+
+
+def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the form as a Boolean array in the shape of the weight.
+
+    Parameters
+    ----------
+    form : Form
+        The form.
+    shape : tuple of int
+        Shape of the weight.
+
+    Returns
+    -------
+    ndarray of bool
+        True for trainable parameters.
+
+    Raises
+    ------
+    ValueError
+        If the form does not fit the shape.
+
+    See Also
+    --------
+    from_mask : The inverse.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import Indices, forms
+    >>> forms.to_mask(Indices(0, (0, 2)), (3,)).tolist()
+    [True, False, True]
+    """
+    if isinstance(form, Mask):
+        return checked(form, shape).copy()
+    mask = np.full(shape, isinstance(form, Everything))
+    if isinstance(form, Leading | Indices):
+        mask[_index(form, shape)] = True
+    return mask
+
+
+def take(form: Form, array: np.ndarray) -> np.ndarray:
+    """Return a copy of the trainable parameters of a weight.
+
+    Parameters
+    ----------
+    form : Form
+        The form.
+    array : ndarray
+        The whole weight.
+
+    Returns
+    -------
+    ndarray
+        Of shape ``compact_shape(form, array.shape)``.
+
+    Raises
+    ------
+    ValueError
+        If the form does not fit the array.
+
+    See Also
+    --------
+    put : The inverse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from frozenfit.selectors import Leading, forms
+    >>> forms.take(Leading(1, 1), np.array([[1, 2], [3, 4]])).tolist()
+    [[1], [3]]
+    """
+    array = np.asarray(array)
+    if isinstance(form, Nothing):
+        return np.empty((0,), dtype=array.dtype)
+    if isinstance(form, Everything):
+        return array.copy()
+    if isinstance(form, Mask):
+        return array[checked(form, array.shape)]
+    return array[_index(form, array.shape)].copy()
+
+
+def put(form: Form, array: np.ndarray, compact: np.ndarray) -> np.ndarray:
+    """Return a copy of a weight with other trainable parameters.
+
+    Parameters
+    ----------
+    form : Form
+        The form.
+    array : ndarray
+        The whole weight; it is not changed.
+    compact : ndarray
+        The trainable parameters, of shape ``compact_shape(form, array.shape)``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of `array`.
+
+    Raises
+    ------
+    ValueError
+        If the form does not fit the array, or `compact` has another shape.
+
+    See Also
+    --------
+    take : The inverse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from frozenfit.selectors import Leading, forms
+    >>> forms.put(Leading(0, 1), np.zeros(3), np.ones(1)).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    whole, compact = np.array(array), np.asarray(compact)
+    wanted = compact_shape(form, whole.shape)
+    # NumPy would broadcast a wrong shape without an error.
+    if compact.shape != wanted:
+        raise ValueError(
+            f"`compact` must be of shape {wanted} for {describe(form, whole.shape)} of a weight "
+            f"of shape {whole.shape}, got {compact.shape}."
+        )
+    if isinstance(form, Everything):
+        whole[...] = compact
+    elif isinstance(form, Mask):
+        whole[form.array] = compact
+    elif isinstance(form, Leading | Indices):
+        whole[_index(form, whole.shape)] = compact
+    return whole
+
+
+def describe(form: Form, shape: tuple[int, ...]) -> str:
+    """Describe a form in a table.
+
+    Parameters
+    ----------
+    form : Form
+        The form.
+    shape : tuple of int
+        Shape of the weight.
+
+    Returns
+    -------
+    str
+        A short line.
+
+    Raises
+    ------
+    ValueError
+        If the form does not fit the shape.
+
+    See Also
+    --------
+    Selection.table : The table of a network.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import Leading, forms
+    >>> forms.describe(Leading(1, 2), (4, 8))
+    'first 2 of 8 on axis 1'
+    """
+    if isinstance(form, Nothing):
+        return "nothing"
+    if isinstance(form, Everything):
+        return "all"
+    if isinstance(form, Mask):
+        return f"{size(form, shape)} of {form.array.size} parameters"
+    start = "first " if isinstance(form, Leading) else ""
+    return f"{start}{len(along(form, shape))} of {shape[form.axis]} on axis {form.axis}"
 
 
 def _slice(axis: int, positions: Iterable[int], shape: tuple[int, ...]) -> Form:
@@ -72,8 +457,37 @@ def _slice(axis: int, positions: Iterable[int], shape: tuple[int, ...]) -> Form:
     return Indices(axis, tuple(chosen))
 
 
-def _canonical(form: Form, shape: tuple[int, ...]) -> Form:
-    """Return the canonical form of what may be written in more than one."""
+def canonical(form: Form, shape: tuple[int, ...]) -> Form:
+    """Return the canonical form of the same parameters.
+
+    Parameters
+    ----------
+    form : Form
+        Any form.
+    shape : tuple of int
+        Shape of the weight.
+
+    Returns
+    -------
+    Form
+        Equal for any two forms that select the same parameters.
+
+    Raises
+    ------
+    ValueError
+        If the form does not fit the shape.
+
+    See Also
+    --------
+    from_mask : The canonical form of a Boolean array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from frozenfit.selectors import Mask, forms
+    >>> forms.canonical(Mask(np.array([True, True, False])), (3,))
+    Leading(axis=0, count=2)
+    """
     if isinstance(form, Leading | Indices):
         return _slice(form.axis, along(form, shape), shape)
     if isinstance(form, Mask):
@@ -82,16 +496,27 @@ def _canonical(form: Form, shape: tuple[int, ...]) -> Form:
 
 
 def from_mask(mask: np.ndarray) -> Form:
-    """Return the cheapest form that selects exactly the True entries.
+    """Return the canonical form of a Boolean array.
 
     Parameters
     ----------
     mask : ndarray of bool
-        One boolean for each entry of the weight.
+        True for trainable parameters.
+
+    Returns
+    -------
+    Form
+        The cheapest form that selects exactly these parameters.
+
+    See Also
+    --------
+    to_mask : The inverse.
 
     Examples
     --------
-    >>> from_mask(np.array([[True, False], [True, False]]))
+    >>> import numpy as np
+    >>> from frozenfit.selectors import forms
+    >>> forms.from_mask(np.array([[True, False], [True, False]]))
     Leading(axis=1, count=1)
     """
     mask = np.asarray(mask, dtype=bool)
@@ -101,8 +526,8 @@ def from_mask(mask: np.ndarray) -> Form:
     if chosen == mask.size:
         return Everything()
     for axis, length in enumerate(mask.shape):
-        # A union of whole slices holds a multiple of one slice's entries; testing that first
-        # spares nearly every large mask the reductions.
+        # Whole slices have a multiple of the parameters of one slice. This test first spares
+        # nearly every large mask the reductions.
         each = mask.size // length
         if chosen % each:
             continue
@@ -114,36 +539,71 @@ def from_mask(mask: np.ndarray) -> Form:
 
 
 def union(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
-    """Return the entries in either form.
+    """Return the parameters that either form selects.
+
+    Parameters
+    ----------
+    a, b : Form
+        The forms.
+    shape : tuple of int
+        Shape of the weight.
+
+    Returns
+    -------
+    Form
+        In canonical form.
+
+    See Also
+    --------
+    intersection : The parameters that both forms select.
 
     Examples
     --------
-    >>> union(Leading(1, 2), Leading(1, 5), (4, 8))
+    >>> from frozenfit.selectors import Leading, forms
+    >>> forms.union(Leading(1, 2), Leading(1, 5), (4, 8))
     Leading(axis=1, count=5)
     """
     if isinstance(a, Nothing) or isinstance(b, Everything):
-        return _canonical(b, shape)
+        return canonical(b, shape)
     if isinstance(b, Nothing) or isinstance(a, Everything):
-        return _canonical(a, shape)
+        return canonical(a, shape)
+    # Slices along one axis are joined without masks, which may have millions of values.
     if isinstance(a, Leading | Indices) and isinstance(b, Leading | Indices) and a.axis == b.axis:
         return _slice(a.axis, [*along(a, shape), *along(b, shape)], shape)
     return from_mask(to_mask(a, shape) | to_mask(b, shape))
 
 
 def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
-    """Return the entries in both forms.
+    """Return the parameters that both forms select.
+
+    Parameters
+    ----------
+    a, b : Form
+        The forms.
+    shape : tuple of int
+        Shape of the weight.
+
+    Returns
+    -------
+    Form
+        In canonical form.
+
+    See Also
+    --------
+    union : The parameters that either form selects.
 
     Examples
     --------
-    >>> intersection(Leading(1, 2), Leading(1, 5), (4, 8))
+    >>> from frozenfit.selectors import Leading, forms
+    >>> forms.intersection(Leading(1, 2), Leading(1, 5), (4, 8))
     Leading(axis=1, count=2)
     """
     if isinstance(a, Nothing) or isinstance(b, Nothing):
         return Nothing()
     if isinstance(a, Everything):
-        return _canonical(b, shape)
+        return canonical(b, shape)
     if isinstance(b, Everything):
-        return _canonical(a, shape)
+        return canonical(a, shape)
     if isinstance(a, Leading | Indices) and isinstance(b, Leading | Indices) and a.axis == b.axis:
         return _slice(a.axis, set(along(a, shape)) & set(along(b, shape)), shape)
     return from_mask(to_mask(a, shape) & to_mask(b, shape))
@@ -152,13 +612,30 @@ def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
 def complement(form: Form, shape: tuple[int, ...]) -> Form:
     """Return the parameters that the form does not select.
 
+    Parameters
+    ----------
+    form : Form
+        The form.
+    shape : tuple of int
+        Shape of the weight.
+
+    Returns
+    -------
+    Form
+        In canonical form.
+
+    See Also
+    --------
+    difference : The parameters of one form without those of another.
+
     Examples
     --------
-    >>> complement(Leading(0, 2), (4, 8))
+    >>> from frozenfit.selectors import Leading, forms
+    >>> forms.complement(Leading(0, 2), (4, 8))
     Indices(axis=0, indices=(2, 3))
     """
     if isinstance(form, Nothing):
-        return _canonical(Everything(), shape)
+        return canonical(Everything(), shape)
     if isinstance(form, Everything):
         return Nothing()
     if isinstance(form, Mask):
@@ -167,11 +644,28 @@ def complement(form: Form, shape: tuple[int, ...]) -> Form:
 
 
 def difference(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
-    """Return the parameters of `a` that are not in `b`.
+    """Return the parameters of the first form that the second does not select.
+
+    Parameters
+    ----------
+    a, b : Form
+        The forms.
+    shape : tuple of int
+        Shape of the weight.
+
+    Returns
+    -------
+    Form
+        In canonical form.
+
+    See Also
+    --------
+    complement : All parameters that a form does not select.
 
     Examples
     --------
-    >>> difference(Everything(), Leading(0, 3), (4,))
+    >>> from frozenfit.selectors import Everything, Leading, forms
+    >>> forms.difference(Everything(), Leading(0, 3), (4,))
     Indices(axis=0, indices=(3,))
     """
     return intersection(a, complement(b, shape), shape)
@@ -191,9 +685,19 @@ def leading(shape: tuple[int, ...], axes: tuple[int, ...], count: int, gates: in
     gates : int, default=1
         Number of gates: blocks of units on the last axis; a unit has one position in each.
 
+    Returns
+    -------
+    Form
+        In canonical form.
+
+    See Also
+    --------
+    filters : Select the first outputs of every hidden layer.
+
     Examples
     --------
-    >>> leading((3, 8), (1,), 1, gates=4)
+    >>> from frozenfit.selectors import forms
+    >>> forms.leading((3, 8), (1,), 1, gates=4)
     Indices(axis=1, indices=(0, 2, 4, 6))
     """
     sizes = [shape[axis] for axis in axes]
@@ -205,94 +709,15 @@ def leading(shape: tuple[int, ...], axes: tuple[int, ...], count: int, gates: in
     if count >= units:
         return Everything()
     if len(axes) == 1:
-        # Built without a mask: the kernels of a wide network have millions of entries.
+        # Built without a mask, because a kernel of a wide network has millions of parameters.
         blocks = range(gates)
         return _slice(axes[0], [g * units + u for g in blocks for u in range(count)], shape)
     row = math.prod(sizes[1:])
     if count % row == 0:
         return _slice(axes[0], range(count // row), shape)
+    # Units are numbered in C order of `axes`, which need not be the order of the weight's axes.
     first = np.arange(units).reshape(sizes) < count
     first = np.concatenate([first] * gates, axis=-1)
     aligned = first.transpose(np.argsort(axes))
     wide = [length if axis in axes else 1 for axis, length in enumerate(shape)]
     return from_mask(np.broadcast_to(aligned.reshape(wide), shape))
-
-
-class TableRow(NamedTuple):
-    """One weight in the table of trainable parameters."""
-
-    path: str
-    shape: tuple[int, ...]
-    form: str
-    trainable: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A selector resolved against a network: one form for each trainable weight.
-
-    Parameters
-    ----------
-    forms : dict of str to Form
-        The form of every weight of the layout, by path.
-    layout : Layout
-        The weights of the network.
-
-    Raises
-    ------
-    ValueError
-        If the paths of the forms are not those of the layout.
-
-    Examples
-    --------
-    >>> kernel = WeightInfo("out/kernel", (4, 3), "out", "Dense", "kernel", (1,), (0,))
-    >>> selection = Selection({"out/kernel": Leading(1, 2)}, Layout((kernel,), ("out",), ("out",)))
-    >>> selection.n_trainable, selection.total
-    (8, 12)
-    """
-
-    forms: dict[str, Form]
-    layout: Layout
-
-    def __post_init__(self) -> None:
-        """Check that the forms are those of the layout."""
-        if tuple(self.forms) != self.layout.paths:
-            raise ValueError(
-                f"{len(self.forms)} forms were given for {len(self.layout.weights)} weights: "
-                "write one form for each weight, in the order of the layout"
-            )
-
-    def __hash__(self) -> int:
-        """Hash the forms, so that a selection can be the key of a cached network."""
-        return hash(tuple(self.forms.items()))
-
-    def __getitem__(self, path: str) -> Form:
-        """Return the form of the weight with this path."""
-        return self.forms[self.layout[path].path]
-
-    def items(self) -> ItemsView[str, Form]:
-        """Return the pairs of path and form, in the order of the layout."""
-        return self.forms.items()
-
-    def counts(self, path: str) -> tuple[int, int]:
-        """Return the number of trainable parameters of a weight and its size."""
-        info = self.layout[path]
-        return size(self.forms[path], info.shape), info.size
-
-    @cached_property
-    def n_trainable(self) -> int:
-        """Number of trainable parameters over all weights."""
-        return sum(self.counts(path)[0] for path in self.forms)
-
-    @property
-    def total(self) -> int:
-        """Number of parameters over all weights."""
-        return sum(info.size for info in self.layout.weights)
-
-    def table(self) -> list[TableRow]:
-        """Return one row for each weight: path, shape, form as text, trainable, total."""
-        return [
-            TableRow(info.path, info.shape, words(form, info.shape), *self.counts(info.path))
-            for info, form in zip(self.layout.weights, self.forms.values(), strict=True)
-        ]

@@ -6,15 +6,14 @@ import ast
 import operator
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
 
-from . import slices
-from .core import Selector, quoted
-from .weights import near
+from .arguments import quoted
+from .registry import find
+from .roles import batch_norm, everything
+from .selector import Selector
+from .slices import filters
+from .whole_layers import head
 
-_SELECTORS: dict[str, Callable[..., Selector]] = {
-    name: getattr(slices, name) for name in slices.__all__ if name not in ("Selector", "where")
-}
 _OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] = {
     ast.BitOr: operator.or_,
     ast.BitAnd: operator.and_,
@@ -26,8 +25,8 @@ def parse(text: str) -> Selector:
     """Return the selector that a text describes.
 
     The text consists of selector calls, ``|``, ``&``, ``-``, ``~`` and ``.on(...)``. It is
-    parsed but never evaluated, and only the public selectors are accepted, so that it is safe to
-    parse text from an untrusted file.
+    parsed but never evaluated, and only registered selectors are called, with literals or selectors
+    as arguments, so that it is safe to parse text from an untrusted file.
 
     Parameters
     ----------
@@ -46,10 +45,20 @@ def parse(text: str) -> Selector:
     TypeError
         If `text` is not a string.
 
+    See Also
+    --------
+    as_selector : Convert a number, a text or a selector.
+    register : Make a selector available in text.
+
     Examples
     --------
-    >>> parse("~filters(0.1) & layers('block2_*')")
-    ~filters(0.1) & layers("block2_*")
+    >>> from frozenfit.selectors import example_layout, parse
+    >>> selector = parse("~filters(0.5) & layers('dense1')")
+    >>> print(selector.resolve(example_layout("lenet5")))
+    weight         shape          form                 trainable   total
+    dense1/kernel  (256, 120)     60 of 120 on axis 1     15,360  30,720
+    dense1/bias    (120,)         60 of 120 on axis 0         60     120
+    sum                           34.71%                  15,420  44,426
     """
     if not isinstance(text, str):
         raise TypeError(
@@ -60,12 +69,13 @@ def parse(text: str) -> Selector:
     try:
         return _selector(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, MemoryError, RecursionError):
+        # The last two are raised by nested text, which a file may contain.
         raise ValueError(
-            f"{shown} cannot be read as a selector: write selectors joined by | & - ~, such as "
-            "filters(0.1) | head()"
+            f"{shown} cannot be read as a selector. Use selectors joined by | & - ~, such as "
+            "filters(0.1) | head()."
         ) from None
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{shown} cannot be read as a selector: {error}") from None
+        raise ValueError(f"{shown} cannot be read as a selector. {error}") from None
 
 
 def _selector(node: ast.expr) -> Selector:
@@ -75,10 +85,13 @@ def _selector(node: ast.expr) -> Selector:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
         return ~_selector(node.operand)
     if isinstance(node, ast.Call):
-        return _callee(node.func)(*_arguments(node), **_options(node))
+        selector = _callee(node.func)(*_arguments(node), **_options(node))
+        if not isinstance(selector, Selector):
+            raise TypeError(f"{_source(node)} returned {selector!r} in place of a selector.")
+        return selector
     raise ValueError(
-        f"{_source(node)} is no selector call and no combination of them: "
-        "write filters(0.1) | head() for instance"
+        f"{_source(node)} is neither a selector call nor a combination of them. "
+        "Use filters(0.1) | head(), for example."
     )
 
 
@@ -86,28 +99,23 @@ def _callee(function: ast.expr) -> Callable[..., Selector]:
     """Return what is called: a selector, or the restriction of a selector."""
     if isinstance(function, ast.Attribute) and function.attr == "on":
         return _selector(function.value).on
-    if isinstance(function, ast.Name) and function.id in _SELECTORS:
-        return _SELECTORS[function.id]
-    name = function.id if isinstance(function, ast.Name) else _source(function)
-    if name == "where":
-        raise ValueError("where(...) holds a function: make it in Python instead of as text")
-    raise ValueError(f"there is no selector {name}: {near(name, _SELECTORS)}")
+    return find(function.id if isinstance(function, ast.Name) else _source(function))
 
 
-def _arguments(node: ast.Call) -> list[Any]:
+def _arguments(node: ast.Call) -> list[object]:
     return [_value(argument) for argument in node.args]
 
 
-def _options(node: ast.Call) -> dict[str, Any]:
-    options: dict[str, Any] = {}
+def _options(node: ast.Call) -> dict[str, object]:
+    options: dict[str, object] = {}
     for keyword in node.keywords:
         if keyword.arg is None:
-            raise ValueError("** has no place in a selector: write name=value")
+            raise ValueError("** is not supported in a selector. Use name=value.")
         options[keyword.arg] = _value(keyword.value)
     return options
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: ast.expr) -> object:
     """Read an argument: a constant, a tuple or dictionary of them, or a selector."""
     if isinstance(node, ast.Call | ast.BinOp):
         return _selector(node)
@@ -117,7 +125,8 @@ def _value(node: ast.expr) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError):
         raise ValueError(
-            f"{_source(node)} is no argument of a selector: write a number, a string or a selector"
+            f"{_source(node)} is not a valid argument of a selector in text. Use a number, a "
+            "string or a selector; a selector of a Python function must be created in Python."
         ) from None
 
 
@@ -151,12 +160,28 @@ def as_selector(value: bool | float | int | str | Selector) -> Selector:
 
     See Also
     --------
-    conv_filters : The rule of the published experiments, which keeps hidden dense layers whole.
+    parse : Read a selector from text.
+    conv_filters : The rule of the published experiments, which trains hidden dense layers as a
+        whole.
 
     Examples
     --------
+    >>> from frozenfit.selectors import as_selector, example_layout
     >>> as_selector(0.1)
     filters(0.1) | head() | batch_norm()
+    >>> print(as_selector(0.1).resolve(example_layout("lenet5")))
+    weight         shape          form                       trainable   total
+    conv1/kernel   (5, 5, 1, 6)   first 1 of 6 on axis 3            25     150
+    conv1/bias     (6,)           first 1 of 6 on axis 0             1       6
+    conv2/kernel   (5, 5, 6, 16)  first 1 of 16 on axis 3          150   2,400
+    conv2/bias     (16,)          first 1 of 16 on axis 0            1      16
+    dense1/kernel  (256, 120)     first 12 of 120 on axis 1      3,072  30,720
+    dense1/bias    (120,)         first 12 of 120 on axis 0         12     120
+    dense2/kernel  (120, 84)      first 8 of 84 on axis 1          960  10,080
+    dense2/bias    (84,)          first 8 of 84 on axis 0            8      84
+    head/kernel    (84, 10)       all                              840     840
+    head/bias      (10,)          all                               10      10
+    sum                           11.43%                         5,079  44,426
     >>> as_selector(1)
     filters(1) | head() | batch_norm()
     >>> as_selector(1.0)
@@ -167,7 +192,7 @@ def as_selector(value: bool | float | int | str | Selector) -> Selector:
     if isinstance(value, str):
         return parse(value)
     if value is True:
-        return slices.everything()
+        return everything()
     rule = (
         "`trainable` must be a float in (0, 1], an int >= 1, True, a selector, or the text of a "
         f"selector such as 'filters(0.1) | head()', got {value!r}."
@@ -179,7 +204,7 @@ def as_selector(value: bool | float | int | str | Selector) -> Selector:
     if not (value >= 1 if isinstance(value, Integral) else 0 < value <= 1):
         raise ValueError(rule)
     if isinstance(value, Integral):
-        return slices.filters(int(value)) | slices.head() | slices.batch_norm()
+        return filters(int(value)) | head() | batch_norm()
     if value == 1:
-        return slices.everything()
-    return slices.filters(float(value)) | slices.head() | slices.batch_norm()
+        return everything()
+    return filters(float(value)) | head() | batch_norm()

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .core import Selector, call, count_of, quoted, share
-from .entries import checked_within, lowest, lowest_scored, mask, parts_of
-from .forms import Form, from_mask
-from .kinds import Nothing, size, to_mask
+from .arguments import call, check_p, count_of, quoted
+from .context import Context
+from .forms import Form, from_mask, size, to_mask
+from .layout import Layout
+from .masks import mask
+from .ranking import check_within, lowest, lowest_in, parts_of
+from .registry import register
 from .roles import kernels
-from .weights import KERNELS, Context, Layout, WeightInfo
+from .selector import Selector
+from .weight_info import WeightInfo
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from frozenfit.types import NetworkValues
 
 
-def _arrays(selector: str, source: Any) -> dict[str, np.ndarray]:
+def _arrays(selector: str, source: NetworkValues) -> dict[str, np.ndarray]:
     """Return the trainable weights of a Keras model, or of a mapping, by path."""
     if isinstance(source, Mapping):
         return {str(path): np.asarray(array) for path, array in source.items()}
@@ -41,11 +50,13 @@ def _keys(selector: str, path: str, scores: np.ndarray, largest: bool) -> np.nda
     """Return scores as flat sort keys, in which the lowest key is selected first."""
     scores = np.asarray(scores)
     if scores.dtype != np.float64:
-        # float32 represents every half-precision value exactly, and orders integers well enough.
+        # float32 represents every half-precision value exactly, and NumPy cannot sort all of those
+        # types. It orders integers well enough.
         scores = scores.astype(np.float32)
     if np.isnan(scores).any():
         raise ValueError(
-            f"{selector} cannot order {quoted(path)}, which holds nan: write finite values"
+            f"The scores of `{selector}` must not be nan, got nan in {path!r}. Check that the "
+            "network has finite weights."
         )
     return -scores.ravel() if largest else scores.ravel()
 
@@ -59,17 +70,17 @@ def _flag(selector: str, largest: object) -> bool:
     return largest
 
 
-def _given(selector: str, values: Mapping[str, Any], info: WeightInfo) -> np.ndarray:
+def _given(selector: str, values: Mapping[str, ArrayLike], info: WeightInfo) -> np.ndarray:
     """Return the values of one weight, checked against the layout."""
     if info.path not in values:
         raise ValueError(
-            f"{selector} has no values for {quoted(info.path)}: give an array for each weight"
+            f"`{selector}` needs the values of every weight, got no values for {info.path!r}."
         )
     array = np.asarray(values[info.path])
     if array.shape != info.shape:
         raise ValueError(
-            f"{selector} has values of shape {array.shape} for {quoted(info.path)} of shape "
-            f"{info.shape}: give an array of the weight's shape"
+            f"The values of {info.path!r} for `{selector}` must be an array of the weight's shape "
+            f"{info.shape}, got the shape {array.shape}."
         )
     return array
 
@@ -82,32 +93,31 @@ class _Magnitude(Selector):
     largest: bool
     within: Selector | None
 
-    def _forms(self, layout: Layout, context: Context) -> dict[str, Form]:
+    def forms(self, layout: Layout, context: Context) -> dict[str, Form]:
         if context.values is None:
             raise ValueError(
-                f"{self} needs the base's values and there are none here: resolve it with "
-                "Context(values=...), or write of=model for another network's"
+                f"{self} needs the values of the base. Resolve it with Context(values=...), or "
+                "use of=model for the values of another network."
             )
-        parts = parts_of(self.within, layout, context)
-        return {
-            info.path: self._form(info, parts[info.path], context.values) for info in layout.weights
-        }
+        parts = parts_of(kernels() if self.within is None else self.within, layout, context)
+        chosen = {}
+        for info in layout.weights:
+            part = parts[info.path]
+            count = count_of(self.p, size(part, info.shape))
+            if count:
+                scores = np.abs(_given("magnitude", context.values, info))
+                keys = _keys("magnitude", info.path, scores, self.largest)
+                chosen[info.path] = lowest_in(part, info.shape, keys, count)
+        return chosen
 
-    def _form(self, info: WeightInfo, part: Form, values: Mapping[str, Any]) -> Form:
-        count = count_of(self.p, size(part, info.shape))
-        if count == 0 or (self.within is None and info.role not in KERNELS):
-            return Nothing()
-        scores = np.abs(_given("magnitude", values, info))
-        keys = _keys("magnitude", info.path, scores, self.largest)
-        return lowest_scored(part, info.shape, keys, count)
-
-    def _text(self) -> str:
+    def text(self) -> str:
         largest = None if self.largest else False
         return call("magnitude", self.p, largest=largest, within=self.within)
 
 
+@register("magnitude")
 def magnitude(
-    p: float, of: Any = "base", largest: bool = True, within: Selector | None = None
+    p: float, of: str | NetworkValues = "base", largest: bool = True, within: Selector | None = None
 ) -> Selector:
     """Select the parameters of each kernel with the largest or smallest absolute value.
 
@@ -139,17 +149,32 @@ def magnitude(
     TypeError
         If `of` is not a network or an argument has another type.
 
+    See Also
+    --------
+    fisher : Select over all weights together.
+    movement : Select by the change between two networks.
+
     References
     ----------
     Frankle & Carbin 2018, "The lottery ticket hypothesis", arXiv 1803.03635 (share per layer).
 
     Examples
     --------
-    >>> magnitude(0.2, largest=False)
-    magnitude(0.2, largest=False)
+    >>> import numpy as np
+    >>> from frozenfit.selectors import Context, example_layout, magnitude
+    >>> layout, rng = example_layout("lenet5"), np.random.default_rng(0)
+    >>> values = {info.path: rng.normal(size=info.shape) for info in layout.weights}
+    >>> print(magnitude(0.2, largest=False).resolve(layout, Context(values=values)))
+    weight         shape          form                      trainable   total
+    conv1/kernel   (5, 5, 1, 6)   30 of 150 parameters             30     150
+    conv2/kernel   (5, 5, 6, 16)  480 of 2400 parameters          480   2,400
+    dense1/kernel  (256, 120)     6144 of 30720 parameters      6,144  30,720
+    dense2/kernel  (120, 84)      2016 of 10080 parameters      2,016  10,080
+    head/kernel    (84, 10)       168 of 840 parameters           168     840
+    sum                           19.89%                        8,838  44,426
     """
-    p, largest = share("magnitude", p), _flag("magnitude", largest)
-    within = checked_within("magnitude", within)
+    p, largest = check_p("magnitude", p), _flag("magnitude", largest)
+    within = check_within("magnitude", within)
     if isinstance(of, str):
         if of != "base":
             raise ValueError(
@@ -177,7 +202,8 @@ def _top(
     return mask(chosen)
 
 
-def movement(p: float, start: Any, end: Any, largest: bool = True) -> Selector:
+@register("movement")
+def movement(p: float, start: NetworkValues, end: NetworkValues, largest: bool = True) -> Selector:
     """Select the parameters of each weight that changed most or least between two networks.
 
     Parameters
@@ -202,6 +228,10 @@ def movement(p: float, start: Any, end: Any, largest: bool = True) -> Selector:
     TypeError
         If `start` or `end` is not a network or an argument has another type.
 
+    See Also
+    --------
+    magnitude : Select by the values of one network.
+
     References
     ----------
     Zhou, Lan, Liu & Yosinski 2019, "Deconstructing lottery tickets", arXiv 1905.01067.
@@ -209,19 +239,22 @@ def movement(p: float, start: Any, end: Any, largest: bool = True) -> Selector:
     Examples
     --------
     >>> import numpy as np
-    >>> movement(1, {"w": np.zeros(3)}, {"w": np.array([0.1, -2.0, 1.0])}) == mask(
-    ...     {"w": np.array([False, True, False])}
-    ... )
-    True
+    >>> from frozenfit.selectors import example_layout, movement
+    >>> start = {"head/bias": np.zeros(10)}
+    >>> end = {"head/bias": np.array([0.1, -2.0, 1.0, 0, 0, 0, 0, 0, 0, 0])}
+    >>> print(movement(2, start, end).resolve(example_layout("lenet5")))
+    weight         shape          form               trainable   total
+    head/bias      (10,)          2 of 10 on axis 0          2      10
+    sum                           0.00%                      2  44,426
     """
-    p, largest = share("movement", p), _flag("movement", largest)
+    p, largest = check_p("movement", p), _flag("movement", largest)
     before, after = _arrays("movement", start), _arrays("movement", end)
     for path in before.keys() | after.keys():
         shapes = [arrays[path].shape if path in arrays else None for arrays in (before, after)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"movement compares one network at two times, and {quoted(path)} has the shape "
-                f"{shapes[0]} at the start and {shapes[1]} at the end: give the same network twice"
+                "`start` and `end` must be the same network twice, before and after training, got "
+                f"{path!r} with the shape {shapes[0]} in `start` and {shapes[1]} in `end`."
             )
     moved = {path: np.abs(after[path] - before[path]) for path in before}
     return _top("movement", p, moved, largest)
@@ -234,11 +267,11 @@ class _Fisher(Selector):
     p: float | int
     within: Selector | None
 
-    def _forms(self, layout: Layout, context: Context) -> dict[str, Form]:
+    def forms(self, layout: Layout, context: Context) -> dict[str, Form]:
         if context.fisher is None:
             raise ValueError(
-                f"{self} needs Fisher information and there is none here: resolve it with "
-                "Context(fisher=...), or give an estimator data to compute it from"
+                f"{self} needs Fisher information. Resolve it with Context(fisher=...), or use it "
+                "in an estimator, which computes it from the data of fit."
             )
         parts = parts_of(self.within, layout, context)
         inside = {
@@ -247,7 +280,7 @@ class _Fisher(Selector):
         }
         total = sum(positions.size for positions in inside.values())
         if total == 0:
-            return {info.path: Nothing() for info in layout.weights}
+            return {}
         scores = context.fisher()
         keys = [
             _keys("fisher", info.path, _given("fisher", scores, info), True)[inside[info.path]]
@@ -269,10 +302,11 @@ class _Fisher(Selector):
             start += positions.size
             yield info.path, from_mask(mask.reshape(info.shape))
 
-    def _text(self) -> str:
+    def text(self) -> str:
         return call("fisher", self.p, within=self.within)
 
 
+@register("fisher")
 def fisher(p: float, within: Selector | None = None) -> Selector:
     """Select the parameters with the largest Fisher information over all weights.
 
@@ -298,6 +332,10 @@ def fisher(p: float, within: Selector | None = None) -> Selector:
     TypeError
         If an argument has another type.
 
+    See Also
+    --------
+    magnitude : Select by absolute value, the same fraction of each weight.
+
     References
     ----------
     Sung, Nair & Raffel 2021, "Training neural networks with fixed sparse masks",
@@ -305,7 +343,18 @@ def fisher(p: float, within: Selector | None = None) -> Selector:
 
     Examples
     --------
-    >>> fisher(0.005, within=kernels())
-    fisher(0.005, within=kernels())
+    >>> import numpy as np
+    >>> from frozenfit.selectors import Context, example_layout, fisher, kernels
+    >>> layout, rng = example_layout("lenet5"), np.random.default_rng(0)
+    >>> scores = {info.path: rng.random(info.shape) for info in layout.weights}
+    >>> context = Context(fisher=lambda: scores)
+    >>> print(fisher(0.005, within=kernels()).resolve(layout, context))
+    weight         shape          form                     trainable   total
+    conv1/kernel   (5, 5, 1, 6)   1 of 150 parameters              1     150
+    conv2/kernel   (5, 5, 6, 16)  11 of 2400 parameters           11   2,400
+    dense1/kernel  (256, 120)     157 of 30720 parameters        157  30,720
+    dense2/kernel  (120, 84)      46 of 10080 parameters          46  10,080
+    head/kernel    (84, 10)       5 of 840 parameters              5     840
+    sum                           0.50%                          220  44,426
     """
-    return _Fisher(share("fisher", p), checked_within("fisher", within))
+    return _Fisher(check_p("fisher", p), check_within("fisher", within))

@@ -25,8 +25,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from frozenfit.estimators.base import NetworkEstimator
+from frozenfit.estimators.partial_base import trained_base
 from frozenfit.estimators.stored_base import Base
 from frozenfit.storage import container, mapping
 from frozenfit.storage.codec import decode, encode, encode_network
@@ -199,6 +202,8 @@ def _written_parameters(
             written["estimator"] = {_NESTED: type(value).__name__, **nested}
         elif name in ("model", "features") and isinstance(value, keras.Model):
             written[name] = encode_network(value, where, described=include_frozen)
+        elif name == "model" and isinstance(value, NetworkEstimator | FrozenEstimator):
+            written[name] = shared.encode(trained_base(value), where, include_frozen)
         elif name == "model" and isinstance(value, Base):
             written[name] = shared.encode(value, where, include_frozen)
         else:

@@ -94,7 +94,11 @@ class Base:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what can be computed again: drawn values, and copies of a given model's."""
         state = {**self.__dict__, "_values": None, "_by_outputs": {}}
-        if self._unseeded is not None and self.model is not None and not self.overrides:
+        if self._unseeded is None:
+            return state
+        if self._unseeded.keys() <= self.overrides.keys():
+            state["_unseeded"] = None
+        elif self.model is not None and not self.overrides:
             # The pickle holds the model itself, with the same values unless they were changed.
             now = Survey(self.model).weights
             if all(np.array_equal(to_numpy(now[p]), v) for p, v in self._unseeded.items()):

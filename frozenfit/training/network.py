@@ -11,9 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from frozenfit.delta import Delta, computed_forms
 from frozenfit.isolation import isolated
 from frozenfit.layout import Survey
-from frozenfit.partial import Delta, PartialModel, computed_forms
+from frozenfit.partial import PartialModel
 from frozenfit.selectors import Layout, Selection, forms
 from frozenfit.training import prefix
 from frozenfit.training.backends import Predictor, Trainer

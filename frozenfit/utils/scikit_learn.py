@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator
+from sklearn.base import _clone_parametrized as clone_parametrized
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
@@ -38,6 +39,7 @@ __all__ = [
     "check_method_params",
     "check_partial_fit_first_call",
     "check_sample_weight",
+    "clone_parametrized",
     "fit_context",
     "routing_enabled",
     "safe_split",

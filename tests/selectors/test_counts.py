@@ -1,4 +1,4 @@
-"""Selectors learn exactly as many entries as the paper says (Rosenfeld & Tsotsos 2018)."""
+"""Selectors select exactly as many parameters as published (Rosenfeld & Tsotsos 2018)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_networks_have_their_published_sizes():
         (10, 301_110, 303_310),
     ],
 )
-def test_filters_without_a_minimum_replay_the_published_counts(p, densenet, wrn4):
+def test_filters_without_a_minimum_reproduce_the_published_counts(p, densenet, wrn4):
     assert _count(filters(p, min_filters=0), DENSENET) == densenet
     assert _count(conv_filters(p, min_filters=0), WRN4) == wrn4
 
@@ -66,7 +66,7 @@ def test_filters_without_a_minimum_replay_the_published_counts(p, densenet, wrn4
         (10, 301_110, 78_108, 741_744),
     ],
 )
-def test_slices_of_each_dimension_have_at_least_one_element(p, by_filter, by_input, by_row):
+def test_slices_of_each_dimension_have_at_least_one_position(p, by_filter, by_input, by_row):
     chosen = (filters(p), inputs(p), rows(p), columns(p))
     counts = [_count(selector, DENSENET) for selector in chosen]
     assert counts == [by_filter, by_input, by_row, by_row]
@@ -83,17 +83,17 @@ def test_slices_of_each_dimension_have_at_least_one_element(p, by_filter, by_inp
         (head() | batch_norm(), 27_418, 9_770),
     ],
 )
-def test_groups_have_the_counts_of_the_papers_first_table(chosen, densenet, wrn4):
+def test_groups_have_the_counts_of_the_first_published_table(chosen, densenet, wrn4):
     assert (_count(chosen, DENSENET), _count(chosen, WRN4)) == (densenet, wrn4)
 
 
 @pytest.mark.parametrize(
     ("p", "densenet", "wrn10"), [(0.1, 86_766, 3_663_419), (0.4, 302_271, 14_599_874)]
 )
-def test_fractions_have_the_counts_of_the_papers_second_table(p, densenet, wrn10):
+def test_fractions_have_the_counts_of_the_second_published_table(p, densenet, wrn10):
     chosen = conv_filters(p) | batch_norm()
     assert (_count(chosen, DENSENET), _count(chosen, WRN10)) == (densenet, wrn10)
 
 
-def test_a_fraction_alone_learns_the_share_of_the_papers_ensembles():
+def test_a_fraction_alone_selects_the_count_of_the_published_ensembles():
     assert _count(as_selector(0.1), DENSENET) == 90_196

@@ -1,4 +1,4 @@
-"""Forms select what they say, and their algebra is the algebra of masks."""
+"""Forms select the right parameters, and their algebra is the algebra of masks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from frozenfit.selectors import (
     Leading,
     Mask,
     Nothing,
+    Selection,
     WeightInfo,
     forms,
 )
 
-# On a busy machine an example may take long, which says nothing of the algebra.
+# On a busy machine an example may take long, which is no defect of the algebra.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
@@ -53,14 +54,14 @@ def shape_and_forms(draw, n):
 
 
 @given(shape_and_forms(2))
-def test_union_is_entrywise_or(case):
+def test_union_is_elementwise_or(case):
     shape, a, b = case
     expected = forms.to_mask(a, shape) | forms.to_mask(b, shape)
     assert np.array_equal(forms.to_mask(forms.union(a, b, shape), shape), expected)
 
 
 @given(shape_and_forms(2))
-def test_intersection_is_entrywise_and(case):
+def test_intersection_is_elementwise_and(case):
     shape, a, b = case
     expected = forms.to_mask(a, shape) & forms.to_mask(b, shape)
     assert np.array_equal(forms.to_mask(forms.intersection(a, b, shape), shape), expected)
@@ -74,14 +75,14 @@ def test_difference_is_and_not(case):
 
 
 @given(shape_and_forms(1))
-def test_complement_is_entrywise_not(case):
+def test_complement_is_elementwise_not(case):
     shape, form = case
     expected = ~forms.to_mask(form, shape)
     assert np.array_equal(forms.to_mask(forms.complement(form, shape), shape), expected)
 
 
 @given(shape_and_forms(2))
-def test_the_algebra_gives_the_form_that_from_mask_finds(case):
+def test_the_algebra_returns_canonical_forms(case):
     shape, a, b = case
     for join in (forms.union, forms.intersection, forms.difference):
         form = join(a, b, shape)
@@ -89,7 +90,7 @@ def test_the_algebra_gives_the_form_that_from_mask_finds(case):
 
 
 @given(shape_and_forms(1))
-def test_from_mask_keeps_every_entry(case):
+def test_from_mask_selects_the_same_parameters(case):
     shape, form = case
     mask = forms.to_mask(form, shape)
     assert np.array_equal(forms.to_mask(forms.from_mask(mask), shape), mask)
@@ -116,9 +117,9 @@ def test_put_writes_back_what_take_read_and_nothing_else(case):
 
 
 @given(shape_and_forms(1))
-def test_the_words_of_a_form_are_one_short_line(case):
+def test_the_description_of_a_form_is_one_short_line(case):
     shape, form = case
-    text = forms.words(form, shape)
+    text = forms.describe(form, shape)
     assert 0 < len(text) < 60 and "\n" not in text
 
 
@@ -134,21 +135,21 @@ def test_a_slice_of_the_whole_axis_is_everything():
     assert forms.union(Leading(1, 4), Nothing(), (2, 4)) == Everything()
 
 
-def test_take_gives_a_copy():
+def test_take_returns_a_copy():
     array = np.zeros((2, 3))
     for form in (Everything(), Leading(0, 1), Indices(1, (0, 2))):
         forms.take(form, array)[...] = 1
     assert not array.any()
 
 
-def test_put_leaves_the_given_array_alone():
+def test_put_does_not_change_its_argument():
     array = np.zeros(3)
     forms.put(Everything(), array, np.ones(3))
     assert not array.any()
 
 
-def test_put_refuses_learned_entries_of_another_shape():
-    with pytest.raises(ValueError, match=r"write an array of shape \(1, 3\)"):
+def test_put_refuses_parameters_of_another_shape():
+    with pytest.raises(ValueError, match=r"must be of shape \(1, 3\) for first 1 of 2 on axis 0"):
         forms.put(Leading(0, 1), np.zeros((2, 3)), np.zeros(3))
 
 
@@ -164,13 +165,13 @@ def test_a_mask_of_another_shape_is_refused():
 
 
 @pytest.mark.parametrize("positions", [(), (1, 1), (2, 1), (-1, 0)])
-def test_indices_must_rise_from_zero(positions):
-    with pytest.raises(ValueError, match="rising order"):
+def test_indices_must_increase_from_zero(positions):
+    with pytest.raises(ValueError, match="increasing order"):
         Indices(0, positions)
 
 
 def test_a_leading_slice_has_at_least_one_position():
-    with pytest.raises(ValueError, match="count >= 1"):
+    with pytest.raises(ValueError, match="`count` must be >= 1"):
         Leading(0, 0)
 
 
@@ -184,7 +185,7 @@ def test_a_mask_is_a_read_only_copy():
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda mask: pickle.loads(pickle.dumps(mask))])
-def test_a_copied_mask_is_equal_hashes_alike_and_stays_read_only(again):
+def test_a_copied_mask_is_equal_with_an_equal_hash_and_read_only(again):
     mask = Mask(np.array([[True, False], [False, True]]))
     other = again(mask)
     assert other == mask and hash(other) == hash(mask)
@@ -192,7 +193,7 @@ def test_a_copied_mask_is_equal_hashes_alike_and_stays_read_only(again):
     assert other != Mask(np.array([True, False, False, True]))
 
 
-def test_leading_units_own_their_column_in_every_gate():
+def test_leading_units_include_their_column_in_every_gate():
     assert forms.leading((5, 12), (1,), 2, gates=4) == Indices(1, (0, 1, 3, 4, 6, 7, 9, 10))
 
 
@@ -234,16 +235,16 @@ def test_outputs_are_counted_once_whatever_the_gates():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
-        ({"role": "weights"}, "unknown role"),
-        ({"output_axes": (2,)}, "no axis 2"),
-        ({"input_axes": (-1,)}, "no axis -1"),
-        ({"gates": 4}, "gates"),
+        ({"role": "weights"}, "must be one of kernel, bias"),
+        ({"output_axes": (2,)}, "must be from 0 to 1, got 2"),
+        ({"input_axes": (-1,)}, "must be from 0 to 1, got -1"),
+        ({"gates": 4}, "`gates` .* must divide"),
     ],
 )
-def test_a_wrong_weight_is_refused(changes, words):
-    with pytest.raises(ValueError, match=words):
+def test_an_invalid_weight_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
         _info(**changes)
 
 
@@ -274,13 +275,13 @@ def test_a_network_with_a_convolution_is_convolutional(layer_type, spatial_axes,
 
 
 @pytest.fixture
-def selection() -> forms.Selection:
+def selection() -> Selection:
     bias = _info(path="a/bias", shape=(6,), role="bias", output_axes=(0,))
     layout = Layout((_info(), bias), ("a",), ())
-    return forms.Selection({"a/kernel": Leading(1, 2), "a/bias": Nothing()}, layout)
+    return Selection({"a/kernel": Leading(1, 2), "a/bias": Nothing()}, layout)
 
 
-def test_a_resolved_subset_counts_its_entries(selection):
+def test_a_selection_counts_its_parameters(selection):
     assert (selection.n_trainable, selection.total) == (8, 30)
     assert selection.counts("a/kernel") == (8, 24)
 
@@ -292,11 +293,11 @@ def test_the_table_has_a_row_for_each_weight(selection):
     ]
 
 
-def test_resolved_subsets_with_equal_forms_are_equal_and_hash_alike(selection):
-    other = forms.Selection(dict(selection.forms), selection.layout)
+def test_selections_with_equal_forms_are_equal_with_equal_hashes(selection):
+    other = Selection(dict(selection.forms), selection.layout)
     assert other == selection and hash(other) == hash(selection)
 
 
-def test_a_resolved_subset_needs_a_form_for_each_weight(selection):
+def test_a_selection_needs_a_form_for_each_weight(selection):
     with pytest.raises(ValueError, match="one form for each weight"):
-        forms.Selection({"a/kernel": Nothing()}, selection.layout)
+        Selection({"a/kernel": Nothing()}, selection.layout)

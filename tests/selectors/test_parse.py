@@ -1,4 +1,4 @@
-"""Selectors can be written and read again, compared, combined, and said in short."""
+"""Selectors are written as text and read again, compared, combined, and made from numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from frozenfit.selectors import (
     where,
 )
 
-# On a busy machine an example may take long, which says nothing of the algebra.
+# On a busy machine an example may take long, which is no defect of the algebra.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
@@ -107,24 +107,24 @@ def _masks(chosen: Selector) -> list[np.ndarray]:
 
 
 @given(any_selector)
-def test_what_is_printed_is_read_back(chosen):
+def test_the_text_of_a_selector_is_parsed_to_an_equal_one(chosen):
     assert parse(str(chosen)) == chosen
     assert repr(chosen) == str(chosen)
 
 
 @given(any_selector)
-def test_a_subset_goes_through_json(chosen):
+def test_a_selector_can_be_written_as_json(chosen):
     again = Selector.from_json(json.loads(json.dumps(chosen.to_json())))
     assert again == chosen and hash(again) == hash(chosen)
 
 
 @given(st.text(min_size=1))
-def test_any_name_is_printed_so_that_it_is_read_back(name):
+def test_the_text_of_any_layer_name_is_parsed(name):
     assert parse(str(layers(name))) == layers(name)
 
 
 @given(any_selector, any_selector)
-def test_the_algebra_of_subsets_is_that_of_their_entries(a, b):
+def test_the_algebra_of_selectors_is_that_of_masks(a, b):
     for left, right, union, both, without in zip(
         _masks(a), _masks(b), _masks(a | b), _masks(a & b), _masks(a - b), strict=True
     ):
@@ -134,13 +134,13 @@ def test_the_algebra_of_subsets_is_that_of_their_entries(a, b):
 
 
 @given(any_selector)
-def test_the_inverse_learns_all_other_entries(chosen):
+def test_the_complement_selects_all_other_parameters(chosen):
     for own, other in zip(_masks(chosen), _masks(~chosen), strict=True):
         assert np.array_equal(other, ~own)
 
 
 @given(any_selector)
-def test_a_restricted_subset_learns_the_same_in_the_weights_that_match(chosen):
+def test_a_restriction_selects_the_same_in_the_weights_that_match(chosen):
     for info, own, kept in zip(
         LAYOUT.weights, _masks(chosen), _masks(chosen.on("stem")), strict=True
     ):
@@ -148,7 +148,7 @@ def test_a_restricted_subset_learns_the_same_in_the_weights_that_match(chosen):
 
 
 @given(any_selector)
-def test_resolving_twice_gives_the_same(chosen):
+def test_resolving_twice_returns_equal_selections(chosen):
     first = chosen.resolve(LAYOUT, CONTEXT, allow_empty=True)
     assert first == chosen.resolve(LAYOUT, CONTEXT, allow_empty=True)
 
@@ -168,11 +168,11 @@ def test_resolving_twice_gives_the_same(chosen):
         'between(0, "out")',
     ],
 )
-def test_brackets_stand_only_where_they_are_needed(text):
+def test_parentheses_are_written_only_where_they_are_needed(text):
     assert str(parse(text)) == text
 
 
-def test_spaces_and_line_ends_round_the_text_do_not_matter():
+def test_whitespace_around_the_text_is_ignored():
     assert parse("  filters(0.1)\n") == filters(0.1)
 
 
@@ -181,58 +181,58 @@ def test_one_filter_is_not_all_filters():
     assert parse("filters(1)") == filters(1) and parse("filters(1.0)") == filters(1.0)
 
 
-def test_numbers_of_numpy_are_python_numbers():
+def test_numpy_numbers_become_python_numbers():
     assert filters(np.float64(0.5)) == filters(0.5)
     five: Any = np.int64(5)
     assert str(filters(five)) == "filters(5)"
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
-def test_a_copied_or_pickled_subset_is_equal(again):
+def test_a_copied_or_pickled_selector_is_equal(again):
     chosen = (filters(0.1) | mask({"out/bias": np.array([1, 0, 1])})).on("out")
     assert again(chosen) == chosen
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("filter(0.1)", "filters"),
         ("filters(0.1", "cannot be read"),
         ("", "cannot be read"),
-        ("filters", "no selector call"),
-        ("0.1", "no selector call"),
-        ("filters(0.1) or head()", "no selector call"),
-        ("filters(0.1) + head()", "no selector call"),
+        ("filters", "neither a selector call nor"),
+        ("0.1", "neither a selector call nor"),
+        ("filters(0.1) or head()", "neither a selector call nor"),
+        ("filters(0.1) + head()", "neither a selector call nor"),
         ("filters(1.5)", r"float in \(0, 1\]"),
         ("filters(-1)", "int >= 1"),
         ("filters()", "missing"),
         ("filters(0.1, size=3)", "size"),
-        ("filters(*[0.1])", "no argument"),
-        ("filters(**{})", "no place"),
-        ("filters(p)", "no argument"),
-        ("layers(__import__('os').sep)", "no argument"),
-        ("__import__('os').system('true')", "no selector"),
-        ("filters(0.1).resolve(3)", "no selector"),
+        ("filters(*[0.1])", "not a valid argument"),
+        ("filters(**{})", "not supported in a selector"),
+        ("filters(p)", "not a valid argument"),
+        ("layers(__import__('os').sep)", "not a valid argument"),
+        ("__import__('os').system('true')", "There is no selector"),
+        ("filters(0.1).resolve(3)", "There is no selector"),
         ("layers()", "at least one name"),
         ("where(f)", "in Python"),
-        ("parse('head()')", "no selector parse"),
+        ("parse('head()')", "There is no selector 'parse'"),
         ("random(0.1, within=3)", "`within` of `random` must be a selector"),
-        ("head() | 3", "no selector call"),
-        ("[head() for x in y]", "no selector call"),
+        ("head() | 3", "neither a selector call nor"),
+        ("[head() for x in y]", "neither a selector call nor"),
         ("head()\0", "cannot be read"),
         ("(" * 5000, "cannot be read"),
         ("~" * 20000 + "head()", "cannot be read"),
         ("head()" + " | head()" * 20000, "cannot be read"),
     ],
 )
-def test_a_text_that_is_not_a_selector_is_refused_in_one_line(text, words):
-    with pytest.raises(ValueError, match=words) as caught:
+def test_a_text_that_is_not_a_selector_is_refused_in_one_line(text, message):
+    with pytest.raises(ValueError, match=message) as caught:
         parse(text)
     assert "\n" not in str(caught.value)
 
 
 @given(st.text())
-def test_any_text_gives_a_subset_or_a_value_error(text):
+def test_any_text_results_in_a_selector_or_a_value_error(text):
     try:
         assert isinstance(parse(text), Selector)
     except ValueError:
@@ -270,14 +270,14 @@ def _no_weight(info: WeightInfo) -> None:
     return None
 
 
-def test_a_function_cannot_be_stored_and_the_error_says_what_can():
+def test_a_function_cannot_be_stored_and_the_error_names_alternatives():
     chosen = head() | where(_no_weight)
     assert not chosen.storable and (head() | filters(2)).storable
     with pytest.raises(ValueError, match="storable selector"):
         chosen.to_json()
 
 
-def test_a_function_hidden_in_within_cannot_be_stored_either():
+def test_a_function_in_within_cannot_be_stored_either():
     assert not random(0.1, within=where(_no_weight)).storable
 
 
@@ -286,7 +286,7 @@ def test_where_prints_the_name_of_its_function():
 
 
 @pytest.mark.parametrize("p", [0.1, 3, 1])
-def test_a_fraction_or_count_cuts_every_hidden_layer(p):
+def test_a_number_selects_filters_head_and_batch_normalization(p):
     assert as_selector(p) == filters(p) | head() | selectors.batch_norm()
 
 
@@ -295,7 +295,7 @@ def test_the_fraction_one_and_true_are_everything(value):
     assert as_selector(value) == everything()
 
 
-def test_a_string_is_parsed_and_a_subset_taken_as_it_is():
+def test_a_string_is_parsed_and_a_selector_is_returned_unchanged():
     assert as_selector("head()") == head()
     chosen = filters(0.2)
     assert as_selector(chosen) is chosen
@@ -313,7 +313,7 @@ def test_any_other_type_of_value_is_refused(value):
         as_selector(value)
 
 
-def test_a_subset_joins_with_subsets_only():
+def test_operators_accept_selectors_only():
     for join in (lambda: head() | 0.1, lambda: "head()" & head(), lambda: head() - None):  # type: ignore[operator]
         with pytest.raises(TypeError):
             join()

@@ -1,4 +1,4 @@
-"""Single entries are chosen at random, by score or as given, exactly and repeatably."""
+"""Parameters are selected at random, by score or by masks, exactly and repeatably."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def _forms(chosen, layout=SMALL, context=None):
     return chosen.resolve(layout, context).forms
 
 
-def _learned(chosen, layout=SMALL, context=None):
-    """The weights of which anything is learned."""
+def _selected(chosen, layout=SMALL, context=None):
+    """Return the weights with trainable parameters."""
     return [path for path, form in _forms(chosen, layout, context).items() if form != Nothing()]
 
 
 @pytest.mark.parametrize("p", [0.1, 7])
-def test_random_takes_the_exact_share_of_every_weight(p):
+def test_random_selects_the_exact_fraction_of_every_weight(p):
     selection = random(p, seed=1).resolve(SMALL)
     for info in SMALL.weights:
         share = min(p, info.size) if p == 7 else max(1, int(p * info.size + 1e-9))
         assert selection.counts(info.path)[0] == share
 
 
-def test_random_entries_are_the_same_on_every_machine():
+def test_random_positions_are_the_same_on_every_machine():
     layout = network([bias_layer("b", 12, "Dense")], heads=())
     assert _forms(random(4, seed=0), layout)["b/bias"] == Indices(0, (0, 3, 5, 8))
 
@@ -64,18 +64,18 @@ def test_random_differs_by_seed_and_by_weight():
     assert one["block1_norm/gamma"] != one["block1_norm/beta"]
 
 
-def test_random_without_a_seed_takes_the_contexts():
+def test_random_without_a_seed_uses_the_seed_of_the_context():
     assert _forms(random(0.5), context=Context(seed=4)) == _forms(random(0.5, seed=4))
     assert _forms(random(0.5), context=Context(seed=4)) != _forms(random(0.5))
 
 
-def test_random_leaves_the_global_stream_alone():
+def test_random_does_not_change_the_global_stream():
     before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
     random(0.5).resolve(SMALL)
     assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
 
 
-def test_random_within_takes_the_share_of_the_part():
+def test_random_within_selects_the_fraction_of_the_part():
     selection = random(0.5, seed=1, within=filters(0.1)).resolve(SMALL)
     assert selection.counts("block10_dense/kernel")[0] == 60
     outside = selection["block10_dense/kernel"], Leading(1, 4)
@@ -83,13 +83,13 @@ def test_random_within_takes_the_share_of_the_part():
     assert selection["head/kernel"] == Nothing()
 
 
-def test_a_larger_random_share_holds_the_smaller():
+def test_a_larger_random_fraction_contains_a_smaller_one():
     assert (random(0.1, seed=2) - random(0.3, seed=2)).resolve(
         SMALL, allow_empty=True
     ).n_trainable == 0
 
 
-def test_disjoint_parts_share_no_entry_and_fill_the_whole():
+def test_disjoint_parts_share_no_parameter_and_cover_the_weight():
     parts = [disjoint(0.25, part, 4, seed=3) for part in range(4)]
     counts = [part.resolve(SMALL).counts("block10_dense/kernel")[0] for part in parts]
     assert counts == [300] * 4
@@ -97,7 +97,7 @@ def test_disjoint_parts_share_no_entry_and_fill_the_whole():
     assert whole.tolist() == [1] * 20
 
 
-def test_disjoint_parts_stay_disjoint_in_a_weight_with_fewer_entries_than_parts():
+def test_disjoint_parts_stay_disjoint_in_a_weight_with_fewer_parameters_than_parts():
     taken = [_forms(disjoint(0.2, part, 5, seed=3))["head/bias"] for part in range(5)]
     assert np.sum([forms.to_mask(form, (3,)) for form in taken], axis=0).tolist() == [1, 1, 1]
 
@@ -105,32 +105,32 @@ def test_disjoint_parts_stay_disjoint_in_a_weight_with_fewer_entries_than_parts(
 VALUES = {info.path: np.linspace(-1, 2, info.size).reshape(info.shape) for info in SMALL.weights}
 
 
-def test_magnitude_takes_the_largest_entries_of_each_kernel():
+def test_magnitude_selects_the_largest_values_of_each_kernel():
     chosen = _forms(magnitude(0.1), context=Context(values=VALUES))
-    assert _learned(magnitude(0.1), context=Context(values=VALUES)) == _learned(kernels())
+    assert _selected(magnitude(0.1), context=Context(values=VALUES)) == _selected(kernels())
     trainable = forms.to_mask(chosen["head/kernel"], (40, 3)).ravel()
     assert trainable.tolist() == [False] * 108 + [True] * 12
 
 
-def test_magnitude_can_take_the_smallest():
+def test_magnitude_can_select_the_smallest_values():
     chosen = _forms(magnitude(1, largest=False), context=Context(values=VALUES))
     smallest = np.abs(VALUES["head/kernel"]).ravel().argmin()
     assert forms.to_mask(chosen["head/kernel"], (40, 3)).ravel().argmax() == smallest
 
 
-def test_magnitude_within_takes_the_share_of_the_part():
+def test_magnitude_within_selects_the_fraction_of_the_part():
     chosen = magnitude(0.5, within=biases()).resolve(SMALL, Context(values=VALUES))
     assert chosen.counts("conv1/bias") == (10, 20) and chosen.counts("conv1/kernel")[0] == 0
 
 
-def test_equal_scores_are_taken_in_order():
+def test_equal_scores_are_selected_in_order():
     same = {path: np.ones_like(values) for path, values in VALUES.items()}
     chosen = _forms(magnitude(3, within=everything()), context=Context(values=same))
     assert chosen["conv1/bias"] == Leading(0, 3)
 
 
 class _Variable:
-    """What a Keras variable shows of itself."""
+    """A Keras variable, as far as it is read."""
 
     def __init__(self, path, value):
         self.path, self._value = path, value
@@ -176,15 +176,15 @@ def test_fisher_ranks_all_weights_together():
     scores["head/bias"][:] = 5
     scores["conv1/bias"][3] = 9
     context = Context(fisher=lambda: scores)
-    assert _learned(fisher(4), context=context) == ["conv1/bias", "head/bias"]
+    assert _selected(fisher(4), context=context) == ["conv1/bias", "head/bias"]
     total = everything().resolve(SMALL).total
     assert fisher(0.005).resolve(SMALL, context).n_trainable == int(0.005 * total)
 
 
-def test_fisher_within_takes_the_share_of_the_part():
+def test_fisher_within_selects_the_fraction_of_the_part():
     context = Context(fisher=lambda: {path: np.abs(array) for path, array in VALUES.items()})
     selection = fisher(0.5, within=head()).resolve(SMALL, context)
-    assert selection.n_trainable == 61 and _learned(
+    assert selection.n_trainable == 61 and _selected(
         fisher(0.5, within=head()), context=context
     ) == [
         "head/kernel",
@@ -192,23 +192,23 @@ def test_fisher_within_takes_the_share_of_the_part():
     ]
 
 
-def test_scores_that_are_missing_are_asked_for():
-    with pytest.raises(ValueError, match="needs the base's values"):
+def test_missing_scores_are_reported():
+    with pytest.raises(ValueError, match="needs the values of the base"):
         magnitude(0.1).resolve(SMALL)
     with pytest.raises(ValueError, match="needs Fisher information"):
         fisher(0.1).resolve(SMALL)
-    with pytest.raises(ValueError, match="no values for"):
+    with pytest.raises(ValueError, match="got no values for"):
         magnitude(0.1).resolve(SMALL, Context(values={}))
 
 
 def test_scores_of_another_shape_or_with_nan_are_refused():
     with pytest.raises(ValueError, match="array of the weight's shape"):
         magnitude(0.1).resolve(SMALL, Context(values={**VALUES, "conv1/kernel": np.ones(3)}))
-    with pytest.raises(ValueError, match="holds nan"):
+    with pytest.raises(ValueError, match="must not be nan"):
         magnitude(0.1, of={"a": np.array([1.0, np.nan])})
 
 
-def test_mask_learns_exactly_its_entries():
+def test_mask_selects_exactly_its_parameters():
     chosen = np.zeros((40, 3), dtype=bool)
     chosen[[1, 5], [2, 0]] = True
     assert _forms(mask({"head/kernel": chosen}))["head/kernel"] == Mask(chosen)
@@ -220,7 +220,7 @@ def test_a_mask_of_another_shape_than_its_weight_is_refused():
         mask({"head/bias": np.ones(4, bool)}).resolve(SMALL)
 
 
-def test_where_learns_what_its_function_says():
+def test_where_selects_what_its_function_returns():
     def pick(info):
         picked = np.zeros(info.shape, dtype=bool)
         picked[..., -1] = True
@@ -233,5 +233,5 @@ def test_where_learns_what_its_function_says():
 
 @pytest.mark.parametrize("answer", [True, -1, 0.5, "some", np.ones(7, bool), np.ones((40, 3))])
 def test_where_refuses_any_other_answer(answer):
-    with pytest.raises(ValueError, match="return None"):
+    with pytest.raises(ValueError, match="must return None"):
         where(lambda info: answer).resolve(SMALL)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from frozenfit.selectors.forms import TableRow
+from frozenfit.parameter_table import TableRow
 from frozenfit.types import Features, Samples, Shape
 from frozenfit.utils.names import did_you_mean
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from frozenfit.elm.stages.base import FeatureStage, frozen_row, register_wrapper
-from frozenfit.selectors.forms import TableRow
+from frozenfit.parameter_table import TableRow
 from frozenfit.utils.arrays import to_numpy
 
 __all__ = ["KerasFeatures"]

@@ -21,7 +21,7 @@ from frozenfit.elm.stages.base import (
     image_shape,
     register_stage,
 )
-from frozenfit.selectors.forms import TableRow
+from frozenfit.parameter_table import TableRow
 from frozenfit.types import Shape
 
 __all__ = ["CONTRAST", "Bank", "Patches"]
