@@ -33,6 +33,15 @@ def example_context(layout: Layout) -> Context:
 class SelectorContract:
     """Derive a class with the fixture `selector`; pytest runs every promise on it.
 
+    For example::
+
+        class TestBudget(SelectorContract):
+            invalid = ("budget(n=0)", "budget(n='a')")
+
+            @pytest.fixture
+            def selector(self):
+                return Budget(500)
+
     Attributes
     ----------
     networks : tuple of str
