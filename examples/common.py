@@ -21,6 +21,9 @@ from scipy import stats
 import frozenfit
 
 Row = dict[str, Any]
+# Okabe and Ito: distinguishable with color vision deficiency; markers for prints in gray.
+COLORS = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000", "#8c8c8c"
+MARKERS = "o", "s", "^", "D", "v", "P", "X", "*"
 PACKAGES = ("frozenfit", "keras", "numpy", "scikit-learn", "tensorflow-cpu", "jax", "torch")
 
 
@@ -208,6 +211,8 @@ def figure(
     axes = made.subplots(rows, columns, squeeze=False).ravel()
     for unused in axes[count:]:
         unused.set_axis_off()
+    for used in axes[:count]:
+        used.set_prop_cycle(color=COLORS, marker=MARKERS)
     return made, axes[:count]
 
 

@@ -55,7 +55,7 @@ def draw(results: dict):
     figure, (curves, ends) = common.figure(2)
     for row in table:
         epochs = range(1, len(row["accuracy"]) + 1)
-        curves.plot(epochs, row["accuracy"], marker="o", markersize=3, label=row["frozen"])
+        curves.plot(epochs, row["accuracy"], markersize=4, label=row["frozen"])
     names = [row["frozen"] for row in table]
     last = [row["accuracy"][-1] for row in table]
     ends.errorbar(names, last, yerr=[row["accuracy sd"][-1] for row in table], fmt="o", capsize=3)

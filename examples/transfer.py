@@ -125,10 +125,11 @@ def draw(results: dict):
             x, y = [row["samples"] for row in some], [row["accuracy"] for row in some]
             dashes = "--" if arm == "from scratch" else "-"
             sd = [row["accuracy sd"] for row in some]
-            axes.errorbar(x, y, yerr=sd, marker="o", capsize=3, ls=dashes, label=arm)
+            axes.errorbar(x, y, yerr=sd, capsize=3, ls=dashes, label=arm)
         axes.set(xscale="log", xlabel="target samples", ylabel="test accuracy", title=task)
-        axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.25)
+    handles = pictures[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right upper", frameon=False, fontsize=8)
     return figure
 
 

@@ -1,9 +1,10 @@
-"""PartialModel: a base network nobody changes, and the delta that is learned on it."""
+"""PartialModel: a base network that no training changes, and the delta that is trained on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -12,34 +13,53 @@ from keras import ops
 
 from frozenfit.delta import (
     Delta,
-    Parts,
-    assign_in_order,
-    check_arguments,
-    check_fit,
-    clone,
+    check_arrays,
     computed_forms,
-    entries,
-    fixed,
-    layers_with_stored_statistics,
     positions,
-    resolve,
-    written,
+    read_trained,
+    write_trained,
 )
+from frozenfit.export import plain_copy
 from frozenfit.frozen_values import draw_weight
-from frozenfit.isolation import inference_mode, isolated
+from frozenfit.isolation import inference_mode
 from frozenfit.layout import Survey
 from frozenfit.parameter_table import ParameterTable
-from frozenfit.selectors import Selection, Selector, forms
+from frozenfit.selectors import Context, Selection, Selector, as_selector, forms
+from frozenfit.statistics import layers_with_moving_statistics
 from frozenfit.utils.arrays import to_numpy
 
-__all__ = [
-    "Delta",
-    "PartialModel",
-    "computed_forms",
-    "positions",
-]
+__all__ = ["PartialModel"]
 
+_FROZEN_VALUES = ("keep", "random", "zero")
 _NORM_ROLES = ("scale", "offset")
+
+
+class _Constraint(keras.constraints.Constraint):
+    """A constraint given as a function; Keras before 3.15 accepts only instances of its class."""
+
+    def __init__(self, function: Callable[[Any], Any]):
+        self.function = function
+
+    def __call__(self, w: Any) -> Any:
+        return self.function(w)
+
+
+@dataclass
+class _Parts:
+    """The variables of a PartialModel by path.
+
+    A plain object, because Keras would track the variables in a dict or list on a layer as
+    weights and sublayers of that layer.
+    """
+
+    survey: Survey
+    compact: dict[str, Any] = field(default_factory=dict)
+    index: dict[str, Any] = field(default_factory=dict)
+    random: dict[str, Any] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
+    inference_layers: list = field(default_factory=list)
+    computed: dict[str, forms.Form] = field(default_factory=dict)
+    traced: list[tuple[Any, Any]] | None = None
 
 
 class PartialModel(keras.Model):
@@ -107,15 +127,15 @@ class PartialModel(keras.Model):
         rebuild: Callable[[], keras.Model] | None = None,
         name: str | None = None,
     ):
-        check_arguments(base, frozen, freeze_statistics)
+        _check_arguments(base, frozen, freeze_statistics)
         survey = base if isinstance(base, Survey) else Survey(base)
         super().__init__(dtype=survey.model.dtype_policy, autocast=False, name=name)
         self.frozen = frozen
         self.seed = 0 if seed is None else int(seed)
         self.freeze_statistics = freeze_statistics
         self._rebuild = rebuild
-        self._parts = Parts(survey)
-        self.selection = resolve(trainable, survey, self.seed)
+        self._parts = _Parts(survey)
+        self.selection = _resolve(trainable, survey, self.seed)
         self._parts.computed = computed_forms(self.selection)
         self._parts.inference_layers = self.layers_with_stored_statistics()
         self._make_variables()
@@ -146,7 +166,7 @@ class PartialModel(keras.Model):
             if isinstance(form, forms.Mask | forms.Indices):
                 parts.index[path] = self._own(f"index/{path}", positions(form))
             if self.frozen == "random" and not isinstance(form, forms.Everything):
-                parts.filled[path] = self._own(
+                parts.random[path] = self._own(
                     f"frozen/{path}", draw_weight(self.selection.layout[path], self.seed)
                 )
         for path, variable in parts.survey.states.items():
@@ -170,7 +190,7 @@ class PartialModel(keras.Model):
         variable.assign(np.array(value))
         return variable
 
-    def _constraint(self, path: str) -> Callable:
+    def _constraint(self, path: str) -> keras.constraints.Constraint:
         """Apply the constraint of the base to the whole weight; return its trained parameters."""
         constraint = self._parts.survey.trainable[path].constraint
 
@@ -178,9 +198,9 @@ class PartialModel(keras.Model):
             trainable = ops.convert_to_tensor(compact)
             traced = self._parts.traced
             with nullcontext() if traced is None else keras.StatelessScope(traced):
-                return self._entries(path, constraint(self._assemble(path, trainable)))
+                return self._trained_of(path, constraint(self._assemble(path, trainable)))
 
-        return constrain
+        return _Constraint(constrain)
 
     @contextmanager
     def reading(self, fixed: Iterable[Any]) -> Iterator[None]:
@@ -245,7 +265,7 @@ class PartialModel(keras.Model):
     @property
     def fixed_variables(self) -> list:
         """What no training step changes: indices, fills and all variables of the base."""
-        return [*self._parts.index.values(), *self._parts.filled.values(), *self.base.variables]
+        return [*self._parts.index.values(), *self._parts.random.values(), *self.base.variables]
 
     def call(self, inputs, training=None):
         """Compute the base's outputs with the trainable parameters written into its weights."""
@@ -312,7 +332,7 @@ class PartialModel(keras.Model):
         trainable = {
             p: ops.stop_gradient(v.value) if p in waiting else v for p, v in parts.compact.items()
         }
-        mapping = [(v, fixed(v)) for v in self.base.variables]
+        mapping = [(v, _constant(v)) for v in self.base.variables]
         mapping += [
             (v, self._assemble(p, trainable.get(p))) for p, v in parts.survey.trainable.items()
         ]
@@ -336,10 +356,10 @@ class PartialModel(keras.Model):
         return self.frozen == "zero" and self.selection.layout[path].role not in _NORM_ROLES
 
     def _frozen(self, path: str):
-        variable = self._parts.filled.get(path, self._parts.survey.trainable[path])
+        variable = self._parts.random.get(path, self._parts.survey.trainable[path])
         if self._zeroed(path):
             return ops.zeros(variable.shape, dtype=variable.dtype)
-        return fixed(variable)
+        return _constant(variable)
 
     def _assemble(self, path: str, compact):
         """Write the trainable parameters of a weight into its frozen values."""
@@ -350,11 +370,11 @@ class PartialModel(keras.Model):
         if compact is None:
             return frozen
         index = self._parts.index.get(path)
-        return written(form, frozen, ops.convert_to_tensor(compact), index)
+        return write_trained(form, frozen, ops.convert_to_tensor(compact), index)
 
-    def _entries(self, path: str, whole):
+    def _trained_of(self, path: str, whole):
         """Take the trainable parameters of an assembled weight: the inverse of `_assemble`."""
-        return entries(self._parts.computed[path], whole, self._parts.index.get(path))
+        return read_trained(self._parts.computed[path], whole, self._parts.index.get(path))
 
     def layers_with_stored_statistics(
         self, waiting: frozenset[str] = frozenset(), finished: bool = False
@@ -377,7 +397,7 @@ class PartialModel(keras.Model):
         if choice is not True:
             auto = finished or (choice == "auto" and self.frozen == "keep")
             choice = "auto" if auto else False
-        return layers_with_stored_statistics(self.survey, self.selection, choice, waiting)
+        return layers_with_moving_statistics(self.survey, self.selection, choice, waiting)
 
     @property
     def stored_statistics(self) -> tuple[str, ...]:
@@ -411,8 +431,8 @@ class PartialModel(keras.Model):
         ValueError
             Where names or shapes do not fit; then nothing was assigned.
         """
-        check_fit("trainable parameters", self._parts.compact, delta.trained)
-        check_fit("states", self._parts.states, delta.states)
+        check_arrays("Trained parameters", self._parts.compact, delta.trained)
+        check_arrays("States", self._parts.states, delta.states)
         parts = self._parts
         for own, given in ((parts.compact, delta.trained), (parts.states, delta.states)):
             for path, value in given.items():
@@ -435,7 +455,7 @@ class PartialModel(keras.Model):
         self._parts.computed = computed_forms(selection)
         for path, variable in self._parts.index.items():
             variable.assign(positions(self._parts.computed[path]))  # pyright: ignore
-        for path, variable in self._parts.filled.items():
+        for path, variable in self._parts.random.items():
             if refill:
                 variable.assign(draw_weight(self.selection.layout[path], self.seed))
 
@@ -485,12 +505,9 @@ class PartialModel(keras.Model):
         ValueError
             Where the base cannot be made again; give `rebuild` then.
         """
-        with isolated(self.seed):
-            model = self._rebuild() if self._rebuild is not None else clone(self.base)
-        sources = [value for _, value in self.assembled()]
-        sources += [to_numpy(v) for v in self.survey.frozen.values()]
-        assign_in_order(model, sources, self.survey)
-        return model
+        values = [value for _, value in self.assembled()]
+        values += [to_numpy(variable) for variable in self.survey.frozen.values()]
+        return plain_copy(self.survey, values, self.seed, self._rebuild)
 
     def parameter_table(self) -> ParameterTable:
         """Return the number of trainable parameters of each weight.
@@ -501,7 +518,7 @@ class PartialModel(keras.Model):
             One row per weight of the base, in the order of the base: path, shape, which part is
             trainable, and the numbers of trainable and of all parameters.
         """
-        return ParameterTable(self.selection.table())
+        return self.selection.table()
 
     def get_config(self) -> dict:
         """Refuse: a base + delta has no Keras configuration."""
@@ -523,3 +540,50 @@ class PartialModel(keras.Model):
         show(str(self.parameter_table()))
         if self.stored_statistics:
             show(f"moving statistics used in training: {', '.join(self.stored_statistics)}")
+
+
+class _Values(Mapping[str, np.ndarray]):
+    """The values of variables by path, copied to NumPy only where a selector reads them."""
+
+    def __init__(self, variables: Mapping[str, Any]):
+        self._variables = variables
+
+    def __getitem__(self, path: str) -> np.ndarray:
+        return to_numpy(self._variables[path])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def _constant(variable: Any) -> Any:
+    # No gradient is formed for it: torch would compute that of every variable that requires one.
+    return ops.stop_gradient(ops.convert_to_tensor(variable.value))
+
+
+def _resolve(trainable: Any, survey: Survey, seed: int) -> Selection:
+    if isinstance(trainable, Selection):
+        return trainable
+    context = Context(seed=seed, values=_Values(survey.trainable))
+    return as_selector(trainable).resolve(survey.layout, context)
+
+
+def _check_arguments(base: Any, frozen: str, freeze_statistics: bool | str) -> None:
+    if isinstance(base, Survey):
+        base = base.model
+    if not isinstance(base, keras.Model):
+        raise TypeError(f"`base` must be a keras.Model, got {type(base).__name__}.")
+    if not base.built:
+        raise ValueError(
+            f"`base` must be a built model, but {base.name!r} has no weights yet. Call it on an "
+            "input, or call build(input_shape)."
+        )
+    if frozen not in _FROZEN_VALUES:
+        names = ", ".join(map(repr, _FROZEN_VALUES))
+        raise ValueError(f"`frozen` must be one of {names}, got {frozen!r}.")
+    if freeze_statistics not in (True, False, "auto"):
+        raise ValueError(
+            f"`freeze_statistics` must be True, False or 'auto', got {freeze_statistics!r}."
+        )

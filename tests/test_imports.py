@@ -25,7 +25,7 @@ CHAIN = [
     ["selectors", "draws", "isolation", "architectures", "datasets"],
     ["layer_kinds"],
     ["layout"],
-    ["delta", "frozen_values"],
+    ["delta", "export", "frozen_values", "statistics"],
     ["partial"],
     ["training"],
     ["elm"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
@@ -12,6 +13,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from frozenfit.delta import Delta
 from frozenfit.estimators import stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.fitted_part import FittedPart
@@ -19,7 +21,7 @@ from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.frozen_values import is_drawable, partly_frozen
 from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
-from frozenfit.partial import Delta, PartialModel
+from frozenfit.partial import PartialModel
 from frozenfit.selectors import Context, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
 from frozenfit.training.base import Base
@@ -148,11 +150,20 @@ class PartialNet(NetworkEstimator):
         self.verbose = verbose
 
     def __sklearn_clone__(self) -> PartialNet:
-        """Return an unfitted copy, whose `model` is still fitted where it is an estimator."""
-        copy = clone_parametrized(self)
-        if isinstance(self.model, NetworkEstimator):
-            copy.model = self.model
-        return copy
+        """Return an unfitted copy on the same `model`, where that is a network.
+
+        No fit changes a given network, so that clones can share it: a search on a large network
+        holds it once, and a network with layers that Keras cannot copy can be searched on too. A
+        fitted estimator stays fitted.
+        """
+        shared = isinstance(self.model, keras.Model | NetworkEstimator)
+        if not shared:
+            return clone_parametrized(self)
+        bare = copy.copy(self)
+        bare.model = "mlp"
+        clone = clone_parametrized(bare)
+        clone.model = self.model
+        return clone
 
     def _train(self, problem: FitData) -> None:
         train_part(self, problem, part_seeds(problem.seed))
@@ -258,7 +269,7 @@ class PartialNet(NetworkEstimator):
             now = replace(part, delta=delta or compiled.model.delta())
             return _fitted_attributes(now, joined)
 
-        summary = ParameterTable(part.selection.table()).summary
+        summary = part.selection.table().summary
         with (
             EpochProgress(epochs, int(self.verbose), type(self).__name__, summary) as bar,
             EpochTasks(self, problem, epochs, attributes) as tasks,
@@ -370,7 +381,7 @@ class PartialNet(NetworkEstimator):
             of trained and of all parameters.
         """
         check_is_fitted(self)
-        return ParameterTable(self.part_.selection.table())
+        return self.part_.selection.table()
 
     def summary(self) -> None:
         """Print the network with the number of trained and frozen parameters of each weight."""

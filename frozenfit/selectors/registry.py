@@ -66,12 +66,7 @@ def register(name: str) -> Callable[[Registered], Registered]:
         raise ValueError(f"`name` must consist of letters, digits and underscores, got {name!r}.")
 
     def decorate(selector: Registered) -> Registered:
-        if inspect.isclass(selector):
-            _prepare(selector, name)
-        elif not inspect.isfunction(selector):
-            raise TypeError(
-                f"A selector must be a function or a class derived from Selector, got {selector!r}."
-            )
+        _check(selector, name)
         known = _SELECTORS.get(name)
         if known is not None and _origin(known) != _origin(selector):
             raise ValueError(
@@ -84,24 +79,25 @@ def register(name: str) -> Callable[[Registered], Registered]:
     return decorate
 
 
-def _prepare(cls: type, name: str) -> None:
-    """Check a selector class, and give it the comparison and the text of selectors."""
-    if not issubclass(cls, Selector):
-        raise TypeError(f"{cls.__name__} must be derived from Selector to be registered.")
-    # The decorator dataclass runs first, and only its own fields make the class immutable.
-    params = cls.__dict__.get("__dataclass_params__")
+def _check(selector: object, name: str) -> None:
+    """Check what is registered, and give a class the comparison and the text of selectors."""
+    if inspect.isfunction(selector):
+        return
+    if not (inspect.isclass(selector) and issubclass(selector, Selector)):
+        raise TypeError(
+            f"A selector must be a function or a class derived from Selector, got {selector!r}."
+        )
+    # Only the parameters of the class itself count: a subclass of a dataclass inherits the others.
+    params = vars(selector).get("__dataclass_params__")
     if params is None or not params.frozen:
         raise TypeError(
-            f"{cls.__name__} must be a frozen dataclass: write @dataclass(frozen=True) between "
-            "@register(...) and the class."
+            f"{selector.__name__} must be a frozen dataclass. Write @dataclass(frozen=True) "
+            "between @register(...) and the class."
         )
     # A dataclass generates a comparison for which 1 == 1.0, and a repr without the registered name.
-    cls.__eq__, cls.__hash__, cls.__repr__ = (  # type: ignore[method-assign]
-        Selector.__eq__,
-        Selector.__hash__,
-        Selector.__repr__,
-    )
-    cls._name = name
+    for method in ("__eq__", "__hash__", "__repr__"):
+        setattr(selector, method, getattr(Selector, method))
+    selector._name = name
 
 
 def _origin(selector: Callable[..., Selector]) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from scipy.special import log_softmax
 
-from frozenfit.partial import Delta
+from frozenfit.delta import Delta
 from frozenfit.training import prefix, schedules
 from frozenfit.training.augmentation import Augmentation
 from frozenfit.training.backends import Predictor, Trainer

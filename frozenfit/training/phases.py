@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frozenfit.partial import PartialModel, computed_forms
+from frozenfit.delta import computed_forms
+from frozenfit.partial import PartialModel
 from frozenfit.selectors import forms
 from frozenfit.training.schedules import FreezeSchedule
 

@@ -185,7 +185,10 @@ def nested(depth):
             "must not contain the Keras object __lambda__",
         ),
         (keras_node("Dense"), "Keras cannot build its Dense"),
-        (keras_node("Dense", config={"units": "many"}), "Keras cannot build its Dense"),
+        (
+            keras_node("Dense", config={"units": 3, "activation": "many"}),
+            "Keras cannot build its Dense",
+        ),
         (keras_node("Mine", "my.layers", registered_name="my>Mine"), "import the module"),
         ({"$": "network", "config": None}, "base=network"),
         (nested(150), "nested more than 100 deep"),

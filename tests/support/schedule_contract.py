@@ -12,7 +12,13 @@ TIMES = np.linspace(0, 0.999, 50)
 
 
 class ScheduleContract:
-    """Derive a class and set `schedule`; pytest runs every promise on it."""
+    """Derive a class and set `schedule`; pytest runs every promise on it.
+
+    For example::
+
+        class TestProbeThenTune(ScheduleContract):
+            schedule = ProbeThenTune(0.25)
+    """
 
     schedule: FreezeSchedule
 

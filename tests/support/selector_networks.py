@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frozenfit.selectors import Layout, WeightInfo
+from frozenfit.selectors import Layout, WeightInfo, example_layout
 
 
 def conv_layer(
@@ -106,3 +106,20 @@ DEPTHWISE = network(
     ],
     heads=(),
 )  # fmt: skip
+# A weight without axes, a weight without parameters, one output without a unit, and no head.
+ODD = network(
+    [
+        WeightInfo("gain", (), "gain", "Gain", "other", ()),
+        WeightInfo("empty/kernel", (0, 4), "empty", "Dense", "kernel", (1,), (0,)),
+        WeightInfo("one/kernel", (3, 1), "one", "Dense", "kernel", (1,), (0,)),
+        WeightInfo("norm/gamma", (2, 3), "norm", "GroupNormalization", "scale", (0, 1)),
+    ],
+    heads=(),
+)
+NETWORKS = {
+    "small": SMALL,
+    "recurrent": RECURRENT,
+    "depthwise": DEPTHWISE,
+    "odd": ODD,
+    "text": example_layout("text"),
+}

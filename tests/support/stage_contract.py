@@ -15,7 +15,14 @@ from frozenfit.elm.stages.base import apply_stage
 
 
 class StageContract:
-    """Derive a class, set `stage` and `X`; pytest runs every promise on them."""
+    """Derive a class, set `stage` and `X`; pytest runs every promise on them.
+
+    For example::
+
+        class TestRandomProducts(StageContract):
+            stage = RandomProducts(10)
+            X = np.random.default_rng(0).normal(size=(30, 6)).astype("float32")
+    """
 
     stage: FeatureStage
     X: np.ndarray

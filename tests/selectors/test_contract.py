@@ -1,0 +1,133 @@
+"""Every selector of the package fulfills the contract."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from selector_contract import SelectorContract
+from selector_networks import SMALL
+
+from frozenfit.selectors import (
+    WeightInfo,
+    batch_norm,
+    between,
+    biases,
+    block,
+    columns,
+    conv_filters,
+    disjoint,
+    everything,
+    filters,
+    first,
+    fisher,
+    head,
+    inputs,
+    kernels,
+    last,
+    layers,
+    magnitude,
+    mask,
+    movement,
+    norms,
+    nothing,
+    random,
+    registered,
+    rows,
+    where,
+)
+from frozenfit.selectors.registry import find
+
+ANY_NETWORK = [
+    everything(),
+    nothing() | kernels(),
+    kernels(),
+    biases(),
+    norms(),
+    batch_norm(),
+    head(),
+    filters(0.1),
+    filters(3, min_filters=0),
+    conv_filters(0.3, min_filters=2),
+    inputs(0.5),
+    rows(2),
+    columns(1),
+    first(2),
+    last(1),
+    between(1, 2),
+    random(0.2),
+    random(4, seed=2**70, within=kernels() - head()),
+    disjoint(0.25, 1, 4),
+    magnitude(0.2),
+    magnitude(3, largest=False, within=biases()),
+    fisher(0.05),
+    fisher(7, within=~biases()),
+    filters(0.5) & kernels() | head() - biases(),
+]
+NAMED = [
+    head("block1_conv"),
+    layers("conv1", "*/bias"),
+    block("block1"),
+    between("conv1", "head"),
+    filters(0.1).on("*conv*"),
+    mask({"head/bias": [True, False, True], "scale/beta": np.zeros(40, bool)}),
+    movement(1, {"head/bias": np.zeros(3)}, {"head/bias": np.array([0, 2, 1])}),
+    magnitude(0.1, of={info.path: np.ones(info.shape) for info in SMALL.weights}),
+]
+
+
+class TestSelectorsOfAnyNetwork(SelectorContract):
+    invalid = tuple(
+        f"{call})"
+        for call in """
+        everything(1 nothing(1 kernels(p=1 biases(1 norms(1 batch_norm(1 head(1 head("")
+        filters( filters(0 filters(0.0 filters(1.5 filters(-1 filters("1" filters(True filters(1,2
+        filters(1,min_filters=-1 filters(1,min_filters=0.5 conv_filters(0 conv_filters(1,least=1
+        inputs(0 inputs(None rows(0 rows(2.0 columns(0 columns([1] first(0 first(1.0 first(
+        last(0 last("a" between(1 between(2,1 between(-1,2 between(0,None random(0 random(1,-1
+        random(1,0.5 random(1,within=1 disjoint(1,0,2 disjoint(0.5,2,2 disjoint(0.5,0,3
+        disjoint(0.5,0 magnitude(0 magnitude(1,largest=1 magnitude(1,"other" magnitude(1,within="a"
+        fisher(0 fisher(1,within=0
+        """.split()
+    )
+
+    @pytest.fixture(params=ANY_NETWORK, ids=str)
+    def selector(self, request):
+        return request.param
+
+
+class TestSelectorsThatNameLayers(SelectorContract):
+    networks = ("small",)
+    invalid = tuple(
+        f"{call})"
+        for call in """
+        layers( layers(1 layers("" block( block(1 block("" block("a","b" head("a",1 between("",1
+        head().on( head().on(1 head().on("" mask( mask({} mask([True] mask({1:[True]}
+        mask({"a":[2]} mask({"a":[0.5]} movement(1,{} movement(1,{},{} movement(1,{"a":1},{"b":1}
+        movement(1,0,0 movement(0,{},{} magnitude(1,of={},within=head()
+        """.split()
+    )
+
+    @pytest.fixture(params=NAMED, ids=lambda selector: str(selector)[:60])
+    def selector(self, request):
+        return request.param
+
+
+def leading_pair(info: WeightInfo) -> int | None:
+    return 2 if info.role == "kernel" else None
+
+
+class TestWhere(SelectorContract):
+    can_be_stored = False
+    invalid = ("where()", "where(1)", 'where("all")')
+
+    @pytest.fixture
+    def selector(self):
+        return where(leading_pair)
+
+
+def test_the_contract_is_tested_for_every_selector_of_the_package():
+    texts = " ".join(map(str, [*ANY_NETWORK, *NAMED, where(leading_pair)]))
+    own = [name for name in registered() if find(name).__module__.startswith("frozenfit.")]
+    assert len(own) == 24
+    # The results of `movement` are masks.
+    assert all(f"{name}(" in texts for name in own if name != "movement")
