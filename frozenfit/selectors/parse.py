@@ -14,6 +14,7 @@ from .selector import Selector
 from .slices import filters
 from .whole_layers import head
 
+_LONGEST = 10_000
 _OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] = {
     ast.BitOr: operator.or_,
     ast.BitAnd: operator.and_,
@@ -66,6 +67,8 @@ def parse(text: str) -> Selector:
             'Use "filters(0.1) | head()", for example.'
         )
     shown = quoted(text if len(text) <= 200 else f"{text[:150]}...")
+    if len(text) > _LONGEST:  # Python's parser and the recursion below are made for short text
+        raise ValueError(f"{shown} cannot be read as a selector. It has {len(text)} characters.")
     try:
         return _selector(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, MemoryError, RecursionError):
