@@ -118,6 +118,7 @@ class Layout:
         >>> [info.path for info in layout.weights if layout.in_head(info)]
         ['head/kernel', 'head/bias']
         """
+        # The weights of a composite head, such as an attention layer, are in layers inside it.
         return any(info.layer == head or info.layer.startswith(f"{head}/") for head in self.heads)
 
     def positions(self, name: str) -> tuple[int, ...]:
@@ -187,6 +188,8 @@ class Layout:
         >>> sorted(example_layout().match("conv*/kernel"))
         ['conv1/kernel', 'conv2/kernel']
         """
+        # fnmatch would ignore case on Windows, and a stored selector must choose the same weights
+        # on every machine.
         found = frozenset(
             info.path
             for info in self.weights
