@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit import draws
+from frozenfit import architectures, draws
+from frozenfit.architectures.application import application
 from frozenfit.layout import Survey
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
@@ -144,7 +145,7 @@ def read(
             model,
             estimator.input_shape_,
             n_outputs,
-            dict(estimator._settings.model_params or {}),
+            _offline(model, estimator._settings.model_params or {}),
             initializer_json(estimator._settings.weight_init),
             drawn=not about["pretrained"],
             policy=about["policy"],
@@ -155,6 +156,17 @@ def read(
     elif stored and network is None:
         _assign_values(base.model, stored)
     return base
+
+
+def _offline(model: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a network of a file, which must not download or read weights.
+
+    All values come from the file or the seed, so the weights of the application are not needed.
+    """
+    builder = architectures.find(model) if isinstance(model, str) else model
+    if builder is application and params.get("weights") is not None:
+        return {**params, "weights": None}
+    return dict(params)
 
 
 def _assign_values(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
@@ -195,6 +207,7 @@ def shared_base(
     if network is not None:
         return Base(network, seed=seed)
     assert recipe is not None
+    recipe = {**recipe, "params": _offline(recipe["model"], recipe["params"])}
     return Base(
         Recipe(**recipe, kernel_initializer=weight_init, drawn=not pretrained, policy=policy),
         seed=seed,
