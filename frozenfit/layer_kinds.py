@@ -168,7 +168,8 @@ def initializer(layer: Any, name: str) -> str | None:
     config = dict(found["config"])
     if "seed" in config:
         config["seed"] = None
-    if isinstance(layer, kl.EinsumDense) and name == "kernel" and "input_axes" in config:
+    # Keras before 3.15 has no axes of fans. The values drawn must not depend on its version.
+    if isinstance(layer, kl.EinsumDense) and name == "kernel" and isinstance(used, _WITH_FANS):
         config.update(_fan_axes(layer, config))
     try:
         return json.dumps({**found, "config": config})
@@ -176,9 +177,12 @@ def initializer(layer: Any, name: str) -> str | None:
         return None
 
 
+_WITH_FANS = keras.initializers.VarianceScaling
+
+
 def _fan_axes(layer: Any, config: dict[str, Any]) -> dict[str, list[int]]:
     """Return the axes that EinsumDense counts fans on, unless its initializer names its own."""
-    if config["input_axes"] is not None and config["output_axes"] is not None:
+    if config.get("input_axes") is not None and config.get("output_axes") is not None:
         return {}
     kernel, output = _einsum_letters(layer.equation)
     inside = [i for i, letter in enumerate(kernel) if letter not in output]

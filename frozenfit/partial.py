@@ -34,6 +34,16 @@ _FROZEN_VALUES = ("keep", "random", "zero")
 _NORM_ROLES = ("scale", "offset")
 
 
+class _Constraint(keras.constraints.Constraint):
+    """A constraint given as a function; Keras before 3.15 accepts only instances of its class."""
+
+    def __init__(self, function: Callable[[Any], Any]):
+        self.function = function
+
+    def __call__(self, w: Any) -> Any:
+        return self.function(w)
+
+
 @dataclass
 class _Parts:
     """The variables of a PartialModel by path.
@@ -180,7 +190,7 @@ class PartialModel(keras.Model):
         variable.assign(np.array(value))
         return variable
 
-    def _constraint(self, path: str) -> Callable:
+    def _constraint(self, path: str) -> keras.constraints.Constraint:
         """Apply the constraint of the base to the whole weight; return its trained parameters."""
         constraint = self._parts.survey.trainable[path].constraint
 
@@ -190,7 +200,7 @@ class PartialModel(keras.Model):
             with nullcontext() if traced is None else keras.StatelessScope(traced):
                 return self._trained_of(path, constraint(self._assemble(path, trainable)))
 
-        return constrain
+        return _Constraint(constrain)
 
     @contextmanager
     def reading(self, fixed: Iterable[Any]) -> Iterator[None]:

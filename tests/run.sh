@@ -2,6 +2,7 @@
 # Makes a virtual environment, installs what the tests need, checks style and types, and runs the
 # tests in two processes. KERAS_BACKEND selects the backend: tensorflow (the default), jax or torch.
 # Arguments are those of pytest; without any, the examples of all docstrings run too.
+# TESTS_ONLY=1 skips the checks of style and types. LOWEST=1 installs the lowest supported versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export KERAS_BACKEND="${KERAS_BACKEND:-tensorflow}"
@@ -15,14 +16,26 @@ case "$KERAS_BACKEND" in
     tensorflow) backend=tensorflow-cpu ;; # a fraction of the download of tensorflow
     *) backend="$KERAS_BACKEND" ;;
 esac
-[ -x .venv-test/bin/python ] || python3 -m venv .venv-test
-.venv-test/bin/python -m pip install --quiet --disable-pip-version-check \
-    "$backend" -e ".[data,search,plot,dask,test]"
+venv=.venv-test
+pins=""
+if [ -n "${LOWEST:-}" ]; then
+    venv=.venv-lowest
+    TESTS_ONLY=1
+    # A release of today may warn about the use that an old release makes of it.
+    set -- -W default "$@"
+fi
+[ -x $venv/bin/python ] || python3 -m venv $venv
+if [ -n "${LOWEST:-}" ]; then
+    $venv/bin/python tests/lowest_versions.py >$venv/lowest.txt
+    pins="--constraint $venv/lowest.txt"
+fi
+$venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    $pins "$backend" -e ".[data,search,plot,dask,test]"
 if [ -z "${TESTS_ONLY:-}" ]; then
-    .venv-test/bin/ruff check .
-    .venv-test/bin/ruff format --check .
-    .venv-test/bin/codespell
-    .venv-test/bin/pyright --pythonpath .venv-test/bin/python
+    $venv/bin/ruff check .
+    $venv/bin/ruff format --check .
+    $venv/bin/codespell
+    $venv/bin/pyright --pythonpath $venv/bin/python
 fi
 [ $# -gt 0 ] || set -- --doctest-modules tests frozenfit
-exec .venv-test/bin/python -m pytest -n 2 "$@"
+exec $venv/bin/python -m pytest -n 2 "$@"

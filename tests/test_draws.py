@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import subprocess
@@ -143,7 +144,10 @@ KERAS_CASES = [
 @pytest.mark.parametrize(("name", "config", "shape"), KERAS_CASES)
 def test_mean_and_sd_and_range_are_those_of_keras(name, config, shape):
     keras = pytest.importorskip("keras")
-    initializer = getattr(keras.initializers, name)(seed=1, **config)
+    kind = getattr(keras.initializers, name)
+    if "input_axes" in config and "input_axes" not in inspect.signature(kind).parameters:
+        pytest.skip("the axes are new in Keras 3.15")
+    initializer = kind(seed=1, **config)
     theirs = initializer(shape)
     mean, sd, largest = (float(f(theirs)) for f in (keras.ops.mean, keras.ops.std, keras.ops.max))
     ours = draw(json.dumps(keras.initializers.serialize(initializer)), shape, 0, "a/kernel")

@@ -18,12 +18,11 @@ from typing import Any, final
 import keras
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from frozenfit.training.data import Data, distinct
-from frozenfit.utils.scikit_learn import check_sample_weight, fit_context
+from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
 
 _SEED_LIMIT = 2**31 - 1
 

@@ -29,7 +29,7 @@ from frozenfit.training.base import Base
 from frozenfit.training.data import Data
 from frozenfit.training.workspace import workspace
 from frozenfit.types import RandomState, Trainable
-from frozenfit.utils.scikit_learn import Interval, StrOptions
+from frozenfit.utils.scikit_learn import Interval, StrOptions, callback_context
 
 # Attributes that an ensemble derives from its data and copies to its members.
 _OF_THE_DATA = (
@@ -312,7 +312,7 @@ class CheapEnsemble(NetworkEstimator):
     @contextmanager
     def _tasks(self, problem: FitData, count: int) -> Iterator[Any]:
         """Report the fit to scikit-learn's callbacks; yield ``task(name, part)`` for its parts."""
-        root = None if problem.one_pass else self._init_callback_context(max_subtasks=count)
+        root = None if problem.one_pass else callback_context(self, count)
         if root is not None:
             root.call_on_fit_task_begin(estimator=self, **problem.told)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
@@ -149,11 +150,20 @@ class PartialNet(NetworkEstimator):
         self.verbose = verbose
 
     def __sklearn_clone__(self) -> PartialNet:
-        """Return an unfitted copy, whose `model` is still fitted where it is an estimator."""
-        copy = clone_parametrized(self)
-        if isinstance(self.model, NetworkEstimator):
-            copy.model = self.model
-        return copy
+        """Return an unfitted copy on the same `model`, where that is a network.
+
+        No fit changes a given network, so that clones can share it: a search on a large network
+        holds it once, and a network with layers that Keras cannot copy can be searched on too. A
+        fitted estimator stays fitted.
+        """
+        shared = isinstance(self.model, keras.Model | NetworkEstimator)
+        if not shared:
+            return clone_parametrized(self)
+        bare = copy.copy(self)
+        bare.model = "mlp"
+        clone = clone_parametrized(bare)
+        clone.model = self.model
+        return clone
 
     def _train(self, problem: FitData) -> None:
         train_part(self, problem, part_seeds(problem.seed))

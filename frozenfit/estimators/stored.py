@@ -1,7 +1,7 @@
-"""What a file holds of a fitted partial net, and how it becomes one again.
+"""The contents of a file for a fitted PartialNet: which values it needs, and how they are read.
 
-The file itself is storage's; here is only which values it needs: the trainable parameters, the
-states, the seed. Frozen random values are drawn again on loading and checked.
+`frozenfit.storage` writes and reads the file itself. A file needs the trained parameters, the
+states and the seeds; frozen random values are drawn again while loading, and checked.
 """
 
 from __future__ import annotations
@@ -32,27 +32,28 @@ _TARGETS = {
 def fitted_state(
     estimator: Any, include_frozen: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Say what a file needs of a fitted estimator besides its parameters.
+    """Return what a file needs for a fitted estimator besides its constructor parameters.
 
     Parameters
     ----------
     estimator : PartialNet
         The fitted estimator.
     include_frozen : bool
-        Store the frozen values as well.
+        Whether to store the frozen values too.
 
     Returns
     -------
     meta : dict
-        Values that JSON can say, and small arrays.
+        Values that JSON can represent, and small arrays.
     arrays : dict of str to ndarray
-        ``trained/...``, ``state/...``, and ``base/...`` and ``filled/...`` for what no seed gives
-        back.
+        ``trained/...`` and ``state/...``; ``base/...`` and ``random/...`` for frozen values that
+        no seed determines.
 
     Raises
     ------
     ValueError
-        Where frozen values came with a callable, so that neither a seed nor a base gives them.
+        If frozen values that are not stored could not be restored: a callable made them, or an
+        earlier fit trained them.
     """
     base: Base = estimator.base_.parent or estimator.base_
     with workspace.check_out(base) as network:
@@ -63,7 +64,7 @@ def fitted_state(
 
 
 def data_state(estimator: Any) -> dict[str, Any]:
-    """Say what a fitted estimator knows of its data.
+    """Return the attributes that an estimator derives from its data.
 
     Parameters
     ----------
@@ -88,23 +89,24 @@ def data_state(estimator: Any) -> dict[str, Any]:
 def part_state(
     estimator: Any, network: Network, include_frozen: bool = False
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Say what was learned on a base, and how.
+    """Return what a file needs for a trained part besides its base.
 
     Parameters
     ----------
     estimator : PartialNet
         The fitted estimator.
     network : Network
-        A network of its base's structure.
+        A network with the structure of the base.
     include_frozen : bool, default=False
-        Store random frozen values too, rather than what tells of it.
+        Whether to store random frozen values rather than a digest of them.
 
     Returns
     -------
     meta : dict
-        History, fill, statistics, seeds, forms, and what tells of random frozen values.
+        History, mode of the frozen values and statistics, seeds, forms where the selector does
+        not determine them, and a digest of random frozen values.
     arrays : dict of str to ndarray
-        ``trained/...``, ``state/...``, and ``filled/...``.
+        ``trained/...``, ``state/...``, and ``random/...``.
     """
     part: FittedPart = estimator.part_
     meta = {
@@ -113,13 +115,13 @@ def part_state(
         "statistics": part.statistics,
         "seeds": dict(part.seeds),
         "forms": _written_forms(estimator, part, network),
-        "filled": None,
+        "random": None,
     }
     arrays = {f"trained/{path}": value for path, value in part.delta.trained.items()}
     if part.frozen == "random" or part.base.parent is not None:
         drawn, held = _random_values(part, network, include_frozen)
-        meta |= {"frozen": "random", "filled": stored_base.draws_facts(part.base.seed, drawn)}
-        arrays |= {f"filled/{path}": value for path, value in held.items()}
+        meta |= {"frozen": "random", "random": stored_base.draw_digest(part.base.seed, drawn)}
+        arrays |= {f"random/{path}": value for path, value in held.items()}
     return meta, arrays | {f"state/{path}": value for path, value in part.delta.states.items()}
 
 
@@ -131,11 +133,12 @@ def restore(
     Parameters
     ----------
     estimator : PartialNet
-        Made from the stored parameters; its simple fitted attributes are set here.
+        Constructed from the stored parameters. Its attributes derived from data are set.
     meta, arrays
-        What `fitted_state` gave.
+        The result of `fitted_state`.
     base : Base, keras.Model or None, default=None
-        The base itself where it is here already, or the user's own network below it.
+        The base, where another estimator of the file has restored it; or the network that the
+        user gave again.
 
     Returns
     -------
@@ -145,7 +148,7 @@ def restore(
     Raises
     ------
     ValueError
-        Where a name, shape, type, draw or fingerprint is not what the network asks for.
+        If a name, shape, type, drawn value or fingerprint does not match the network.
     """
     restore_data(estimator, meta)
     base = restore_base(estimator, meta, group(arrays, "base"), base)
@@ -161,18 +164,18 @@ def restore_base(
     Parameters
     ----------
     estimator : estimator
-        With what `restore_data` sets.
+        With the attributes that `restore_data` sets.
     meta : dict
-        What the file says of it.
+        The result of `fitted_state`.
     stored : dict of str to ndarray
-        Values of the base.
+        Values of the base by path.
     base : Base, keras.Model or None
-        As of `restore`.
+        The argument of `restore`.
 
     Returns
     -------
     Base
-        Its values checked.
+        The base, after its values are checked.
     """
     if isinstance(base, Base):
         return base
@@ -185,14 +188,14 @@ def restore_base(
 
 
 def restore_data(estimator: Any, meta: Mapping[str, Any]) -> None:
-    """Set what an estimator knows of its data.
+    """Set the attributes that an estimator derives from its data.
 
     Parameters
     ----------
     estimator : NetworkEstimator
-        Made from the stored parameters.
+        Constructed from the stored parameters.
     meta : dict
-        What `data_state` gave.
+        The result of `data_state`.
     """
     estimator.n_features_in_ = meta["n_features_in"]
     estimator.input_shape_ = tuple(meta["input_shape"])
@@ -218,11 +221,11 @@ def restore_part(
     Parameters
     ----------
     estimator : PartialNet
-        Made from the stored parameters.
+        Constructed from the stored parameters.
     meta, arrays
-        What `part_state` gave.
+        The result of `part_state`.
     network : Network
-        A network of the base's structure.
+        A network with the structure of the base.
     base : Base
         The base.
 
@@ -234,7 +237,7 @@ def restore_part(
     selection = _read_forms(meta, estimator, network, base)
     frozen = meta["frozen"]
     if frozen == "random":
-        base, frozen = _filled_again(base, network, selection, meta, group(arrays, "filled"))
+        base, frozen = _redrawn(base, network, selection, meta, group(arrays, "random"))
     delta = Delta(group(arrays, "trained"), group(arrays, "state"))
     _check_delta(delta, selection, network)
     return FittedPart(base, selection, frozen, meta["statistics"], meta["seeds"], delta)
@@ -243,10 +246,10 @@ def restore_part(
 def _random_values(
     part: FittedPart, network: Network, include_frozen: bool
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Tell which weights of random frozen values are drawn again, and which a file must hold."""
+    """Split random frozen values into those that are drawn again and those that a file holds."""
     base, selection = part.base, part.selection
     drawn = draw_frozen(selection, base.seed)
-    if base.parent is None:  # drawn by the model itself
+    if base.parent is None:  # the compiled model draws them
         if not (include_frozen and network.is_copy):
             return drawn, {}
         base = base.with_random_frozen(selection, network.survey, drawn)
@@ -259,16 +262,18 @@ def _random_values(
     return {path: drawn[path] for path in same}, held
 
 
-def _filled_again(
+def _redrawn(
     base: Base, network: Network, selection: Selection, meta: Mapping, held: dict[str, np.ndarray]
 ) -> tuple[Base, str]:
-    """Make the base of random frozen values again, and see that it is the right one."""
+    """Return the base with random frozen values and the mode that goes with it."""
     network.check_values(held)
     drawn = draw_frozen(selection, base.seed, exclude=held)
-    stored_base.check_draws(base.seed, drawn, meta["filled"])
+    stored_base.check_draws(base.seed, drawn, meta["random"])
     missing = [i.path for i in partly_frozen(selection) if i.path not in {*drawn, *held}]
     if missing:
-        raise ValueError(f"the random values of {missing[0]!r} are neither in the file nor drawn")
+        raise ValueError(
+            f"the random values of {missing[0]!r} are not in the file, and no seed determines them"
+        )
     if not network.is_copy:
         return base, "random"
     return base.with_random_frozen(selection, network.survey, {**drawn, **held}), "keep"
@@ -303,13 +308,13 @@ def _check_arrays(what: str, given: Mapping[str, np.ndarray], wanted: Mapping[st
 
 
 def group(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """Return the arrays below a name, by the rest of their names."""
+    """Return the arrays whose names start with a group's name, without it."""
     prefix = name + "/"
     return {path[len(prefix) :]: v for path, v in arrays.items() if path.startswith(prefix)}
 
 
 def _written_forms(estimator: Any, part: FittedPart, network: Network) -> dict[str, Any] | None:
-    """Write the forms only where the selector does not give them again without the data."""
+    """Return the forms, or None where the selector gives them again without the data."""
     try:
         again = _resolve_again(estimator, part.seeds, network, part.base.parent or part.base)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a file holds of a base, and how it becomes one again."""
+"""The contents of a file for a base: which values it needs, and how they are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit import draws
+from frozenfit import architectures, draws
+from frozenfit.architectures.application import application
 from frozenfit.layout import Survey
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
@@ -20,30 +21,30 @@ _MOMENT_TOLERANCE = 1e-6
 def write(
     base: Base, network: Network, include_frozen: bool, include_trained: bool = False
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Say what a file needs of a base besides the recipe, which the parameters hold.
+    """Return what a file needs for a base besides its recipe, which the parameters contain.
 
     Parameters
     ----------
     base : Base
         The base.
     network : Network
-        A network of its structure.
+        A network with the structure of the base.
     include_frozen : bool
-        Store all values.
+        Whether to store all values.
     include_trained : bool, default=False
-        Store all values of a base that was trained.
+        Whether to store all values of a base that was trained.
 
     Returns
     -------
     about : dict
         Seed, precision, digest of the drawn values, fingerprint.
     stored : dict of str to ndarray
-        What no seed gives back, by path.
+        Values by path that no seed determines.
 
     Raises
     ------
     ValueError
-        Where neither a seed, a given network nor the file would give the values.
+        If neither a seed, a given network nor the file would restore the values.
     """
     stored = _stored(base, network, include_frozen or (base.trained and include_trained))
     drawn = {} if base.pretrained else _drawn(base, network, stored)
@@ -54,11 +55,11 @@ def write(
         "policy": base.policy,
         "fingerprint": base.fingerprint,
     }
-    return about | draws_facts(base.seed, drawn), stored
+    return about | draw_digest(base.seed, drawn), stored
 
 
-def draws_facts(seed: int, drawn: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Say of drawn values what tells whether they are drawn again.
+def draw_digest(seed: int, drawn: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return what identifies drawn values: a digest of the random stream, and their moments.
 
     Parameters
     ----------
@@ -79,32 +80,32 @@ def draws_facts(seed: int, drawn: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def check_draws(seed: int, drawn: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
-    """See that values drawn again are those that a file was made with.
+    """Raise an error where values drawn again differ from those that a file was saved with.
 
     Parameters
     ----------
     seed, drawn
-        As of `draws_facts`.
+        The arguments of `draw_digest`.
     about : dict
-        What it gave.
+        Its result.
 
     Raises
     ------
     ValueError
-        Where the stream or the values differ.
+        If the stream or the values differ.
     """
     if draws.stream_digest(seed, sorted(drawn)) != about["stream"]:
         raise ValueError(
-            "the stream of random numbers is not the one the file was made with; it was made by "
-            "another version of NumPy's bit generator, so save with include_frozen=True there"
+            "The random stream differs from that of the machine that saved the file, which has "
+            "another version of NumPy's bit generator. Save with include_frozen=True there."
         )
     for path, value in drawn.items():
         expected = about["moments"][path]
         if not np.allclose(draws.moments(value), expected, rtol=_MOMENT_TOLERANCE, atol=1e-9):
             raise ValueError(
-                f"the frozen values of {path!r} drawn again have mean and spread "
-                f"{draws.moments(value)}, but the file was made with {expected}; save with "
-                "include_frozen=True on the machine that made it"
+                f"The frozen values of {path!r} were saved with mean and standard deviation "
+                f"{expected}, but drawn again they have {draws.moments(value)}. Save with "
+                "include_frozen=True on the machine that saved the file."
             )
 
 
@@ -115,19 +116,19 @@ def read(
     stored: Mapping[str, np.ndarray],
     network: Any = None,
 ) -> Base:
-    """Make the base of an estimator again; `check` then compares its values.
+    """Return the base of an estimator from the contents of a file; `check` compares its values.
 
     Parameters
     ----------
     estimator : estimator
-        Made from the stored parameters, with `input_shape_` set.
+        Constructed from the stored parameters, with `input_shape_` set.
     n_outputs : int
         Number of outputs.
     about, stored
-        What `write` gave.
+        The result of `write`.
     network : keras.Model or None, default=None
-        The user's own network below the base, which is left as it is. A network that the file
-        described is new, and gets the values of the file.
+        The network that the user gave again, which is not changed. None where the file describes
+        the network; the values of the file are then loaded into it.
 
     Returns
     -------
@@ -144,7 +145,7 @@ def read(
             model,
             estimator.input_shape_,
             n_outputs,
-            dict(estimator._settings.model_params or {}),
+            _offline(model, estimator._settings.model_params or {}),
             initializer_json(estimator._settings.weight_init),
             drawn=not about["pretrained"],
             policy=about["policy"],
@@ -157,18 +158,29 @@ def read(
     return base
 
 
+def _offline(model: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a network of a file, which must not download or read weights.
+
+    All values come from the file or the seed, so the weights of the application are not needed.
+    """
+    builder = architectures.find(model) if isinstance(model, str) else model
+    if builder is application and params.get("weights") is not None:
+        return {**params, "weights": None}
+    return dict(params)
+
+
 def _assign_values(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
     """Load a file's values into the network that it described, which nothing else uses yet."""
     weights = Survey(model).weights
     if {p: tuple(v.shape) for p, v in weights.items()} != {
         p: tuple(v.shape) for p, v in values.items()
     }:
-        raise ValueError("the frozen values are not those of the network the file describes")
+        raise ValueError("the frozen values do not match the network that the file describes")
     for path, variable in weights.items():
         variable.assign(values[path])
 
 
-def again(
+def shared_base(
     recipe: dict[str, Any] | None,
     network: keras.Model | None,
     seed: int,
@@ -176,25 +188,26 @@ def again(
     pretrained: bool,
     policy: Any,
 ) -> Base:
-    """Make the base that an estimator was given as its model; its values come with its owner.
+    """Return the base that an estimator was given as its model; its owner restores the values.
 
     Parameters
     ----------
     recipe : dict or None
-        Of a base that was made from one.
+        Fields of the `Recipe` of a base that was built from one.
     network : keras.Model or None
-        The network of a base that was given.
+        The network of a base that was given as one.
     seed, weight_init, pretrained, policy
-        The base's own.
+        Further attributes of base and recipe.
 
     Returns
     -------
     Base
-        The base.
+        A new base.
     """
     if network is not None:
         return Base(network, seed=seed)
     assert recipe is not None
+    recipe = {**recipe, "params": _offline(recipe["model"], recipe["params"])}
     return Base(
         Recipe(**recipe, kernel_initializer=weight_init, drawn=not pretrained, policy=policy),
         seed=seed,
@@ -204,21 +217,21 @@ def again(
 def check(
     base: Base, network: Network, about: Mapping[str, Any], stored: Mapping[str, np.ndarray]
 ) -> None:
-    """See that a base made again has the values it had.
+    """Raise an error where a base from a file does not have the values that were saved.
 
     Parameters
     ----------
     base : Base
-        The base, as `read` made it.
+        The result of `read`.
     network : Network
-        A network of its structure.
+        A network with the structure of the base.
     about, stored
-        What `write` gave.
+        The result of `write`.
 
     Raises
     ------
     ValueError
-        Where a name, a shape, a draw or the fingerprint differs.
+        If a name, a shape, a drawn value or the fingerprint differs.
     """
     if base.model is not None:
         if about["trained"]:
@@ -226,8 +239,8 @@ def check(
         found = base.fingerprint
         if found != about["fingerprint"]:
             raise ValueError(
-                f"the base has the fingerprint {found}, but the file was made on one with "
-                f"{about['fingerprint']}; give frozenfit.load the same network with its weights"
+                f"The base has the fingerprint {found}, but the file was saved on a base with "
+                f"{about['fingerprint']}. Pass frozenfit.load the same network with its weights."
             )
         return
     network.check_values(stored)
@@ -239,16 +252,16 @@ def _stored(base: Base, network: Network, whole: bool) -> dict[str, np.ndarray]:
         return network.values(base)
     if base.trained or (base.pretrained and base.model is None):
         raise ValueError(
-            "the frozen values of this estimator came with the network its callable built, or "
-            "from an earlier fit, and no seed gives them back; save with include_frozen=True"
+            "The frozen values of this estimator were built by a callable or trained by an "
+            "earlier fit, so that no seed determines them. Save with include_frozen=True."
         )
     if base.model is None:
         return base.unseeded(network.survey)
     now, then = network.values(Base(base.model)), network.values(base)
     if not all(np.array_equal(value, then[path]) for path, value in now.items()):
         raise ValueError(
-            "the model of this estimator has other values now than when it was fitted, so it "
-            "does not give the frozen ones back; save with include_frozen=True"
+            "The model of this estimator has changed since the fit, so that its weights are not "
+            "the frozen values. Save with include_frozen=True."
         )
     return {}
 

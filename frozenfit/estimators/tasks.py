@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-from sklearn.callback import CallbackContext
+from typing import TYPE_CHECKING, Any
 
 from frozenfit.delta import Delta
+from frozenfit.utils.scikit_learn import callback_context
+
+if TYPE_CHECKING:
+    from sklearn.callback import CallbackContext
 
 
 class EpochTasks:
@@ -39,9 +41,9 @@ class EpochTasks:
     def __enter__(self) -> EpochTasks:
         """Report the beginning of the fit."""
         if self.called:
-            root = self.estimator._init_callback_context(max_subtasks=self.epochs)
-            root.call_on_fit_task_begin(estimator=self.estimator, **self.told)
-            self.root = root
+            self.root = callback_context(self.estimator, self.epochs)
+        if self.root is not None:
+            self.root.call_on_fit_task_begin(estimator=self.estimator, **self.told)
         return self
 
     def __exit__(self, kind: Any, *exception: object) -> None:

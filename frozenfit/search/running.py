@@ -10,6 +10,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 
+from frozenfit.search._optuna import default_sampler, set_constraints
 from frozenfit.search.folds import Folds, mean
 from frozenfit.search.objectives import make_scorer, read_constraints, read_directions
 from frozenfit.search.pruning import EpochReports
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from frozenfit.search.freeze_search import FreezeSearchCV
 
 _SEED_LIMIT = 2**31 - 1
-# NSGA-II draws its first population at random. With the default population of 50, a search of 40
-# trials would be a random search.
-_GENERATIONS, _LEAST_POPULATION, _POPULATION = 4, 8, 50
 _ON_REQUEST = frozenset({"bytes", "predict_time", "trainable"})
 
 
@@ -132,9 +130,7 @@ class Run:
                 )
             # A sampler has a random state: a second fit with the same object must find the same.
             return copy.deepcopy(given)
-        if len(self.directions) == 1:
-            return samplers.TPESampler(seed=seed)
-        return nsga2(self.optuna, self.settings.n_trials, seed)
+        return default_sampler(self.settings, seed)
 
     def _pruner(self) -> Any:
         given, pruners = self.settings.pruner, self.optuna.pruners
@@ -206,8 +202,7 @@ class Run:
             raise
         trial.set_user_attr(FIGURES, {n: [f[n] for f in figures] for n in figures[0]})
         means = mean(figures)
-        for constraint in self.constraints:
-            trial.set_constraint(str(constraint), constraint.violation(means))
+        set_constraints(trial, {str(c): c.violation(means) for c in self.constraints})
         return tuple(means[name] for name in self.directions)
 
     def _measure(self, trial: Any) -> list[dict[str, float]]:
@@ -220,27 +215,6 @@ class Run:
         if reports.pruned:
             raise self.optuna.TrialPruned
         return figures
-
-
-def nsga2(optuna: Any, n_trials: int, seed: int | None) -> Any:
-    """Make the sampler for several objectives.
-
-    Parameters
-    ----------
-    optuna : module
-        The module ``optuna``.
-    n_trials : int
-        Length of the search; the population is a quarter of it, from 8 to 50.
-    seed : int or None
-        The seed.
-
-    Returns
-    -------
-    optuna.samplers.NSGAIISampler
-        The sampler.
-    """
-    size = max(_LEAST_POPULATION, min(_POPULATION, n_trials // _GENERATIONS))
-    return optuna.samplers.NSGAIISampler(population_size=size, seed=seed)
 
 
 def _seeded(estimator: Any, seed: int | None) -> Any:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from frozenfit.search._optuna import load_optuna
+from frozenfit.search._optuna import load_optuna, retry_option
 from frozenfit.utils.optional import require
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
             engine_kwargs=_ENGINE if text.startswith("sqlite") else None,
             heartbeat_interval=heartbeat,
             grace_period=2 * heartbeat,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
-                max_retry=_RETRIES
-            ),
+            **retry_option(_RETRIES),
         )
         # A database in memory belongs to one connection: disposing of its engine would empty it.
         in_a_file = storage.engine.url.database not in (None, "", ":memory:")

@@ -12,10 +12,9 @@ from sklearn import config_context, get_config
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from frozenfit.search._optuna import load_optuna, quiet
-from frozenfit.search.objectives import read_directions
+from frozenfit.search._optuna import default_sampler, load_optuna, quiet
 from frozenfit.search.results import ERROR, count_done
-from frozenfit.search.running import Run, nsga2
+from frozenfit.search.running import Run
 from frozenfit.search.trial_progress import TrialProgress
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def run_workers(
     # before a process starts.
     with quiet():
         study = Run(search, optuna, X, y, fit_params).study
-    start = _WorkerFactory(search, optuna, (X, y, fit_params), trials_per_worker)
+    start = _WorkerFactory(search, (X, y, fit_params), trials_per_worker)
     _wait([start() for _ in range(n_workers)], start, search, study)
     # The study is complete, so this runs no trial: it collects the results and refits.
     return search.fit(X, y, **fit_params)
@@ -121,8 +120,8 @@ def run_workers(
 class _WorkerFactory:
     """Starts workers, each with a different seed: equal samplers would suggest equal trials."""
 
-    def __init__(self, search: FreezeSearchCV, optuna: Any, data: tuple, limit: int | None):
-        self.search, self.optuna, self.data, self.limit = search, optuna, data, limit
+    def __init__(self, search: FreezeSearchCV, data: tuple, limit: int | None):
+        self.search, self.data, self.limit = search, data, limit
         state = search.random_state
         first = None if state is None else int(check_random_state(state).randint(_SEED_LIMIT))
         self._seeds = None if first is None else np.random.SeedSequence(first)
@@ -133,18 +132,12 @@ class _WorkerFactory:
         worker.set_params(refit=False, verbose=0)
         if worker.sampler is None:
             seed = self._seeds and int(self._seeds.spawn(1)[0].generate_state(1)[0])
-            worker.set_params(sampler=_sampler(worker, self.optuna, seed))
+            worker.set_params(sampler=default_sampler(worker, seed))
         arguments = (worker, *self.data, self.limit, get_config())
         # TensorFlow and JAX hang in a forked child.
         process = multiprocessing.get_context("spawn").Process(target=_work, args=arguments)
         process.start()
         return process
-
-
-def _sampler(search: FreezeSearchCV, optuna: Any, seed: int | None) -> Any:
-    if len(read_directions(search.directions)) == 1:
-        return optuna.samplers.TPESampler(seed=seed)
-    return nsga2(optuna, search.n_trials, seed)
 
 
 class _StopAfter:

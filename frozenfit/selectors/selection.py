@@ -137,8 +137,8 @@ class Selection:
 
     @property
     def total(self) -> int:
-        """Number of parameters over all weights."""
-        return sum(info.size for info in self.layout.weights)
+        """Number of parameters over all weights, those with ``trainable=False`` included."""
+        return sum(info.size for info in (*self.layout.weights, *self.layout.frozen))
 
     def table(self) -> ParameterTable:
         """Return the table of all weights.
@@ -146,7 +146,8 @@ class Selection:
         Returns
         -------
         ParameterTable
-            One row for each weight: path, shape, form as text, trainable, total.
+            One row for each weight: path, shape, form as text, trainable, total. Weights of layers
+            with ``trainable=False`` come last.
 
         See Also
         --------
@@ -159,7 +160,12 @@ class Selection:
         >>> [row.path for row in table if not row.trainable]
         ['head/kernel', 'head/bias']
         """
-        return ParameterTable(
+        rows = [
             TableRow(info.path, info.shape, describe(form, info.shape), *self.counts(info.path))
             for info, form in zip(self.layout.weights, self.forms.values(), strict=True)
-        )
+        ]
+        rows += [
+            TableRow(info.path, info.shape, "trainable=False", 0, info.size)
+            for info in self.layout.frozen
+        ]
+        return ParameterTable(rows)

@@ -372,6 +372,7 @@ class Selector(ABC):
         given = self.forms(layout, context)
         for path in given:
             if path not in layout:
+                layout._refuse_frozen(path)
                 raise ValueError(
                     f"{shortened(self)} names the weight {path!r}, which the network does not "
                     f"have. {did_you_mean(path, layout.paths)}"

@@ -161,6 +161,8 @@ class _Block(Selector):
     def forms(self, layout: Layout, context: Context) -> dict[str, Form]:
         chosen = {layer for layer in layout.layers if self._contains(layer)}
         if not chosen:
+            for glob in (self.name, f"{self.name}_*", f"*/{self.name}_*"):
+                layout._refuse_frozen(glob)
             # Blocks are suggested before layers: block1 rather than block1_conv.
             parts = [part for layer in layout.layers for part in layer.split("/")]
             blocks = [part.split("_")[0] for part in parts]

@@ -1,8 +1,7 @@
-"""Keras objects as Keras describes them, and back, with nothing in a file that names code to run.
+"""Keras objects as JSON descriptions, and back.
 
-Keras writes an object as a dictionary of class, module and configuration. Read here are its own
-layers, optimizers, initializers and the like, and classes and functions registered with it; Keras
-builds them in its safe mode.
+Keras writes an object as a dictionary of class, module and configuration. Before Keras builds an
+object from a description of a file, `allow_list` checks everything that the description names.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 import keras
 
 from frozenfit.isolation import isolated
+from frozenfit.storage.allow_list import check_config
 from frozenfit.utils.arrays import keras_reads_variables
 
 __all__ = ["OBJECTS", "build", "check_registered", "describe", "first_line"]
@@ -28,30 +28,6 @@ OBJECTS = (
     keras.metrics.Metric,
     keras.dtype_policies.DTypePolicy,
 )
-# Where Keras's own objects of these kinds live; "keras.src" as far as Keras itself writes it.
-_MODULES = (
-    "keras.activations",
-    "keras.constraints",
-    "keras.dtype_policies",
-    "keras.initializers",
-    "keras.layers",
-    "keras.losses",
-    "keras.metrics",
-    "keras.models",
-    "keras.optimizers",
-    "keras.random",
-    "keras.regularizers",
-    "keras.src.layers",
-    "keras.src.models",
-    "keras.src.ops",
-)
-# Keras's own, but they load code or other files.
-_REFUSED_CLASSES = frozenset({"FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"})
-_PLAIN_MARKS = frozenset(
-    {"__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
-)
-
-
 _POLICY = {
     "module": "keras",
     "class_name": "DTypePolicy",
@@ -81,7 +57,6 @@ def describe(value: Any) -> Any:
         return {**_POLICY, "config": value.get_config()}
     with keras_reads_variables():
         config = _portable(keras.saving.serialize_keras_object(value))
-    config.pop("compile_config", None)
     if not isinstance(value, keras.Model):
         config.pop("build_config", None)
     return config
@@ -109,7 +84,7 @@ def build(config: Any) -> Any:
     """
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise ValueError("the description of a Keras object has no class")
-    _check_config(config)
+    check_config(config)
     try:
         if {**config, "config": None} == {**_POLICY, "config": None}:
             return keras.DTypePolicy(**config["config"])
@@ -181,46 +156,21 @@ def _function_config(function: types.FunctionType) -> Any:
 
 
 def _portable(config: Any) -> Any:
-    """Name optimizers by their public names: on some backends Keras names that backend's class."""
+    """Return a description that is the same on every backend, and without how it was compiled.
+
+    On some backends Keras names the optimizer class of that backend.
+    """
     if isinstance(config, (list, tuple)):
         return type(config)(_portable(item) for item in config)
     if not isinstance(config, dict):
         return config
-    config = {key: _portable(item) for key, item in config.items()}
+    is_object = "class_name" in config
+    config = {
+        key: _portable(item)
+        for key, item in config.items()
+        if not (is_object and key == "compile_config")
+    }
     if str(config.get("module")).startswith("keras.src.backend."):
         if hasattr(keras.optimizers, str(config.get("class_name"))):
             config |= {"module": "keras.optimizers", "registered_name": None}
     return config
-
-
-def _check_config(config: Any) -> None:
-    """Refuse a description that names anything else than Keras's own or registered objects."""
-    if isinstance(config, (list, tuple)):
-        for item in config:
-            _check_config(item)
-    elif isinstance(config, dict):
-        name, module = config.get("class_name"), config.get("module")
-        if isinstance(name, str):
-            _check_class(name, module, config.get("registered_name"))
-        elif module is not None and "config" in config:
-            raise ValueError(f"no Keras object is called {name!r}")
-        for item in config.values():
-            _check_config(item)
-
-
-def _check_class(name: str, module: Any, registered: Any) -> None:
-    marked = name.startswith("__")
-    if name in _REFUSED_CLASSES or (marked and name not in _PLAIN_MARKS):
-        raise ValueError(f"a file may not hold the Keras object {name}")
-    if marked or module in (None, "builtins", "keras"):
-        return
-    if isinstance(registered, str) and keras.saving.get_registered_object(registered) is not None:
-        return
-    own = isinstance(module, str) and any(
-        module == known or module.startswith(known + ".") for known in _MODULES
-    )
-    if not own:
-        raise ValueError(
-            f"{name} of {module} is not registered with Keras here: import the module that "
-            "registers it first"
-        )

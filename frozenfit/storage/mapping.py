@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit.estimators.stored_base import Base, again
+from frozenfit.estimators.stored_base import Base, shared_base
 from frozenfit.storage.codec import decode, encode, encode_network
 from frozenfit.storage.container import Record, StorageError
 from frozenfit.training.recipe import Recipe
@@ -132,7 +132,7 @@ def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> 
         recipe = decode(node["recipe"], "parameter 'model'")
         policy = decode(node["policy"], "parameter 'model'")
         about = node["seed"], node["weight_init"], node["pretrained"], policy
-        bases[number] = again(recipe, given, *about)
+        bases[number] = shared_base(recipe, given, *about)
     return bases[number]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import keras
 import numpy as np
@@ -18,6 +19,14 @@ from frozenfit.selectors import Selection, forms
 from frozenfit.training.model_structure import empty_copy, structure_key
 from frozenfit.training.recipe import Recipe, quick_initial_values
 from frozenfit.utils.arrays import to_numpy
+
+
+class _Snapshot(dict[str, np.ndarray]):
+    """Values by path; a class of its own because a plain dict cannot be referenced weakly."""
+
+
+# Snapshots in use by their digests.
+_snapshots: WeakValueDictionary[bytes, _Snapshot] = WeakValueDictionary()
 
 
 class Base:
@@ -146,11 +155,7 @@ class Base:
         """Digest of the path, shape and bytes of every weight, sixteen hexadecimal digits."""
         if self._fingerprint is None:
             values = self._values or self.values(Survey(self.build()[0]))
-            digest = hashlib.sha256()
-            for path, value in sorted(values.items()):
-                digest.update(f"{path}{value.shape}{value.dtype}".encode())
-                digest.update(np.ascontiguousarray(value).tobytes())
-            self._fingerprint = digest.hexdigest()[:16]
+            self._fingerprint = _digest(values).hex()[:16]
         return self._fingerprint
 
     def build(self, seed: int | None = None) -> tuple[keras.Model, bool]:
@@ -244,8 +249,8 @@ class Base:
             source: dict[str, Any] = {}
             if own:
                 source = Survey(self.model or self.build(self.seed)[0]).weights
-            kept = {path: to_numpy(v) for path, v in source.items() if path in own}
-            self._unseeded = {**kept, **self.overrides}
+            values = {path: to_numpy(v) for path, v in source.items() if path in own}
+            self._unseeded = _shared(values | dict(self.overrides))
         return self._unseeded
 
     def states(self) -> dict[str, np.ndarray]:
@@ -404,3 +409,19 @@ class Base:
             if path in values:
                 variable.assign(values[path])
         return model
+
+
+def _digest(values: Mapping[str, np.ndarray]) -> bytes:
+    digest = hashlib.sha256()
+    for path, value in sorted(values.items()):
+        digest.update(f"{path}{value.shape}{value.dtype}".encode())
+        digest.update(np.ascontiguousarray(value).view(np.uint8))
+    return digest.digest()
+
+
+def _shared(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the snapshot with these values that is in use already, or a new one.
+
+    Fits, folds and trials on one given network then hold a single copy of its values.
+    """
+    return _snapshots.setdefault(_digest(values), _Snapshot(values)) if values else values

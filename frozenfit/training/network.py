@@ -1,4 +1,4 @@
-"""Live networks: a Keras model with the structure of a base, and what is compiled on it."""
+"""Live networks: a Keras model with the structure of a base, and the models compiled on it."""
 
 from __future__ import annotations
 
@@ -59,14 +59,19 @@ class Network:
         return self.survey.layout
 
     def load(self, base: Base) -> None:
-        """Load the values of a base, unless they are there already.
+        """Load the values of a base, unless they are loaded already.
 
-        A user's own model that could not be copied holds its own values, and is never assigned.
+        A user's own model that could not be copied has its own values and is never assigned.
+
+        Parameters
+        ----------
+        base : Base
+            A base that the network `matches`.
 
         Raises
         ------
         ValueError
-            Where such a model has other values now than when it was given.
+            If a model that could not be copied has changed since the base was made.
         """
         if not self.is_copy:
             self._check_unchanged(base)
@@ -85,28 +90,29 @@ class Network:
         return {path: tuple(value.shape) for path, value in self._initial_states.items()}
 
     def check_values(self, values: Mapping[str, np.ndarray]) -> None:
-        """See that values have names and shapes of this network's weights and states.
+        """Raise an error where values do not have the paths and shapes of weights and states.
 
         Parameters
         ----------
         values : mapping of str to ndarray
-            Some of them, by path.
+            Values of some weights and states, by path.
 
         Raises
         ------
         ValueError
-            For the first that has not.
+            If a path is unknown or a shape differs.
         """
         shapes = {path: tuple(v.shape) for path, v in self._weights.items()} | self.state_shapes
         for path, value in values.items():
             if shapes.get(path) != tuple(value.shape):
                 raise ValueError(
-                    f"the frozen values of {path!r} have shape {tuple(value.shape)}, the network "
-                    f"asks for {shapes.get(path, 'no such weight')}"
+                    f"The frozen values of {path!r} must have shape "
+                    f"{shapes.get(path, 'of a weight that the network has')}, got "
+                    f"{tuple(value.shape)}."
                 )
 
     def matches(self, base: Base) -> bool:
-        """Say whether this network may hold a base of the same key.
+        """Return whether the values of a base with the same key can be loaded.
 
         Parameters
         ----------
@@ -116,7 +122,7 @@ class Network:
         Returns
         -------
         bool
-            A user's own model serves the bases made of it, any other network all.
+            True for every network but a user's own model, which serves only its bases.
         """
         return self.is_copy or base.model is self.model
 
@@ -127,8 +133,8 @@ class Network:
         ]
         if changed:
             raise ValueError(
-                f"the base {self.model.name!r} could not be copied when it was given, and "
-                f"{changed[0]!r} of it has changed since; fit again, or give it as a callable"
+                f"The model {self.model.name!r} cannot be copied, and its weight {changed[0]!r} "
+                "has changed since the fit. Fit again, or pass the model as a callable."
             )
 
     def values(self, base: Base) -> dict[str, np.ndarray]:
@@ -145,17 +151,19 @@ class Network:
         base : Base
             The base.
         selection : Selection
-            What is trained.
+            The trainable parameters.
         frozen : {"keep", "random", "zero"}, default="keep"
-            What frozen parameters hold.
+            Values of the frozen parameters.
         statistics : bool or "auto", default=False
-            As `freeze_statistics` of PartialModel.
+            `freeze_statistics` of PartialModel.
 
         Returns
         -------
-        Compiled
-            Yet to be loaded.
+        CompiledModel
+            Its values are yet to be loaded.
         """
+        # Positions and values are loaded into variables, so that selections with equal forms
+        # share compiled code.
         key = (_forms_key(selection), frozen, statistics)
         found = self._compiled.pop(key, None) or CompiledModel(
             self, base, selection, frozen, statistics
@@ -166,7 +174,7 @@ class Network:
         return found
 
     def check(self, input_shape: tuple[int, ...], n_outputs: int, classifies: bool) -> None:
-        """See that the network takes the samples and gives one logit per class.
+        """Raise an error where the network does not match the data.
 
         Parameters
         ----------
@@ -175,12 +183,12 @@ class Network:
         n_outputs : int
             Number of classes or targets.
         classifies : bool
-            Which of the two.
+            Whether the outputs are logits of classes.
 
         Raises
         ------
         ValueError
-            Where it does not, with what was found.
+            If the shape of inputs or outputs differs, or the network ends in an activation.
         """
         name, asked = self.model.name, (input_shape, n_outputs, classifies)
         if asked in self._checked:
@@ -189,44 +197,44 @@ class Network:
             outputs = self.model(np.zeros((1, *input_shape), keras.config.floatx()))
         except Exception as error:
             raise ValueError(
-                f"the model {name!r} does not take samples of shape {input_shape}; give data of "
-                "the shape it was made for, or image_shape"
+                f"The model {name!r} does not accept samples of shape {input_shape}. Pass data of "
+                "its input shape, or set image_shape."
             ) from error
         found = tuple(getattr(outputs, "shape", ()))
         if found != (1, n_outputs):
             what = "classes" if classifies else "targets"
             raise ValueError(
-                f"the model {name!r} gives outputs of shape {found[1:]}, but y has {n_outputs} "
-                f"{what}; end it in Dense({n_outputs})"
+                f"The model {name!r} must have {n_outputs} outputs, one for each of the {what} of "
+                f"y, got outputs of shape {found[1:]}. End it in Dense({n_outputs})."
             )
         squashing = _last_activation(self.survey)
         if classifies and squashing in ("softmax", "sigmoid", "log_softmax"):
             raise ValueError(
-                f"the model {name!r} ends in {squashing}, but the loss needs logits; take the "
-                "activation off its last layer"
+                f"The model {name!r} must return logits, but it ends in {squashing}. Remove the "
+                "activation of its last layer."
             )
         self._checked.add(asked)
 
     def invalidate(self) -> None:
-        """Load everything anew at the next use, after an exception left values half loaded."""
+        """Load everything again at the next use, after an exception left values half loaded."""
         self._loaded = None
         for compiled in self._compiled.values():
             compiled.invalidate()
 
     def initial_states(self, base: Base, seed: int) -> dict[str, np.ndarray]:
-        """Return the states training starts from.
+        """Return the states that training starts from.
 
         Parameters
         ----------
         base : Base
-            Whose statistics are taken where it was given.
+            A base; one that was given or trained determines moving statistics.
         seed : int
             Seed of the seed states, such as those of dropout.
 
         Returns
         -------
         dict of str to ndarray
-            State path to value.
+            Values by path.
         """
         values = dict(self._initial_states)
         given = base.states()
@@ -245,9 +253,9 @@ class CompiledModel:
     Attributes
     ----------
     network : Network
-        The network below.
+        The network that the model runs.
     model : PartialModel
-        The model whose delta is loaded, trained and read out.
+        The model whose delta is loaded, trained and read.
     predictor : Predictor
         Computes outputs.
     """
@@ -272,14 +280,14 @@ class CompiledModel:
         self._loaded: Delta | None = None
 
     def load(self, base: Base, selection: Selection, delta: Delta) -> None:
-        """Make the network compute as a base with a delta.
+        """Load a base and a delta, unless they are loaded already.
 
         Parameters
         ----------
         base : Base
             The base.
         selection : Selection
-            The trainable parameters; of the same forms as those compiled for.
+            The trainable parameters, with the forms that the model was compiled for.
         delta : Delta
             Trained parameters and states.
         """
@@ -294,7 +302,7 @@ class CompiledModel:
         self._loaded = delta
 
     def invalidate(self) -> None:
-        """Load the delta anew at the next use."""
+        """Load the delta again at the next use."""
         self._loaded = None
 
     def prefix(self, phase: Phase) -> prefix.Prefix | None:
@@ -392,7 +400,7 @@ def _last_activation(survey: Survey) -> str:
 
 
 def _forms_key(selection: Selection) -> tuple:
-    """Say what the compiled code depends on: indices and masks are loaded, so only their size."""
+    """Return what compiled code depends on: indices and masks are loaded, so only their sizes."""
     return tuple((p, *_form_key(form)) for p, form in computed_forms(selection).items())
 
 

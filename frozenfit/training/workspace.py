@@ -18,12 +18,12 @@ class Workspace:
     Parameters
     ----------
     limit : int, default=8
-        How many networks are kept, and how many partial models on each.
+        Maximum number of networks in the pool, and of compiled models on each.
 
     Notes
     -----
-    A network is borrowed: while one fit trains in it, another thread or a callback that predicts
-    gets another network of the same structure.
+    A network has one user at a time: while a fit trains on it, another thread, or a callback that
+    predicts, gets another network of the same structure.
     """
 
     def __init__(self, limit: int = 8):

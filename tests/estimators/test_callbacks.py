@@ -1,15 +1,11 @@
-"""Callbacks: Keras's own and the user's, and scikit-learn's."""
+"""Keras's callbacks, and those of the user."""
 
 from __future__ import annotations
 
 import keras
 import numpy as np
 import pytest
-from estimator_data import classifier, regressor, same, table, targets
-from sklearn.callback import ProgressBar, ScoringMonitor
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from estimator_data import classifier, same, table
 
 NAMES = np.array(["ant", "bee", "cat"])
 
@@ -189,79 +185,7 @@ def test_an_interrupted_search_for_the_best_keeps_the_best():
     assert -np.log(proba).mean() == pytest.approx(min(estimator.history_["val_loss"]), rel=1e-5)
 
 
-def scores(monitor, name):
-    return [row[name] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
-
-
-def test_a_scoring_monitor_scores_every_epoch():
-    X, y = table()
-    monitor = ScoringMonitor(scoring="accuracy")
-    estimator = classifier(epochs=3, learning_rate=0.01).set_callbacks(monitor).fit(X, NAMES[y])
-    found = scores(monitor, "accuracy")
-    assert len(found) == 3 and found[-1] == estimator.score(X, NAMES[y])
-    assert found == estimator_scores(X, y)
-
-
-def estimator_scores(X, y):
-    """Accuracy after one, two and three epochs at one rate."""
-    return [classifier(epochs=n, learning_rate=0.01).fit(X, y).score(X, y) for n in (1, 2, 3)]
-
-
-def test_a_scoring_monitor_sees_the_targets_as_given():
-    X, y = targets()
-    monitor = ScoringMonitor(scoring="neg_mean_absolute_error")
-    estimator = regressor().set_callbacks(monitor).fit(X, y)
-    last = scores(monitor, "neg_mean_absolute_error")[-1]
-    assert last == pytest.approx(-np.abs(estimator.predict(X) - y).mean())
-
-
-def test_a_scoring_monitor_scores_the_best_weights_at_the_end():
-    rng = np.random.default_rng(3)
-    X, y = rng.normal(size=(40, 4)), rng.integers(0, 2, 40)
-    monitor = ScoringMonitor(scoring="neg_log_loss")
-    estimator = classifier(early_stopping=True, epochs=20, learning_rate=0.1, patience=3)
-    estimator.set_callbacks(monitor).fit(X[:30], y[:30], X_val=X[30:], y_val=y[30:])
-    fit = [row for row in monitor.get_logs().data if row["task_name"] == "fit"][0]
-    proba = estimator.predict_proba(X[:30])[np.arange(30), y[:30]]
-    assert fit["neg_log_loss"] == pytest.approx(np.log(proba).mean())
-    assert fit["neg_log_loss"] != scores(monitor, "neg_log_loss")[-1]
-
-
-def test_a_progress_bar_shows_the_epochs(capsys):
-    classifier().set_callbacks(ProgressBar()).fit(*table())
-    assert "PartialNetClassifier" in capsys.readouterr().out
-
-
-def test_a_progress_bar_reaches_through_a_pipeline(capsys):
-    X, y = table()
-    make_pipeline(StandardScaler(), classifier()).set_callbacks(ProgressBar()).fit(X, y)
-    shown = capsys.readouterr().out
-    assert "Pipeline" in shown and "PartialNetClassifier" in shown
-
-
-def test_a_progress_bar_reaches_through_a_search(capsys):
-    X, y = table()
-    search = GridSearchCV(classifier(), {"trainable": [0.5, 1.0]}, cv=2)
-    search.set_callbacks(ProgressBar()).fit(X, y)
-    shown = capsys.readouterr().out
-    assert "GridSearchCV" in shown and "PartialNetClassifier" in shown
-
-
-def test_a_scoring_monitor_works_inside_a_search():
-    X, y = table()
-    monitor = ScoringMonitor(scoring="accuracy")
-    search = GridSearchCV(classifier().set_callbacks(monitor), {"trainable": [0.5]}, cv=2)
-    search.fit(X, NAMES[y])
-    assert scores(monitor, "accuracy")
-
-
-def test_scikit_learns_callbacks_change_nothing():
-    X, y = table()
-    watched = classifier().set_callbacks(ScoringMonitor(scoring="accuracy")).fit(X, y)
-    assert same(watched, classifier().fit(X, y))
-
-
-@pytest.mark.parametrize("wrong", [["text"], [ProgressBar()], [keras.callbacks.EarlyStopping]])
+@pytest.mark.parametrize("wrong", [["text"], [keras.callbacks.EarlyStopping]])
 def test_callbacks_that_are_none_are_refused(wrong):
     with pytest.raises(TypeError, match="`callbacks` must be keras.callbacks.Callback"):
         classifier(callbacks=wrong).fit(*table())

@@ -153,9 +153,14 @@ def test_keras_callbacks_are_copied_for_each_fit():
     assert vars(callback) == before
 
 
-def test_a_users_network_is_copied_by_clone():
+def test_clones_share_a_given_network_and_nothing_else():
     network = given_net()
-    assert clone(classifier(model=network)).model is not network
+    estimator = classifier(model=network, callbacks=[keras.callbacks.History()])
+    copy = clone(estimator)
+    assert copy.model is network and copy.callbacks[0] is not estimator.callbacks[0]
+    before = network.get_weights()
+    copy.set_params(trainable=1.0).fit(*table())
+    assert all((a == b).all() for a, b in zip(before, network.get_weights(), strict=True))
 
 
 def test_two_estimators_pickled_together_share_their_base():

@@ -78,11 +78,17 @@ BAD_SETTINGS = {
     "negative random state": ({"random_state": -1}, "random_state|[Ss]eed"),
     "two outputs": (
         {"model": given_net(n_outputs=2)},
-        "outputs of shape .2,.*3 classes",
+        "must have 3 outputs.*classes of y.*shape .2,",
     ),
-    "softmax out": ({"model": given_net(activation="softmax")}, "ends in softmax.*logits"),
-    "sigmoid out": ({"model": given_net(activation="sigmoid")}, "ends in sigmoid.*logits"),
-    "another input": ({"model": given_net(n_features=7)}, "does not take samples of shape .4,"),
+    "softmax out": (
+        {"model": given_net(activation="softmax")},
+        "must return logits.*ends in softmax",
+    ),
+    "sigmoid out": (
+        {"model": given_net(activation="sigmoid")},
+        "must return logits.*ends in sigmoid",
+    ),
+    "another input": ({"model": given_net(n_features=7)}, "does not accept samples of shape .4,"),
     "network not built": (
         {"model": keras.Sequential([layers.Dense(3)])},
         "not built|no weights|build",
@@ -198,7 +204,7 @@ def test_weights_excluded_from_decay_are_refused_if_copies_lose_them(which, trai
 
 
 def test_a_table_for_a_network_of_images_is_refused():
-    with pytest.raises(ValueError, match=r"does not take samples of shape \(4,\).*image_shape"):
+    with pytest.raises(ValueError, match=r"does not accept samples of shape \(4,\).*image_shape"):
         classifier(model=lambda shape, n: small_cnn((8, 8, 1), n)).fit(X, Y)
 
 
@@ -243,7 +249,7 @@ def test_a_regressor_refuses_missing_targets():
 
 def test_a_regressor_refuses_a_network_of_another_size():
     A, b = targets(n_targets=2)
-    with pytest.raises(ValueError, match="outputs of shape .3,.*2 targets"):
+    with pytest.raises(ValueError, match="must have 2 outputs.*targets of y.*shape .3,"):
         regressor(model=given_net(), model_params=None).fit(A, b)
 
 

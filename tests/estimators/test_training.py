@@ -83,6 +83,8 @@ def test_an_optimizer_object_trains_with_its_own_settings():
 
 @pytest.mark.parametrize("name", optimizers._NAMES)
 def test_every_optimizer_trains_by_its_name(name):
+    if name == "muon" and keras.__version__ < "3.15":
+        pytest.skip("before 3.15 Keras may not find Muon by its name")
     X, y = table()
     estimator = classifier(optimizer=name, epochs=1).fit(X, y)
     assert not same(estimator, classifier(optimizer="sgd", learning_rate=1e-30).fit(X, y))

@@ -174,6 +174,7 @@ def test_workers_keep_scikit_learns_configuration(tmp_path):
         asking = Weighed().set_fit_request(sample_weight=True)
         asking = asking.set_score_request(sample_weight=True)
         pipe = make_pipeline(FunctionTransformer(), asking)  # takes weights with routing alone
+        pipe.set_score_request(sample_weight=True)  # required before scikit-learn 1.9
         search = FreezeSearchCV(pipe, n_trials=2, cv=2, space=_nothing, random_state=0)
         search.set_params(storage=tmp_path / "j.log")
         run_workers(search, X, y, n_workers=1, sample_weight=np.ones(150))

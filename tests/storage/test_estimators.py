@@ -247,7 +247,7 @@ def test_a_changed_stream_is_a_clear_error(model, path, monkeypatch):
     frozenfit.clear_workspace()
     real = draws.stream_digest
     monkeypatch.setattr(draws, "stream_digest", lambda seed, paths: real(seed + 1, paths))
-    with pytest.raises(StorageError, match="stream of random numbers .*include_frozen=True"):
+    with pytest.raises(StorageError, match="random stream differs .*include_frozen=True"):
         frozenfit.load(path, base=given_net() if model == "given" else None)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from contract_networks import build
 from estimator_data import classifier, given_net, table
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 
 from frozenfit import PartialNetClassifier, clear_workspace
 from frozenfit.layout import Survey
@@ -119,3 +121,33 @@ def test_a_pickle_of_a_changed_model_keeps_the_values_it_was_fitted_on():
 def test_copies_are_the_object_itself(copier):
     base = lenet()
     assert copier(base) is base
+
+
+def test_estimators_on_one_given_model_hold_its_values_once():
+    X, y = table()
+    model = given_net()
+    first, second = (
+        classifier(model=model, trainable="head()", random_state=seed).fit(X, y) for seed in (1, 2)
+    )
+    third = clone(first).set_params(random_state=3).fit(X, y)
+    assert third.model is model
+    ours, *others = (e.base_.unseeded(Survey(model)) for e in (first, second, third))
+    assert all(ours is other for other in others)
+    one, three = (len(pickle.dumps(part)) for part in ([first], [first, second, third]))
+    weights = sum(w.nbytes for w in model.get_weights())
+    assert three - one < 2 * (one - weights)
+
+
+class Shift(keras.layers.Layer):
+    """A layer that Keras cannot find again by its name."""
+
+    def call(self, x):
+        return x + 1
+
+
+def test_a_model_with_an_unregistered_layer_can_be_cross_validated():
+    X, y = table()
+    model = keras.Sequential([keras.Input(X.shape[1:]), Shift(), keras.layers.Dense(3)])
+    estimator = classifier(model=model, trainable="head()")
+    assert clone(estimator).model is model
+    assert len(cross_val_score(estimator, X, y, cv=2, error_score="raise")) == 2
