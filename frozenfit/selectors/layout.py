@@ -122,6 +122,7 @@ class Layout:
         >>> [info.path for info in layout.weights if layout.in_head(info)]
         ['head/kernel', 'head/bias']
         """
+        # The weights of a composite head, such as an attention layer, are in layers inside it.
         return any(info.layer == head or info.layer.startswith(f"{head}/") for head in self.heads)
 
     def positions(self, name: str) -> tuple[int, ...]:
@@ -192,6 +193,8 @@ class Layout:
         >>> sorted(example_layout().match("conv*/kernel"))
         ['conv1/kernel', 'conv2/kernel']
         """
+        # fnmatch would ignore case on Windows, and a stored selector must choose the same weights
+        # on every machine.
         found = frozenset(
             info.path
             for info in self.weights
@@ -212,7 +215,7 @@ class Layout:
             if any(fnmatchcase(name, glob) or name.endswith(f"/{glob}") for name in _names(info)):
                 raise ValueError(
                     f"{glob!r} is frozen by trainable=False in the model, so that no selector can "
-                    f"choose it. Set trainable=True on its layers before the model is passed."
+                    "choose it. Set trainable=True on its layers before the model is passed."
                 )
 
 

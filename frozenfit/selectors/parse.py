@@ -14,6 +14,8 @@ from .selector import Selector
 from .slices import filters
 from .whole_layers import head
 
+# Selectors write their text with the precedence of Python, in which - binds more strongly than &,
+# and & more strongly than |.
 _OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] = {
     ast.BitOr: operator.or_,
     ast.BitAnd: operator.and_,
@@ -67,6 +69,8 @@ def parse(text: str) -> Selector:
         )
     shown = quoted(text if len(text) <= 200 else f"{text[:150]}...")
     try:
+        # Python's parser is used, and not its evaluation: a file must not be able to run code. Text
+        # with a leading space would be an indentation error.
         return _selector(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, MemoryError, RecursionError):
         # The last two are raised by nested text, which a file may contain.
@@ -191,6 +195,7 @@ def as_selector(value: bool | float | int | str | Selector) -> Selector:
         return value
     if isinstance(value, str):
         return parse(value)
+    # Checked before numbers: a bool is an int in Python, and True does not mean one filter.
     if value is True:
         return everything()
     rule = (
