@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from frozenfit.utils.optional import import_with_backend
+from frozenfit.utils.optional import import_with_backend, use_only_backend
 
 __version__ = "0.1.0"
+
+# Here and not on first use: a user who imports keras after frozenfit gets the same backend.
+use_only_backend()
 
 _HOMES = {
     "CheapEnsembleClassifier": "frozenfit.estimators",

@@ -119,7 +119,7 @@ class Survey:
         ``variable.path`` without the name of the model itself; where two variables share a path,
         the second gets ``"#2"`` appended, and so on.
     frozen : dict of str to keras.Variable
-        Weights of layers with ``trainable=False``, as ``"frozen:0"``, ``"frozen:1"`` and so on.
+        Weights of layers with ``trainable=False`` by path.
     states : dict of str to keras.Variable
         Variables created non-trainable, in the order of ``model.variables``. The state of a random
         generator is named after its layer, because Keras numbers the generators of a process.
@@ -178,8 +178,7 @@ class Survey:
                 info = self._state_info(variable)
                 self.states[info.path], self.state_infos[info.path] = variable, info
         known = {id(v) for v in (*self.trainable.values(), *self.states.values())}
-        others = [v for v in model.variables if id(v) not in known]
-        self.frozen = {f"frozen:{i}": v for i, v in enumerate(others)}
+        self.frozen = {self._paths[id(v)]: v for v in model.variables if id(v) not in known}
         self.layers = {leaf.path: leaf.layer for leaf in self._leaves}
 
     @property
@@ -206,6 +205,7 @@ class Survey:
             weights=weights,
             layers=tuple(path for path in self.layers if path in owning),
             heads=tuple(path_of[id(layer)] for layer in _heads(self.model, with_kernel)),
+            frozen=tuple(infos[id(variable)] for variable in self.frozen.values()),
         )
 
     @cached_property

@@ -63,57 +63,68 @@ class _Parts:
 
 
 class PartialModel(keras.Model):
-    """A Keras model in which a chosen part of a base network is learned.
+    """A Keras model that trains selected parameters of a base network and freezes all others.
 
-    The base is held as it is: its weights, flags and losses stay untouched. The model owns one
-    compact trainable variable per weight with a learned part, and one variable per state of the
-    base (batch statistics, seed states); nothing else is trainable, so an optimizer keeps slots
-    for trainable parameters alone and no weight decay, momentum, clipping or constraint can move a
-    frozen one.
+    The base is never modified: neither its weights nor its `trainable` flags nor its losses. The
+    model owns one compact trainable variable for each weight with trainable parameters, and one
+    variable for each state of the base (BatchNorm moving statistics, seed states). Nothing else is
+    trainable. Optimizer state is therefore allocated for trainable parameters only, and no weight
+    decay, momentum, clipping or constraint can change a frozen parameter.
 
     Parameters
     ----------
     base : keras.Model
-        A built network with one tensor input; any Functional, Sequential, nested or subclassed
-        model.
-    trainable : Selector, str, float, int or Selection
-        What is trained: see `frozenfit.selectors`. A number means that fraction (or count) of the
-        filters with the head and batch norm.
+        A built network with one input tensor: functional, Sequential, nested or subclassed.
+    trainable : float, int, bool, str, Selector or Selection
+        The parameters to train, as in `PartialNetClassifier`: a float in (0, 1] is the fraction of
+        the filters (or units) of every hidden layer, an int their number; the head and batch
+        normalization are trained as well. ``1.0`` and True train everything.
     frozen : {"keep", "random", "zero"}, default="keep"
-        What the frozen parameters hold: the base's values; values drawn from (`seed`, weight path)
-        with each layer's own initializer; or zero, which leaves the scale and offset of a
-        normalization at the base's values, since a zero scale would cut the network.
+        Values of the frozen parameters: those of the base; drawn from `seed` and the path of the
+        weight by the initializer of its layer; or zero. With "zero", the scale and offset of a
+        normalization keep the values of the base, because a scale of zero would disconnect the
+        network.
     seed : int or None, default=None
-        Seed of the random frozen values, and of random selectors without a seed; None means 0.
+        Seed of the random frozen values, and of random selectors without a seed. None means 0.
     freeze_statistics : bool or "auto", default="auto"
-        Whether frozen normalizations use their stored statistics in training. "auto" does so
-        for a normalization that is frozen with everything before it, where `frozen="keep"`: the
-        features of a pretrained prefix stay what they were. With False every normalization
-        uses and updates batch statistics, as in the published experiments.
+        Whether frozen batch normalizations keep their moving statistics and use them in training.
+        "auto" does so where ``frozen="keep"`` and everything before the layer is frozen too, so
+        that the features of a pretrained prefix do not change. With False every batch
+        normalization uses the statistics of the batch and updates its moving statistics.
     rebuild : callable or None, default=None
-        Makes an empty network equal to `base`; needed by `to_keras` where a subclassed base
-        cannot be made again from its configuration.
+        A function without arguments that returns a new network of the structure of `base`.
+        `to_keras` needs it where Keras cannot copy a subclassed base from its configuration.
+    name : str or None, default=None
+        Name of the model.
 
     Raises
     ------
+    TypeError
+        If `base` is not a Keras model.
     ValueError
-        If the base is not built, the selector selects nothing, or `frozen` is unknown.
+        If `base` is not built, the selector selects no parameters, or another argument is invalid.
+
+    See Also
+    --------
+    PartialNetClassifier : A scikit-learn estimator that trains such a model.
+    frozenfit.selectors : The rules that select the trainable parameters.
 
     Notes
     -----
-    The split of all parameters into learned and frozen ones is that of Rosenfeld and Tsotsos
-    (2018), arXiv:1802.00844.
+    The division of all parameters into trained and frozen ones is that of Rosenfeld and Tsotsos
+    (2018), "Intriguing Properties of Randomly Weighted Networks", arXiv:1802.00844.
 
     Examples
     --------
     >>> import keras, numpy as np
     >>> from frozenfit import PartialModel
-    >>> base = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(2)])
+    >>> layers = [keras.layers.Dense(8, name="hidden"), keras.layers.Dense(2, name="out")]
+    >>> base = keras.Sequential([keras.Input((4,)), *layers])
     >>> model = PartialModel(base, "filters(0.25) | head()")
     >>> model.compile("adam", "mse")
     >>> history = model.fit(np.ones((6, 4)), np.ones((6, 2)), verbose=0)
-    >>> model.selection.n_trainable, model.selection.total
-    (28, 58)
+    >>> [(row.path, row.trainable, row.total) for row in model.parameter_table()]
+    [('hidden/kernel', 8, 32), ('hidden/bias', 2, 8), ('out/kernel', 16, 16), ('out/bias', 2, 2)]
     """
 
     def __init__(
@@ -143,10 +154,10 @@ class PartialModel(keras.Model):
 
     @property
     def base(self) -> keras.Model:
-        """The base network.
+        """The base network, which is never modified.
 
-        Keras does not count it among the sublayers: setting `trainable` here, or using this model
-        as a layer of another one, must neither reach the base's flags nor train its weights.
+        It is not a sublayer in the sense of Keras: setting `trainable` here, or using this model
+        as a layer of another one, must neither change the flags of the base nor train its weights.
         """
         return self._parts.survey.model
 
@@ -173,10 +184,10 @@ class PartialModel(keras.Model):
             parts.states[path] = self._own(f"state/{path}", to_numpy(variable))
 
     def _own(self, name: str, value: np.ndarray, trainable: bool = False, constraint=None):
-        """Make a variable of the delta; the copy is a true one, for JAX donates buffers.
+        """Create a variable of the delta from a copy of a value.
 
-        Autocasting is off: under mixed precision statistics and trainable parameters keep full
-        precision.
+        It must be a true copy, because JAX donates the buffers of variables. Autocasting is off,
+        so that trainable parameters and statistics keep full precision under mixed precision.
         """
         variable = self.add_weight(
             name=name.replace("/", "__").replace(".", "_").replace("#", "_"),
@@ -191,7 +202,10 @@ class PartialModel(keras.Model):
         return variable
 
     def _constraint(self, path: str) -> keras.constraints.Constraint:
-        """Apply the constraint of the base to the whole weight; return its trained parameters."""
+        """Return a constraint that applies that of the base to the whole weight.
+
+        A norm, for example, is that of frozen and trainable parameters together.
+        """
         constraint = self._parts.survey.trainable[path].constraint
 
         def constrain(compact):
@@ -204,14 +218,20 @@ class PartialModel(keras.Model):
 
     @contextmanager
     def reading(self, fixed: Iterable[Any]) -> Iterator[None]:
-        """Let constraints read what no step changes from these values.
+        """Let constraints use given values of the fixed variables inside the block.
 
-        JAX passes all values as arguments; an optimizer hands only its own to a constraint.
+        On JAX the values of all variables are arguments of the compiled function, but an optimizer
+        passes only its own variables to a constraint.
 
         Parameters
         ----------
-        fixed : iterable of tensors
+        fixed : iterable of tensor
             Values of `fixed_variables`, in their order.
+
+        Yields
+        ------
+        None
+            Until the block ends.
         """
         self._parts.traced = list(zip(self.fixed_variables, fixed, strict=True))
         try:
@@ -220,16 +240,28 @@ class PartialModel(keras.Model):
             self._parts.traced = None
 
     def train_step(self, *args):
-        """Take one step of Keras's own `fit`; the arguments are those of the backend."""
+        """Take one training step of Keras's `fit`.
+
+        Parameters
+        ----------
+        *args : object
+            The arguments of the backend.
+
+        Returns
+        -------
+        dict of str to tensor, or tuple
+            What `keras.Model.train_step` returns on the backend.
+        """
         if keras.config.backend() != "jax":
             return super().train_step(*args)
         with self.reading(args[0][1][len(self.state_variables) :]):
             return super().train_step(*args)
 
     def _get_jax_state(self, purge_model_variables: bool = False, **groups: bool) -> tuple:
-        """Give Keras's JAX loop copies of the base, whose arrays it would donate and purge.
+        """Return the state for Keras's loop on JAX, with copies of the arrays of the base.
 
-        Whoever uses the base meanwhile, such as a callback, would find random values in it.
+        Keras donates and purges the arrays it is given. A callback, or another thread, that uses
+        the base meanwhile would read invalid memory.
         """
         state = list(super()._get_jax_state(**groups))  # pyright: ignore
         if purge_model_variables and groups.get("non_trainable_variables"):
@@ -239,7 +271,7 @@ class PartialModel(keras.Model):
 
     @property
     def trainable_variables(self) -> list:
-        """The trainable parameters, one compact variable per weight with a learned part."""
+        """The trainable parameters: one compact variable for each weight that has any."""
         return list(self._parts.compact.values()) if self.trainable else []
 
     @property
@@ -249,7 +281,7 @@ class PartialModel(keras.Model):
 
     @property
     def non_trainable_variables(self) -> list:
-        """The states of the delta, its indices and fills, and all variables of the base."""
+        """The states and indices of the delta, random frozen values, and the base's variables."""
         return [*self.state_variables, *self.fixed_variables]
 
     @property
@@ -259,22 +291,35 @@ class PartialModel(keras.Model):
 
     @property
     def state_variables(self) -> list:
-        """Batch statistics and seed states: what training updates without a gradient."""
+        """BatchNorm moving statistics and seed states, which training updates without gradients."""
         return list(self._parts.states.values())
 
     @property
     def fixed_variables(self) -> list:
-        """What no training step changes: indices, fills and all variables of the base."""
+        """Variables that no step changes: indices, random frozen values, the base's variables."""
         return [*self._parts.index.values(), *self._parts.random.values(), *self.base.variables]
 
     def call(self, inputs, training=None):
-        """Compute the base's outputs with the trainable parameters written into its weights."""
+        """Compute the outputs of the base with the trainable parameters written into its weights.
+
+        Parameters
+        ----------
+        inputs : tensor
+            Input of the base.
+        training : bool or None, default=None
+            Whether layers such as Dropout and BatchNormalization run in training mode.
+
+        Returns
+        -------
+        tensor
+            The outputs.
+        """
         outputs, states, losses = self.apply_base(inputs, training)
         for variable, value in states:
             variable.assign(value)
         if losses:
-            # One new tensor: Keras tells losses apart by identity, and would count the base's
-            # own ones twice.
+            # One new tensor: Keras distinguishes losses by identity, and would count those that
+            # the base has recorded twice.
             self.add_loss(ops.sum(ops.stack([ops.cast(x, "float32") for x in losses])))
         return outputs
 
@@ -309,11 +354,11 @@ class PartialModel(keras.Model):
         inputs : tensor
             Input of the base.
         training : bool or None, default=None
-            Mode of the call.
+            Whether layers run in training mode.
         waiting : frozenset of str, default=frozenset()
-            Paths of trainable weights that count as constants.
+            Paths of trainable weights that are treated as constants.
         network : keras.Model or None, default=None
-            Model made of the layers of the base, run in its place.
+            A model made of layers of the base, run in its place.
         inference_layers : sequence of keras.Layer or None, default=None
             Layers that use their moving statistics in training; None leaves the choice to
             `freeze_statistics`.
@@ -323,9 +368,9 @@ class PartialModel(keras.Model):
         outputs : tensor
             Outputs of the base, or of `network`.
         states : list of (Variable, tensor)
-            The delta's states that the call changed, with their new values.
-        losses : list of tensors
-            Losses of the base: regularizers and what its layers added.
+            The states of the delta that the call changed, with their new values.
+        losses : list of tensor
+            Losses of the base: those of regularizers and those added by layers.
         """
         parts = self._parts
         network = self.base if network is None else network
@@ -373,25 +418,26 @@ class PartialModel(keras.Model):
         return write_trained(form, frozen, ops.convert_to_tensor(compact), index)
 
     def _trained_of(self, path: str, whole):
-        """Take the trainable parameters of an assembled weight: the inverse of `_assemble`."""
+        """Return the trainable parameters of an assembled weight: the inverse of `_assemble`."""
         return read_trained(self._parts.computed[path], whole, self._parts.index.get(path))
 
     def layers_with_stored_statistics(
         self, waiting: frozenset[str] = frozenset(), finished: bool = False
     ) -> list:
-        """Return the normalizations that use their stored statistics in training.
+        """Return the batch normalizations that use their moving statistics in training.
 
         Parameters
         ----------
         waiting : frozenset of str, default=frozenset()
-            Paths of trainable weights that do not move and so count as frozen.
+            Paths of trainable weights that this phase does not update; they count as frozen.
         finished : bool, default=False
-            Whether these moved before: then all frozen from the input on use stored statistics.
+            Whether these weights were trained before. The layers of a prefix that is frozen by now
+            then use their moving statistics too.
 
         Returns
         -------
         list of keras.Layer
-            In the order data meets them.
+            The layers, in topological order.
         """
         choice = self.freeze_statistics
         if choice is not True:
@@ -401,17 +447,17 @@ class PartialModel(keras.Model):
 
     @property
     def stored_statistics(self) -> tuple[str, ...]:
-        """Paths of the normalizations that use their stored statistics in training."""
+        """Paths of the batch normalizations that use their moving statistics in training."""
         chosen = {id(layer) for layer in self._parts.inference_layers}
         return tuple(p for p, x in self.survey.statistic_layers.items() if id(x) in chosen)
 
     def delta(self) -> Delta:
-        """Take out what this model owns.
+        """Copy the trainable parameters and states of this model.
 
         Returns
         -------
         Delta
-            Trainable parameters and states as NumPy arrays.
+            The values as NumPy arrays.
         """
         return Delta(
             {path: to_numpy(v) for path, v in self._parts.compact.items()},
@@ -419,17 +465,17 @@ class PartialModel(keras.Model):
         )
 
     def load_delta(self, delta: Delta) -> None:
-        """Put a delta in: the same trainable parameters and states as when it was taken.
+        """Set the trainable parameters and states of this model.
 
         Parameters
         ----------
         delta : Delta
-            What `delta()` of a model with the same base and selector gave.
+            The result of `delta` of a model with the same base and selection.
 
         Raises
         ------
         ValueError
-            Where names or shapes do not fit; then nothing was assigned.
+            If names or shapes differ from those of this model, which is then left unchanged.
         """
         check_arrays("Trained parameters", self._parts.compact, delta.trained)
         check_arrays("States", self._parts.states, delta.states)
@@ -439,14 +485,14 @@ class PartialModel(keras.Model):
                 own[path].assign(np.array(value).astype(own[path].dtype))
 
     def set_selection(self, selection: Selection, seed: int) -> None:
-        """Learn other entries of the same number and kind, without a new model.
+        """Train other parameters of the same number and form, without building a new model.
 
         Parameters
         ----------
         selection : Selection
-            A selector whose forms differ from the present ones in positions only.
+            A selection whose forms differ from those of this model in positions only.
         seed : int
-            Seed of random frozen values.
+            Seed of the random frozen values.
         """
         if selection is self.selection and seed == self.seed:
             return
@@ -462,7 +508,7 @@ class PartialModel(keras.Model):
     def initial_delta(
         self, values: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
     ) -> Delta:
-        """Make the delta from which training starts: the base's own values.
+        """Return the delta from which training starts: the values of the base.
 
         Parameters
         ----------
@@ -472,20 +518,20 @@ class PartialModel(keras.Model):
         Returns
         -------
         Delta
-            The learned part of `values`, and `states`.
+            The trainable parameters of `values`, and `states`.
         """
         trainable = {p: forms.take(self.selection.forms[p], values[p]) for p in self._parts.compact}
         return Delta(trainable, dict(states))
 
     def assembled(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield every weight and state of the network as it computes.
+        """Iterate over the weights and states that the network computes with.
 
         Yields
         ------
         path : str
             Path of the weight or state.
         value : ndarray
-            Its whole value, trainable parameters written in.
+            Its whole value, frozen and trainable parameters.
         """
         for path in self._parts.survey.trainable:
             yield path, to_numpy(self._assemble(path, self._parts.compact.get(path)))
@@ -493,17 +539,17 @@ class PartialModel(keras.Model):
             yield path, to_numpy(variable)
 
     def to_keras(self) -> keras.Model:
-        """Make a plain Keras model with everything assembled.
+        """Convert to a plain Keras model that does not depend on this package.
 
         Returns
         -------
         keras.Model
-            A new model with the base's architecture that needs this package no more.
+            A new model with the architecture of the base and the assembled weights.
 
         Raises
         ------
         ValueError
-            Where the base cannot be made again; give `rebuild` then.
+            If Keras cannot copy the base from its configuration and `rebuild` was not given.
         """
         values = [value for _, value in self.assembled()]
         values += [to_numpy(variable) for variable in self.survey.frozen.values()]
@@ -521,10 +567,21 @@ class PartialModel(keras.Model):
         return self.selection.table()
 
     def get_config(self) -> dict:
-        """Refuse: a base + delta has no Keras configuration."""
+        """Raise an error, because a PartialModel has no Keras configuration.
+
+        Returns
+        -------
+        dict
+            Never.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
         raise ValueError(
-            "a PartialModel has no Keras configuration; save the estimator with frozenfit.save, "
-            "or use to_keras() for a plain Keras model"
+            "A PartialModel has no Keras configuration. Save the estimator with frozenfit.save, "
+            "or convert the model with to_keras() and save the result."
         )
 
     def summary(self, line_length=None, positions=None, print_fn=None, **kwargs) -> None:
@@ -532,8 +589,10 @@ class PartialModel(keras.Model):
 
         Parameters
         ----------
-        line_length, positions, print_fn, **kwargs
+        line_length, positions, print_fn : object, default=None
             Arguments of `keras.Model.summary` for the summary of the base.
+        **kwargs : object
+            Further arguments of `keras.Model.summary`.
         """
         show = print if print_fn is None else print_fn
         self.base.summary(line_length=line_length, positions=positions, print_fn=show, **kwargs)

@@ -31,6 +31,7 @@ ANY_BACKEND = (
     "test_draws.py",
     "test_examples.py",
     "test_imports.py",
+    "test_numpydoc.py",
     "test_plots.py",
     "training/test_schedules.py",
 )

@@ -203,6 +203,11 @@ def report_text(rows: Sequence[NamedTuple]) -> str:
     str
         The names of the columns and one line per row.
 
+    See Also
+    --------
+    CheapEnsembleClassifier.ensemble_report : Compute the report of a classifier.
+    CheapEnsembleRegressor.ensemble_report : Compute the report of a regressor.
+
     Examples
     --------
     >>> print(report_text([RegressorRow("0", 0.5, 0.25), RegressorRow("ensemble", 0.25, 0.25)]))

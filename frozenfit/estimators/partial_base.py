@@ -252,12 +252,15 @@ class PartialNet(NetworkEstimator):
         lr_schedule = self._named_schedule(problem)
         convolutional = compiled.network.layout.convolutional
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
+        # A rate that decays may start higher.
         falls = lr_schedule is not None or getattr(freeze_schedule, "lowers_lr", False)
         automatic = optimizers.automatic_rate(falls, convolutional)
 
         def make() -> tuple[keras.optimizers.Optimizer, float, Any]:
             return optimizers.make(self.optimizer, self.learning_rate, self.weight_decay, automatic)
 
+        # An optimizer is built for the variables of one phase, so the plan gets the function that
+        # creates it.
         optimizer, rate, own_schedule = make()
         if freeze_schedule is not None:
             _check_freeze_schedule(
@@ -338,6 +341,8 @@ class PartialNet(NetworkEstimator):
         optimizer_state = getattr(self, "_optimizer_state", None)
         if (
             optimizer_state is None
+            # By identity: `_start` returns the fitted part itself only where the same parameters
+            # are trained on.
             or part is not self.part_
             or self._optimizer_state_of != self.optimizer
         ):
@@ -418,6 +423,7 @@ def train_part(estimator: PartialNet, problem: FitData, seeds: dict[str, int]) -
         network.check(estimator.input_shape_, problem.n_outputs, problem.classifies)
         part = estimator._start(problem, network, base, seeds)
         result = estimator._run(problem, part.load(network), part, seeds)
+    # Before any attribute is set: the estimator keeps its last fit when training diverges.
     _check_finite(result.delta)
     history = estimator._joined_history(problem, result.history)
     estimator._n_outputs_ = problem.n_outputs

@@ -27,6 +27,7 @@ def check_names(selector: str, values: Iterable[object], optional: bool = False)
 
 def check_int(selector: str, name: str, value: object, least: int = 1) -> int:
     """Check an integer argument of a selector."""
+    # True and False are ints in Python, and never meant as numbers here.
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"`{name}` of `{selector}` must be an int >= {least}, got {value!r}.")
     if value < least:

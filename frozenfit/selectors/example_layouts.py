@@ -44,6 +44,8 @@ def _lstm(layer: str, n_in: int, n: int) -> list[WeightInfo]:
     ]  # fmt: skip
 
 
+# Written out instead of read from Keras models, so that an example needs no backend. A test
+# compares them with the models.
 _WEIGHTS = {
     "lenet5": [
         *_conv2d("conv1", 1, 6),

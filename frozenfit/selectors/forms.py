@@ -171,7 +171,7 @@ class Mask:
 Form = Nothing | Everything | Leading | Indices | Mask
 
 
-def along(form: Leading | Indices, shape: tuple[int, ...]) -> range | tuple[int, ...]:
+def _along(form: Leading | Indices, shape: tuple[int, ...]) -> range | tuple[int, ...]:
     """Return the positions of a slice, checked against the shape."""
     positions = range(form.count) if isinstance(form, Leading) else form.indices
     if form.axis >= len(shape) or positions[-1] >= shape[form.axis]:
@@ -182,7 +182,7 @@ def along(form: Leading | Indices, shape: tuple[int, ...]) -> range | tuple[int,
     return positions
 
 
-def checked(form: Mask, shape: tuple[int, ...]) -> np.ndarray:
+def _checked(form: Mask, shape: tuple[int, ...]) -> np.ndarray:
     """Return the array of a mask, checked against the shape."""
     if form.array.shape != tuple(shape):
         raise ValueError(
@@ -194,7 +194,7 @@ def checked(form: Mask, shape: tuple[int, ...]) -> np.ndarray:
 
 def _index(form: Leading | Indices, shape: tuple[int, ...]) -> tuple[slice | list[int], ...]:
     """Return the NumPy index of a slice."""
-    positions = along(form, shape)
+    positions = _along(form, shape)
     chosen = slice(form.count) if isinstance(form, Leading) else list(positions)
     return (slice(None),) * form.axis + (chosen,)
 
@@ -237,7 +237,7 @@ def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(shape)
     if isinstance(form, Mask):
         return (size(form, shape),)
-    length = len(along(form, shape))
+    length = len(_along(form, shape))
     return (*shape[: form.axis], length, *shape[form.axis + 1 :])
 
 
@@ -272,7 +272,7 @@ def size(form: Form, shape: tuple[int, ...]) -> int:
     144
     """
     if isinstance(form, Mask):
-        return int(np.count_nonzero(checked(form, shape)))
+        return int(np.count_nonzero(_checked(form, shape)))
     return math.prod(compact_shape(form, shape))
 
 
@@ -307,7 +307,7 @@ def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
     [True, False, True]
     """
     if isinstance(form, Mask):
-        return checked(form, shape).copy()
+        return _checked(form, shape).copy()
     mask = np.full(shape, isinstance(form, Everything))
     if isinstance(form, Leading | Indices):
         mask[_index(form, shape)] = True
@@ -351,7 +351,7 @@ def take(form: Form, array: np.ndarray) -> np.ndarray:
     if isinstance(form, Everything):
         return array.copy()
     if isinstance(form, Mask):
-        return array[checked(form, array.shape)]
+        return array[_checked(form, array.shape)]
     return array[_index(form, array.shape)].copy()
 
 
@@ -442,7 +442,7 @@ def describe(form: Form, shape: tuple[int, ...]) -> str:
     if isinstance(form, Mask):
         return f"{size(form, shape)} of {form.array.size} parameters"
     start = "first " if isinstance(form, Leading) else ""
-    return f"{start}{len(along(form, shape))} of {shape[form.axis]} on axis {form.axis}"
+    return f"{start}{len(_along(form, shape))} of {shape[form.axis]} on axis {form.axis}"
 
 
 def _slice(axis: int, positions: Iterable[int], shape: tuple[int, ...]) -> Form:
@@ -489,9 +489,9 @@ def canonical(form: Form, shape: tuple[int, ...]) -> Form:
     Leading(axis=0, count=2)
     """
     if isinstance(form, Leading | Indices):
-        return _slice(form.axis, along(form, shape), shape)
+        return _slice(form.axis, _along(form, shape), shape)
     if isinstance(form, Mask):
-        return from_mask(checked(form, shape))
+        return from_mask(_checked(form, shape))
     return Nothing() if math.prod(shape) == 0 else form
 
 
@@ -569,7 +569,7 @@ def union(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
         return canonical(a, shape)
     # Slices along one axis are joined without masks, which may have millions of values.
     if isinstance(a, Leading | Indices) and isinstance(b, Leading | Indices) and a.axis == b.axis:
-        return _slice(a.axis, [*along(a, shape), *along(b, shape)], shape)
+        return _slice(a.axis, [*_along(a, shape), *_along(b, shape)], shape)
     return from_mask(to_mask(a, shape) | to_mask(b, shape))
 
 
@@ -605,7 +605,7 @@ def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
     if isinstance(b, Everything):
         return canonical(a, shape)
     if isinstance(a, Leading | Indices) and isinstance(b, Leading | Indices) and a.axis == b.axis:
-        return _slice(a.axis, set(along(a, shape)) & set(along(b, shape)), shape)
+        return _slice(a.axis, set(_along(a, shape)) & set(_along(b, shape)), shape)
     return from_mask(to_mask(a, shape) & to_mask(b, shape))
 
 
@@ -639,8 +639,8 @@ def complement(form: Form, shape: tuple[int, ...]) -> Form:
     if isinstance(form, Everything):
         return Nothing()
     if isinstance(form, Mask):
-        return from_mask(~checked(form, shape))
-    return _slice(form.axis, set(range(shape[form.axis])) - set(along(form, shape)), shape)
+        return from_mask(~_checked(form, shape))
+    return _slice(form.axis, set(range(shape[form.axis])) - set(_along(form, shape)), shape)
 
 
 def difference(a: Form, b: Form, shape: tuple[int, ...]) -> Form:

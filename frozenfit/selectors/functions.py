@@ -34,6 +34,8 @@ class _Where(Selector):
             return Nothing()
         if isinstance(answer, str) and answer == "all":
             return Everything()
+        # A function that returns a comparison means "all" or None, and not one output or none: a
+        # bool is refused, although it is an int.
         counted = isinstance(answer, Integral) and not isinstance(answer, bool)
         if counted and int(answer) >= 0:
             return leading(info.shape, info.output_axes, int(answer), info.gates)

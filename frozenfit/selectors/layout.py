@@ -25,6 +25,9 @@ class Layout:
         The layers with trainable weights, in data-flow order.
     heads : tuple of str
         The last layers with a kernel before each output.
+    frozen : tuple of WeightInfo, default=()
+        Weights of layers with ``trainable=False``. No selector can choose them; they are counted
+        among the frozen parameters.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class Layout:
     weights: tuple[WeightInfo, ...]
     layers: tuple[str, ...]
     heads: tuple[str, ...]
+    frozen: tuple[WeightInfo, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that paths are unique."""
@@ -118,6 +122,7 @@ class Layout:
         >>> [info.path for info in layout.weights if layout.in_head(info)]
         ['head/kernel', 'head/bias']
         """
+        # The weights of a composite head, such as an attention layer, are in layers inside it.
         return any(info.layer == head or info.layer.startswith(f"{head}/") for head in self.heads)
 
     def positions(self, name: str) -> tuple[int, ...]:
@@ -154,6 +159,7 @@ class Layout:
             if layer == name or layer.startswith(f"{name}/") or layer.endswith(f"/{name}")
         )
         if not found:
+            self._refuse_frozen(name)
             raise ValueError(f"No layer is named {name!r}. {did_you_mean(name, self.layers)}")
         return found
 
@@ -187,18 +193,30 @@ class Layout:
         >>> sorted(example_layout().match("conv*/kernel"))
         ['conv1/kernel', 'conv2/kernel']
         """
+        # fnmatch would ignore case on Windows, and a stored selector must choose the same weights
+        # on every machine.
         found = frozenset(
             info.path
             for info in self.weights
             if any(fnmatchcase(name, glob) for name in _names(info))
         )
         if not found:
+            self._refuse_frozen(glob)
             plain = glob.replace("*", "").replace("?", "")
             raise ValueError(
                 f"{glob!r} matches no weight and no layer. "
                 f"{did_you_mean(plain, [*self.layers, *self.paths])}"
             )
         return found
+
+    def _refuse_frozen(self, glob: str) -> None:
+        """Raise a ValueError where a name or glob matches weights with ``trainable=False``."""
+        for info in self.frozen:
+            if any(fnmatchcase(name, glob) or name.endswith(f"/{glob}") for name in _names(info)):
+                raise ValueError(
+                    f"{glob!r} is frozen by trainable=False in the model, so that no selector can "
+                    "choose it. Set trainable=True on its layers before the model is passed."
+                )
 
 
 def _names(info: WeightInfo) -> list[str]:

@@ -15,6 +15,8 @@ from .slices import filters
 from .whole_layers import head
 
 _LONGEST = 10_000
+# Selectors write their text with the precedence of Python, in which - binds more strongly than &,
+# and & more strongly than |.
 _OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] = {
     ast.BitOr: operator.or_,
     ast.BitAnd: operator.and_,
@@ -70,6 +72,8 @@ def parse(text: str) -> Selector:
     if len(text) > _LONGEST:  # Python's parser and the recursion below are made for short text
         raise ValueError(f"{shown} cannot be read as a selector. It has {len(text)} characters.")
     try:
+        # Python's parser is used, and not its evaluation: a file must not be able to run code. Text
+        # with a leading space would be an indentation error.
         return _selector(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, MemoryError, RecursionError):
         # The last two are raised by nested text, which a file may contain.
@@ -194,6 +198,7 @@ def as_selector(value: bool | float | int | str | Selector) -> Selector:
         return value
     if isinstance(value, str):
         return parse(value)
+    # Checked before numbers: a bool is an int in Python, and True does not mean one filter.
     if value is True:
         return everything()
     rule = (

@@ -67,6 +67,8 @@ def register(name: str) -> Callable[[Registered], Registered]:
 
     def decorate(selector: Registered) -> Registered:
         _check(selector, name)
+        # A notebook cell that runs again defines the same class anew, which is not equal to the
+        # first.
         known = _SELECTORS.get(name)
         if known is not None and _origin(known) != _origin(selector):
             raise ValueError(

@@ -17,6 +17,7 @@ _BY_ROLE: dict[str, Callable[[WeightInfo], bool]] = {
     "everything": lambda info: True,
     "nothing": lambda info: False,
     "kernels": lambda info: info.role in KERNELS,
+    # The offset of a normalization is added as a bias is; BitFit trains both.
     "biases": lambda info: info.role in ("bias", "offset"),
     "norms": lambda info: info.role in ("scale", "offset"),
     "batch_norm": lambda info: (

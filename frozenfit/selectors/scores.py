@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from frozenfit.utils.arrays import to_numpy
 
 from .arguments import call, check_p, count_of, quoted
 from .context import Context
@@ -34,16 +37,11 @@ def _arrays(selector: str, source: NetworkValues) -> dict[str, np.ndarray]:
             f"The networks of `{selector}` must be a Keras model or a mapping of weight path to "
             f"array, got {type(source).__name__}."
         )
-    arrays: dict[str, np.ndarray] = {}
-    met: dict[str, int] = {}
-    for variable in source.trainable_variables:
-        # Duplicate paths get the same suffix as in a layout, so that the masks match it.
-        path = str(variable.path)
-        met[path] = met.get(path, 0) + 1
-        path = path if met[path] == 1 else f"{path}#{met[path]}"
-        value = variable.numpy() if hasattr(variable, "numpy") else variable
-        arrays[path] = np.asarray(value)
-    return arrays
+    # Masks refer to the names that a layout gives to weights, which are not always those of Keras.
+    # Imported by name, because imports go from the selectors to the layout and not back; whoever
+    # has a Keras model has loaded Keras.
+    survey = importlib.import_module("frozenfit.layout").Survey(source)
+    return {path: to_numpy(variable) for path, variable in survey.trainable.items()}
 
 
 def _keys(selector: str, path: str, scores: np.ndarray, largest: bool) -> np.ndarray:
@@ -281,12 +279,15 @@ class _Fisher(Selector):
         total = sum(positions.size for positions in inside.values())
         if total == 0:
             return {}
+        # Called only where it is needed, because the computation is expensive.
         scores = context.fisher()
         keys = [
             _keys("fisher", info.path, _given("fisher", scores, info), True)[inside[info.path]]
             for info in layout.weights
             if inside[info.path].size
         ]
+        # One ranking over all weights: where information is concentrated, other weights stay
+        # frozen.
         chosen = lowest(np.concatenate(keys), count_of(self.p, total))
         return dict(self._split(layout, inside, chosen))
 

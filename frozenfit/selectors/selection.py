@@ -57,6 +57,8 @@ class Selection:
 
     def __hash__(self) -> int:
         """Hash the forms, so that a selection can be the key of a cached network."""
+        # Equal selections have equal forms in the order of the layout; the layout itself need not
+        # be hashed for that, and it is long.
         return hash(tuple(self.forms.items()))
 
     def __getitem__(self, path: str) -> Form:
@@ -75,14 +77,59 @@ class Selection:
         return "\n".join([title, *chosen, sums])
 
     def items(self) -> ItemsView[str, Form]:
-        """Return the pairs of path and form, in the order of the layout."""
+        """Return the pairs of path and form, in the order of the layout.
+
+        Returns
+        -------
+        items of dict
+            Pairs of str and Form.
+
+        See Also
+        --------
+        table : The same as text and numbers.
+
+        Examples
+        --------
+        >>> from frozenfit.selectors import Nothing, example_layout, head
+        >>> selection = head().resolve(example_layout("lenet5"))
+        >>> [path for path, form in selection.items() if form != Nothing()]
+        ['head/kernel', 'head/bias']
+        """
         return self.forms.items()
 
     def counts(self, path: str) -> tuple[int, int]:
-        """Return the number of trainable parameters of a weight and its size."""
+        """Return the number of trainable parameters of a weight and its size.
+
+        Parameters
+        ----------
+        path : str
+            Path of the weight.
+
+        Returns
+        -------
+        n_trainable, size : int
+            The two numbers.
+
+        Raises
+        ------
+        KeyError
+            If no weight has the path.
+
+        See Also
+        --------
+        table : The numbers of all weights.
+
+        Examples
+        --------
+        >>> from frozenfit.selectors import example_layout, filters
+        >>> filters(0.5).resolve(example_layout("lenet5")).counts("conv1/kernel")
+        (75, 150)
+        """
         info = self.layout[path]
         return size(self.forms[path], info.shape), info.size
 
+    # Cached, because masks are counted. A cached property writes to the instance's dictionary,
+    # which a frozen dataclass allows.
     @cached_property
     def n_trainable(self) -> int:
         """Number of trainable parameters over all weights."""
@@ -90,8 +137,8 @@ class Selection:
 
     @property
     def total(self) -> int:
-        """Number of parameters over all weights."""
-        return sum(info.size for info in self.layout.weights)
+        """Number of parameters over all weights, those with ``trainable=False`` included."""
+        return sum(info.size for info in (*self.layout.weights, *self.layout.frozen))
 
     def table(self) -> ParameterTable:
         """Return the table of all weights.
@@ -99,9 +146,26 @@ class Selection:
         Returns
         -------
         ParameterTable
-            One row for each weight: path, shape, form as text, trainable, total.
+            One row for each weight: path, shape, form as text, trainable, total. Weights of layers
+            with ``trainable=False`` come last.
+
+        See Also
+        --------
+        frozenfit.PartialModel.parameter_table : The table of a Keras model.
+
+        Examples
+        --------
+        >>> from frozenfit.selectors import example_layout, filters
+        >>> table = filters(0.5).resolve(example_layout("lenet5")).table()
+        >>> [row.path for row in table if not row.trainable]
+        ['head/kernel', 'head/bias']
         """
-        return ParameterTable(
+        rows = [
             TableRow(info.path, info.shape, describe(form, info.shape), *self.counts(info.path))
             for info, form in zip(self.layout.weights, self.forms.values(), strict=True)
-        )
+        ]
+        rows += [
+            TableRow(info.path, info.shape, "trainable=False", 0, info.size)
+            for info in self.layout.frozen
+        ]
+        return ParameterTable(rows)

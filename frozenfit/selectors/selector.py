@@ -53,6 +53,12 @@ class Selector(ABC):
         Whether the selector names layers or weights of one network. Where it selects nothing,
         `resolve` then raises an error.
 
+    See Also
+    --------
+    register : Make a selector available in text and files.
+    parse : Read a selector from text.
+    where : Select by a function, without a class.
+
     Notes
     -----
     *Values.* The fields of a selector are numbers, strings, tuples of them, or selectors, so that
@@ -62,13 +68,7 @@ class Selector(ABC):
     from ``context.seed`` and the path of the weight, so that they are equal on each machine and
     do not depend on the other weights. A fit, its clone and the reader of a file rely on it.
 
-    *Cost.* `forms` is called once in each fit, and must not loop over single parameters in Python.
-
-    See Also
-    --------
-    register : Make a selector available in text and files.
-    parse : Read a selector from text.
-    where : Select by a function, without a class.
+    *Cost.* A weight may have millions of parameters: `forms` must not loop over them in Python.
 
     Examples
     --------
@@ -105,6 +105,16 @@ class Selector(ABC):
         -------
         mapping of str to Form
             By weight path. Weights that are left out are frozen.
+
+        See Also
+        --------
+        resolve : The forms of all weights, as a selection.
+
+        Examples
+        --------
+        >>> from frozenfit.selectors import Context, example_layout, head
+        >>> head().forms(example_layout("lenet5"), Context())
+        {'head/kernel': Everything(), 'head/bias': Everything()}
         """
 
     def text(self) -> str:
@@ -114,6 +124,16 @@ class Selector(ABC):
         -------
         str
             By default the registered name with the fields of the dataclass as arguments.
+
+        See Also
+        --------
+        parse : Read the text.
+
+        Examples
+        --------
+        >>> from frozenfit.selectors import filters
+        >>> filters(0.1, min_filters=0).text()
+        'filters(0.1, min_filters=0)'
         """
         arguments = {}
         for each in dataclasses.fields(self):  # type: ignore[arg-type]
@@ -182,6 +202,7 @@ class Selector(ABC):
         selection = Selection(self._evaluate(layout, context or Context(), report), layout)
         if allow_empty:
             return selection
+        # A part that names layers is the more precise error, and warnings are for valid selections.
         if report.errors:
             raise ValueError(report.errors[0])
         if selection.n_trainable == 0:
@@ -351,6 +372,7 @@ class Selector(ABC):
         given = self.forms(layout, context)
         for path in given:
             if path not in layout:
+                layout._refuse_frozen(path)
                 raise ValueError(
                     f"{shortened(self)} names the weight {path!r}, which the network does not "
                     f"have. {did_you_mean(path, layout.paths)}"

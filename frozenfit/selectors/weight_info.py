@@ -81,6 +81,7 @@ class WeightInfo:
                     f"The axes of the weight {self.path!r} of shape {self.shape} must be from 0 "
                     f"to {len(self.shape) - 1}, got {axis}."
                 )
+        # Gates are blocks of equal length: a unit is at the same position in each of them.
         if self.gates != 1 and (
             self.gates < 1 or not self.output_axes or self.shape[self.output_axes[-1]] % self.gates
         ):

@@ -161,6 +161,9 @@ class _Block(Selector):
     def forms(self, layout: Layout, context: Context) -> dict[str, Form]:
         chosen = {layer for layer in layout.layers if self._contains(layer)}
         if not chosen:
+            for glob in (self.name, f"{self.name}_*", f"*/{self.name}_*"):
+                layout._refuse_frozen(glob)
+            # Blocks are suggested before layers: block1 rather than block1_conv.
             parts = [part for layer in layout.layers for part in layer.split("/")]
             blocks = [part.split("_")[0] for part in parts]
             raise ValueError(
@@ -229,6 +232,7 @@ class _End(Selector):
     n: int
 
     def forms(self, layout: Layout, context: Context) -> dict[str, Form]:
+        # A slice beyond the end selects all layers, so that `first(3)` is valid for every network.
         order = layout.layers if self.kind == "first" else layout.layers[::-1]
         return _all_of(order[: self.n], layout)
 
@@ -340,6 +344,7 @@ class _Between(Selector):
 
     def _position(self, place: int | str, layout: Layout) -> int:
         if isinstance(place, str):
+            # The first layer inside a composite one, also as the end, which is excluded.
             return layout.positions(place)[0]
         if place > len(layout.layers):
             raise ValueError(

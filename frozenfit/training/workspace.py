@@ -79,6 +79,10 @@ def clear_workspace() -> None:
     Fits, folds, trials and members of the same shapes share compiled networks; a bounded number
     is kept. Fitted estimators are not affected: their next call compiles again.
 
+    See Also
+    --------
+    PartialNetClassifier : An estimator whose fits share compiled networks.
+
     Examples
     --------
     >>> import frozenfit

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import logging
 import os
-from typing import Any
+import sys
+from pathlib import Path
+from types import ModuleType
 
 BACKENDS = ("tensorflow", "jax", "torch")
+# What Keras writes into a new keras.json.
+_KERAS_DEFAULTS = {
+    "floatx": "float32",
+    "epsilon": 1e-07,
+    "backend": "tensorflow",
+    "image_data_format": "channels_last",
+}
 
 
-def require(module: str, extra: str, purpose: str) -> Any:
+def require(module: str, extra: str, purpose: str) -> ModuleType:
     """Import an optional package.
 
     Parameters
@@ -59,7 +70,36 @@ def installed_backends() -> list[str]:
     return [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
 
 
-def import_with_backend(module: str) -> Any:
+def use_only_backend() -> None:
+    """Select the only installed backend where the user has selected none, and log it.
+
+    Keras selects TensorFlow where neither the environment variable KERAS_BACKEND nor the file
+    keras.json names a backend, whether TensorFlow is installed or not. The variable is set for
+    this process and those it starts. It must be set before the first import of Keras, and a
+    choice of the user is never replaced.
+    """
+    if os.environ.get("KERAS_BACKEND") or "keras.src.backend.config" in sys.modules:
+        return
+    found = installed_backends()
+    if len(found) != 1 or found == ["tensorflow"] or _file_selects_backend():
+        return
+    os.environ["KERAS_BACKEND"] = found[0]
+    logging.getLogger("frozenfit").warning(
+        "KERAS_BACKEND is not set: using %r, the only backend that is installed.", found[0]
+    )
+
+
+def _file_selects_backend() -> bool:
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        config = json.loads((home / "keras.json").read_text("utf-8"))
+        # The first import of Keras writes its defaults into the file, which is no choice.
+        return any(config.get(name, value) != value for name, value in _KERAS_DEFAULTS.items())
+    except (OSError, ValueError, AttributeError):  # missing, unreadable or malformed
+        return False
+
+
+def import_with_backend(module: str) -> ModuleType:
     """Import a module that loads Keras, and explain a missing backend in one sentence.
 
     Parameters

@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 try:
-    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import CallbackSupportMixin  # pyright: ignore[reportAssignmentType]
 except ImportError:  # scikit-learn 1.7 and 1.8 have no callbacks, and so no `set_callbacks`
 
     class CallbackSupportMixin:

@@ -79,7 +79,8 @@ def test_a_layer_the_user_froze_stays_frozen():
     network = given_net()
     network.get_layer("hidden").trainable = False
     estimator = classifier(model=network, trainable=1.0).fit(X, y)
-    assert [row[0] for row in estimator.parameter_table()] == ["out/kernel", "out/bias"]
+    rows = estimator.parameter_table()
+    assert [row.path for row in rows if row.trainable] == ["out/kernel", "out/bias"]
     found = estimator.to_keras().get_weights()[0]
     assert np.array_equal(found, network.get_weights()[0])
 
@@ -233,3 +234,20 @@ def test_the_live_model_computes_what_the_estimator_predicts():
     outputs = keras.ops.convert_to_numpy(estimator.model_(X))
     assert np.allclose(outputs, estimator.decision_function(X), atol=1e-6)
     assert raw(estimator, X).shape == (48, 3)
+
+
+def test_layers_the_user_froze_count_as_frozen():
+    network = given_net()
+    network.get_layer("hidden").trainable = False
+    hidden = sum(int(np.prod(v.shape)) for v in network.get_layer("hidden").variables)
+    estimator = classifier(model=network, trainable=1.0).fit(*table())
+    rows = estimator.parameter_table()
+    total = sum(int(np.prod(v.shape)) for v in network.variables)
+    assert rows.total == total and rows.trainable == total - hidden
+    assert estimator.freeze_fraction_ == pytest.approx(hidden / total)
+    assert [row.path for row in rows if row.form == "trainable=False"] == [
+        "hidden/kernel",
+        "hidden/bias",
+    ]
+    with pytest.raises(ValueError, match="'hidden' is frozen by trainable=False"):
+        classifier(model=network, trainable="layers('hidden') | head()").fit(*table())

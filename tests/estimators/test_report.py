@@ -7,7 +7,7 @@ from estimator_data import classifier, images, small_cnn, table
 from sklearn.exceptions import NotFittedError
 
 from frozenfit.parameter_table import ParameterTable
-from frozenfit.selectors.forms import TableRow
+from frozenfit.selectors import TableRow
 
 
 def fitted(**params):

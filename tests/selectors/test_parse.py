@@ -30,7 +30,7 @@ from frozenfit.selectors import (
     where,
 )
 
-# On a busy machine an example may take long, which is no defect of the algebra.
+# On a busy machine an example may take long, which is not a defect of the algebra.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 

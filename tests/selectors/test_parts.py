@@ -7,13 +7,15 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from selector_networks import DEPTHWISE, RECURRENT, SMALL, dense_layer, network
+from selector_networks import DEPTHWISE, RECURRENT, SMALL, conv_layer, dense_layer, network
 
 from frozenfit import PartialNetClassifier
 from frozenfit.selectors import (
+    Layout,
     Leading,
     as_selector,
     batch_norm,
+    between,
     biases,
     block,
     columns,
@@ -154,3 +156,21 @@ def test_a_selection_that_is_empty_as_a_whole_does_not_warn_before_the_error():
             rows(5).resolve(MLP)
     with pytest.raises(ValueError, match="magnitude"):
         magnitude(0.1).resolve(MLP)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        layers("b2_conv*"),
+        kernels().on("b2_conv/kernel"),
+        head("b2_conv"),
+        between(0, "b2_conv"),
+        block("b2"),
+        mask({"b2_conv/kernel": np.ones((1, 1, 2, 2), bool)}),
+    ],
+    ids=str,
+)
+def test_layers_frozen_in_the_model_are_named_in_the_error(selector):
+    layout = Layout(MLP.weights, MLP.layers, MLP.heads, tuple(conv_layer("b2_conv", 1, 2, 2)))
+    with pytest.raises(ValueError, match="is frozen by trainable=False in the model"):
+        (selector | head()).resolve(layout)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
+import keras
 import numpy as np
 import pytest
 from selector_networks import (
@@ -12,6 +11,7 @@ from selector_networks import (
     network,
 )
 
+from frozenfit.layout import Survey
 from frozenfit.selectors import (
     Context,
     Everything,
@@ -19,7 +19,6 @@ from frozenfit.selectors import (
     Leading,
     Mask,
     Nothing,
-    WeightInfo,
     biases,
     disjoint,
     everything,
@@ -34,6 +33,7 @@ from frozenfit.selectors import (
     random,
     where,
 )
+from frozenfit.utils.arrays import to_numpy
 
 
 def _forms(chosen, layout=SMALL, context=None):
@@ -129,38 +129,60 @@ def test_equal_scores_are_selected_in_order():
     assert chosen["conv1/bias"] == Leading(0, 3)
 
 
-class _Variable:
-    """A Keras variable, as far as it is read."""
-
-    def __init__(self, path, value):
-        self.path, self._value = path, value
-
-    def numpy(self):
-        return self._value
+def _sequential():
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input((4, 3)), layers.LSTM(2, name="lstm"), layers.Dense(3, name="out")], name="net"
+    )
 
 
-def _model(values):
-    return SimpleNamespace(trainable_variables=[_Variable(*item) for item in values.items()])
+def _convolutions():
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Conv2D(4, 3, name="conv"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, name="out"),
+        ]
+    )
+
+
+def _two_weights_of_one_path():
+    inputs = keras.Input((2,))
+    outputs = []
+    for name in ("a", "b"):
+        x = keras.Input((2,))
+        outputs.append(keras.Model(x, keras.layers.Dense(3, name="k")(x), name=name)(inputs))
+    return keras.Model(inputs, keras.layers.Add()(outputs))
+
+
+@pytest.mark.parametrize("build", [_sequential, _convolutions, _two_weights_of_one_path])
+def test_a_keras_model_is_read_under_the_paths_of_its_layout(build):
+    model, trained = build(), build()
+    survey = Survey(model)
+    values = {path: to_numpy(variable) for path, variable in survey.trainable.items()}
+    expected = _selected(magnitude(0.3), survey.layout, Context(values=values))
+    chosen = magnitude(0.3, of=model)
+    assert _selected(chosen, survey.layout) == expected
+    assert _forms(chosen, survey.layout) == _forms(magnitude(0.3, of=values), survey.layout)
+    for number, variable in enumerate(Survey(trained).trainable.values()):
+        variable.assign(variable * 0 + number)
+    after = {path: np.full_like(v, n) for n, (path, v) in enumerate(values.items())}
+    moved = movement(0.3, model, trained)
+    assert moved == movement(0.3, values, after)
+    assert moved.resolve(survey.layout).n_trainable
 
 
 def test_magnitude_of_another_network_is_a_mask_of_its_kernels():
     expected = _forms(magnitude(0.1), context=Context(values=VALUES))
-    assert _forms(magnitude(0.1, of=_model(VALUES))) == expected
     assert _forms(magnitude(0.1, of=VALUES)) == expected
 
 
-def test_magnitude_tells_variables_of_one_path_apart_as_a_layout_does():
-    arrays = [np.array([1.0, 0.0]), np.array([0.0, 1.0])]
-    model = SimpleNamespace(trainable_variables=[_Variable("k", array) for array in arrays])
-    infos = [WeightInfo(path, (2,), "k", "Dense", "kernel", (0,)) for path in ("k", "k#2")]
-    chosen = _forms(magnitude(1, of=model), network(infos, heads=()))
-    assert chosen == {"k": Leading(0, 1), "k#2": Indices(0, (1,))}
-
-
-def test_movement_takes_what_moved_most():
+def test_movement_selects_what_changed_most():
     end = {path: values.copy() for path, values in VALUES.items()}
     end["conv1/bias"][7] -= 3
-    chosen = movement(1, VALUES, _model(end)).on("conv1/bias")
+    chosen = movement(1, VALUES, end).on("conv1/bias")
     assert _forms(chosen)["conv1/bias"] == Indices(0, (7,))
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-import pkgutil
-
 import numpy as np
 import pytest
 from selector_networks import (
@@ -16,7 +12,6 @@ from selector_networks import (
     network,
 )
 
-from frozenfit import selectors
 from frozenfit.selectors import (
     Everything,
     Indices,
@@ -308,13 +303,3 @@ def test_invalid_arguments_are_refused_when_the_selector_is_created(
 ):
     with pytest.raises(error, match=message):
         function(*args, **options)
-
-
-MODULES = [module.name for module in pkgutil.iter_modules(selectors.__path__)]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_the_docstrings_run(name):
-    module = importlib.import_module(f"frozenfit.selectors.{name}")
-    result = doctest.testmod(module)
-    assert not result.failed
