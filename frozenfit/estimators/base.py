@@ -1,9 +1,9 @@
 """The scikit-learn interface that all estimators share.
 
-A subclass defines its constructor, `_parameter_constraints` and two hooks: `_train(problem)` trains
-and sets the fitted attributes, `_logits(X)` computes outputs. Methods of classifiers or regressors
-alone are in classifier.py and regressor.py. Public methods are final, except `predict` and
-`predict_proba`: a subclass may add options with defaults, which `_outputs` passes to `_logits`.
+A subclass defines its constructor, `_parameter_constraints` and two hooks: `_train(fit_data)`
+trains and sets the fitted attributes, `_logits(X)` computes outputs. Methods of classifiers or
+regressors alone are in classifier.py and regressor.py. Public methods are final, except `predict`
+and `predict_proba`: a subclass may add options with defaults, which `_outputs` passes to `_logits`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FitData:
         Whether to continue from the fitted state.
     one_pass : bool
         Whether to pass over the data once, as `partial_fit` does.
-    told : dict
+    callback_args : dict
         X, y and the sample weights, passed to scikit-learn's callbacks.
     """
 
@@ -63,7 +63,7 @@ class FitData:
     seed: int
     resume: bool
     one_pass: bool
-    told: dict[str, Any]
+    callback_args: dict[str, Any]
 
 
 class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
@@ -78,7 +78,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         return self
 
     @abstractmethod
-    def _train(self, problem: FitData) -> None:
+    def _train(self, fit_data: FitData) -> None:
         """Train, and set the fitted attributes."""
 
     @abstractmethod
@@ -202,16 +202,16 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         source = {"resume": resume, "one_pass": one_pass}
         if not self._learn_from_source(X, y, sample_weight, **source):
             given = X, y, sample_weight, X_val, y_val
-            self._train(self._problem(*given, resume, one_pass, classes_known))
+            self._train(self._fit_data(*given, resume, one_pass, classes_known))
 
-    def _problem(
+    def _fit_data(
         self, X, y, sample_weight, X_val, y_val, resume, one_pass=False, classes_known=False
     ) -> FitData:
         """Validate and encode the arguments of `fit`."""
         X, y = self._check_data(X, y, reset=not resume)
         X, y, weight = self._weighted(X, y, sample_weight)
         weights = None if weight is None else {"sample_weight": weight}
-        told = {"X": X, "y": y, "metadata": weights}
+        callback_args = {"X": X, "y": y, "metadata": weights}
         y = self._encode(y, reset=not (resume or classes_known))
         samples = self._as_samples(X, reset=not resume)
         data = self._collected(samples, y, self._balanced(y, weight))
@@ -223,7 +223,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             seed=self._fit_seed(),
             resume=resume,
             one_pass=one_pass,
-            told=told,
+            callback_args=callback_args,
         )
 
     def _weighted(self, X, y, sample_weight):

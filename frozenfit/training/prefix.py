@@ -68,8 +68,7 @@ class Prefix:
         Data
             The same targets and weights, with the features as inputs.
         """
-        # float32 under every policy, as the layers after the cut receive their inputs when nothing
-        # is cached.
+        # Predictors return float32 under every policy.
         X = np.empty((len(data), *self.shape), np.float32)
         for start in range(0, len(data), _ROWS):
             rows = data.rows[start : start + _ROWS]
