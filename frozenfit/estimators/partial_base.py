@@ -67,6 +67,8 @@ class PartialNet(NetworkEstimator):
     n_iter_: int
     freeze_fraction_: float
     part_: FittedPart
+    _fitted_as: dict[str, Any]
+    _n_outputs_: int
 
     _parameter_constraints: dict = {
         "model": [str, callable, keras.Model, Base, NetworkEstimator, FrozenEstimator],
@@ -149,7 +151,7 @@ class PartialNet(NetworkEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_clone__(self) -> PartialNet:
+    def __sklearn_clone__(self) -> Any:
         """Return an unfitted copy on the same `model`, where that is a network.
 
         No fit changes a given network, so that clones can share it: a search on a large network
@@ -161,7 +163,7 @@ class PartialNet(NetworkEstimator):
             return clone_parametrized(self)
         bare = copy.copy(self)
         bare.model = "mlp"
-        clone = clone_parametrized(bare)
+        clone: Any = clone_parametrized(bare)
         clone.model = self.model
         return clone
 

@@ -23,6 +23,9 @@ from frozenfit.types import (
 )
 from frozenfit.utils.scikit_learn import StrOptions
 
+# Local names of the classifier's constructor that are not parameters of the base class.
+_OWN_NAMES = ("self", "__class__", "class_weight")
+
 
 class PartialNetClassifier(PartialNet, NetworkClassifier):
     """A classifier that trains selected parameters of a neural network and freezes all others.
@@ -197,31 +200,9 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         random_state: RandomState = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            model,
-            model_params=model_params,
-            trainable=trainable,
-            frozen=frozen,
-            weight_init=weight_init,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            lr_schedule=lr_schedule,
-            freeze_schedule=freeze_schedule,
-            freeze_statistics=freeze_statistics,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            patience=patience,
-            augment=augment,
-            image_shape=image_shape,
-            cache_features=cache_features,
-            callbacks=callbacks,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        # Every argument but `class_weight` is a parameter of the base class too.
+        shared = {k: v for k, v in locals().items() if k not in _OWN_NAMES}
+        super().__init__(**shared)
         self.class_weight = class_weight
 
 
