@@ -314,7 +314,7 @@ class CheapEnsemble(NetworkEstimator):
         """Report the fit to scikit-learn's callbacks; yield ``task(name, part)`` for its parts."""
         root = None if problem.one_pass else callback_context(self, count)
         if root is not None:
-            root.call_on_fit_task_begin(estimator=self, **problem.told)
+            root.call_on_fit_task_begin(estimator=self, **problem.callback_args)
 
         @contextmanager
         def task(name: str, part: PartialNet) -> Iterator[None]:
@@ -323,10 +323,10 @@ class CheapEnsemble(NetworkEstimator):
                     yield
                     return
                 inner = root.subcontext(task_name=name)
-                inner.call_on_fit_task_begin(estimator=self, **problem.told)
+                inner.call_on_fit_task_begin(estimator=self, **problem.callback_args)
                 with inner.propagate_callback_context(part):
                     yield
-                inner.call_on_fit_task_end(estimator=self, **problem.told)
+                inner.call_on_fit_task_end(estimator=self, **problem.callback_args)
             finally:
                 for left in ("_callback_fit_ctx", "_skl_callbacks_to_teardown"):
                     part.__dict__.pop(left, None)
@@ -335,7 +335,7 @@ class CheapEnsemble(NetworkEstimator):
         if root is not None:
             fitted = dict(self.__dict__)
             root.call_on_fit_task_end(
-                estimator=self, reconstruction_attributes=fitted, **problem.told
+                estimator=self, reconstruction_attributes=fitted, **problem.callback_args
             )
 
     def _more_members(self, count: int, selectors: Sequence[Any] | None) -> list[PartialNet]:

@@ -32,7 +32,7 @@ class EpochTasks:
         self.estimator = estimator
         self.attributes = attributes
         self.epochs = epochs
-        self.told = problem.told
+        self.callback_args = problem.callback_args
         self.root: CallbackContext | None = None
         self.called = not problem.one_pass
         self.history: dict[str, list[float]] = {}
@@ -43,7 +43,7 @@ class EpochTasks:
         if self.called:
             self.root = callback_context(self.estimator, self.epochs)
         if self.root is not None:
-            self.root.call_on_fit_task_begin(estimator=self.estimator, **self.told)
+            self.root.call_on_fit_task_begin(estimator=self.estimator, **self.callback_args)
         return self
 
     def __exit__(self, kind: Any, *exception: object) -> None:
@@ -56,14 +56,16 @@ class EpochTasks:
 
     def _end(self, task: CallbackContext) -> bool:
         return task.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes=self._attributes, **self.told
+            estimator=self.estimator,
+            reconstruction_attributes=self._attributes,
+            **self.callback_args,
         )
 
     def epoch_begin(self, epoch: int) -> None:
         """Report the beginning of an epoch."""
         if self.root is not None:
             self.task = self.root.subcontext(task_name="epoch")
-            self.task.call_on_fit_task_begin(estimator=self.estimator, **self.told)
+            self.task.call_on_fit_task_begin(estimator=self.estimator, **self.callback_args)
 
     def epoch_end(self, epoch: int, logs: dict[str, float]) -> bool:
         """Report the end of an epoch; return whether a callback requests to stop."""
