@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri
 
 __all__ = ["UnknownInitializer", "draw", "knows", "moments", "stream_digest"]
 
-# Part of the key: raised when the arithmetic below changes, so that old files are told apart.
+# Part of the key: raised when the arithmetic below changes, so that older files are recognized.
 _VERSION = 1
 _DIGEST_INTEGERS = 4
 # The standard deviation of a standard normal cut at two standard deviations.
@@ -70,7 +70,7 @@ def draw(initializer: str, shape: Iterable[int], seed: int, path: str) -> np.nda
     -----
     Known are VarianceScaling and its named children (Glorot, He, Lecun; uniform and normal),
     RandomUniform, RandomNormal, TruncatedNormal, Orthogonal, Constant, Zeros, Ones, and Identity
-    where its gain is told (Keras leaves the gain out of what it serializes).
+    where its gain is given (the configuration that Keras serializes has none).
 
     Examples
     --------

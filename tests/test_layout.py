@@ -262,8 +262,8 @@ def initializer(model, path):
 
 def test_an_initializer_is_told_without_its_seed():
     model = functional((4,), kl.Dense(3, kernel_initializer=keras.initializers.HeNormal(7)))
-    told = json.loads(describe(model).weights[0].initializer)
-    assert (told["class_name"], told["config"]["seed"]) == ("HeNormal", None)
+    initializer = json.loads(describe(model).weights[0].initializer)
+    assert (initializer["class_name"], initializer["config"]["seed"]) == ("HeNormal", None)
 
 
 @pytest.mark.parametrize(

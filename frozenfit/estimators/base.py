@@ -1,8 +1,8 @@
 """The scikit-learn interface that all estimators share.
 
-A subclass defines its constructor, `_parameter_constraints` and two hooks: `_train(problem)` trains
-and sets the fitted attributes, and `_logits(X)` computes outputs. The methods of classifiers and
-those of regressors are in classifier.py and regressor.py. Public methods are final, except
+A subclass defines its constructor, `_parameter_constraints` and two hooks: `_train(fit_data)`
+trains and sets the fitted attributes, and `_logits(X)` computes outputs. The methods of classifiers
+and those of regressors are in classifier.py and regressor.py. Public methods are final, except
 `predict` and `predict_proba`: a subclass may add options with defaults, which `_outputs` passes to
 `_logits`.
 """
@@ -82,7 +82,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         return self
 
     @abstractmethod
-    def _train(self, problem: FitData) -> None:
+    def _train(self, fit_data: FitData) -> None:
         """Train, and set the fitted attributes."""
 
     @abstractmethod
@@ -224,9 +224,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         source = {"resume": resume, "one_pass": one_pass}
         if not self._learn_from_source(X, y, sample_weight, **source):
             given = X, y, sample_weight, X_val, y_val
-            self._train(self._problem(*given, resume, one_pass, classes_known))
+            self._train(self._fit_data(*given, resume, one_pass, classes_known))
 
-    def _problem(
+    def _fit_data(
         self, X, y, sample_weight, X_val, y_val, resume, one_pass=False, classes_known=False
     ) -> FitData:
         """Validate and encode the arguments of `fit`."""

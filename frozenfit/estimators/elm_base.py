@@ -279,24 +279,24 @@ class ELM(RandomLayers):
 
     # Fitting
 
-    def _train(self, problem: FitData) -> None:
-        if problem.validation is not None:
+    def _train(self, fit_data: FitData) -> None:
+        if fit_data.validation is not None:
             raise ValueError(
                 "`X_val` and `y_val` must be None: they have no effect, since a closed-form fit "
                 "is not stopped early."
             )
-        data = problem.data
+        data = fit_data.data
         block = (data.X, data.y, data.weight)
-        if problem.resume and problem.one_pass:
+        if fit_data.resume and fit_data.one_pass:
             if self._memory is None:
                 raise ValueError(_NO_SUMS.format("partial_fit"))
             self._store(self._memory.plus(block), solve=False)
             return
-        config = self._config(problem.n_outputs, problem.classifies, problem.seed, data.y)
-        if problem.one_pass:
+        config = self._config(fit_data.n_outputs, fit_data.classifies, fit_data.seed, data.y)
+        if fit_data.one_pass:
             self._store(Memory.of(config, block), solve=False)
             return
-        with EpochTasks(self, problem, 1, self._attributes_so_far) as tasks:
+        with EpochTasks(self, fit_data, 1, self._attributes_so_far) as tasks:
             tasks.epoch_begin(0)
             self._fit_arrays(config, block)
             tasks.epoch_end(0, {})

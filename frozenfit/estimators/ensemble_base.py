@@ -47,7 +47,9 @@ _FIXED = ("model", "model_params", "weight_init", "trainable", "frozen", "freeze
 
 
 def train_members(
-    members: Sequence[PartialNet], problems: Sequence[FitData], seeds: Sequence[dict[str, int]]
+    members: Sequence[PartialNet],
+    data_of_members: Sequence[FitData],
+    seeds: Sequence[dict[str, int]],
 ) -> Iterator[PartialNet]:
     """Train members on one base, one after the other.
 
@@ -58,7 +60,7 @@ def train_members(
     ----------
     members : sequence of PartialNet
         Members with the base as their model; fitted members continue.
-    problems : sequence of FitData
+    data_of_members : sequence of FitData
         Training data of each member.
     seeds : sequence of dict
         Seeds of each member.
@@ -68,8 +70,8 @@ def train_members(
     PartialNet
         Each member once it is trained.
     """
-    for member, problem, seed in zip(members, problems, seeds, strict=True):
-        train_part(member, problem, seed)
+    for member, fit_data, seed in zip(members, data_of_members, seeds, strict=True):
+        train_part(member, fit_data, seed)
         yield member
 
 
@@ -139,31 +141,31 @@ class CheapEnsemble(NetworkEstimator):
             self.estimator = self._member_class()
         return super().set_params(**params)
 
-    def _problem(self, *args: Any, **kwargs: Any) -> FitData:
+    def _fit_data(self, *args: Any, **kwargs: Any) -> FitData:
         # Members are trained without `fit`, which would validate the parameters.
         self._settings._validate_params()
-        return super()._problem(*args, **kwargs)
+        return super()._fit_data(*args, **kwargs)
 
     def _settings_fitted(self) -> dict[str, Any]:
         """Return the parameters that cannot change between fits that continue."""
         settings = {f"estimator__{name}": getattr(self._settings, name) for name in _FIXED}
         return settings | {"members": self.members}
 
-    def _train(self, problem: FitData) -> None:
-        self._n_outputs_ = problem.n_outputs
-        if problem.resume:
-            self._go_on(problem)
+    def _train(self, fit_data: FitData) -> None:
+        self._n_outputs_ = fit_data.n_outputs
+        if fit_data.resume:
+            self._go_on(fit_data)
             return
-        seeds = spawn(problem.seed, "base", "selector", "held_out", "members")
-        training, held_out = self._hold_out(problem, seeds)
+        seeds = spawn(fit_data.seed, "base", "selector", "held_out", "members")
+        training, held_out = self._hold_out(fit_data, seeds)
         settings = self._settings
         trainer = self._part(settings.model, settings.model_params, settings.weight_init, 1.0)
-        base = make_base(trainer, problem, part_seeds(seeds["base"])["base"])
+        base = make_base(trainer, fit_data, part_seeds(seeds["base"])["base"])
         selectors = member_selectors(
             settings.trainable, self.members, self.n_estimators, seeds["selector"]
         )
         with workspace.check_out(base) as network:
-            network.check(self.input_shape_, problem.n_outputs, problem.classifies)
+            network.check(self.input_shape_, fit_data.n_outputs, fit_data.classifies)
             if self.base == "trained" and not network.is_copy:
                 raise ValueError(
                     f"`base='trained'` requires a model that can be copied, which "
@@ -173,13 +175,13 @@ class CheapEnsemble(NetworkEstimator):
             check_members(selectors, self.members, network, base, seeds["selector"])
         self._seeds, self._made = seeds, 0
         self._fitted_as = self._settings_fitted()
-        with self._tasks(problem, len(selectors) + (self.base == "trained")) as task:
+        with self._tasks(fit_data, len(selectors) + (self.base == "trained")) as task:
             base = self._trained_base(base, training, task)
             members = [self._member(base, trainable, i) for i, trainable in enumerate(selectors)]
             numbers = list(range(len(members)))
             self._finish(base, [], members, numbers, training, held_out, task)
 
-    def _go_on(self, problem: FitData) -> None:
+    def _go_on(self, fit_data: FitData) -> None:
         """Continue the training of the members, and create those that are missing."""
         now = self._settings_fitted()
         for name, then in self._fitted_as.items():
@@ -189,22 +191,22 @@ class CheapEnsemble(NetworkEstimator):
                     f"{now[name]!r}. Restore it, or fit with warm_start=False."
                 )
         more = self.n_estimators - len(self.estimators_)
-        if more < 0 and not problem.one_pass:
+        if more < 0 and not fit_data.one_pass:
             raise ValueError(
                 f"`n_estimators` must be at least {len(self.estimators_)}, the number of fitted "
                 f"members, got {self.n_estimators}. Call remove_member, or fit with "
                 "warm_start=False."
             )
-        more = 0 if problem.one_pass else more
+        more = 0 if fit_data.one_pass else more
         fresh = self._more_members(more, None) if more else []
-        training, held_out = self._hold_out(problem, self._seeds)
+        training, held_out = self._hold_out(fit_data, self._seeds)
         # Copies, because the fitted members must be unchanged where this fit fails.
         members = [copy.copy(member) for member in self.estimators_]
         for member in members:
             settings = self._part(member.model, None, None, member.trainable).get_params(deep=False)
             member.set_params(**settings | {"random_state": member.random_state})
         numbers = [*self._numbers, *range(self._made, self._made + more)]
-        with self._tasks(problem, len(numbers)) as task:
+        with self._tasks(fit_data, len(numbers)) as task:
             self._finish(self.base_, [], members + fresh, numbers, training, held_out, task)
 
     def _finish(
@@ -231,17 +233,17 @@ class CheapEnsemble(NetworkEstimator):
             ) from stopped
 
     def _run(
-        self, members: list[PartialNet], problem: FitData, task: Any
+        self, members: list[PartialNet], fit_data: FitData, task: Any
     ) -> tuple[list[PartialNet], KeyboardInterrupt | None]:
-        problems, seeds = [], []
+        data_of_members, seeds = [], []
         for member in members:
             seed = member._fit_seed()
-            problems.append(replace(problem, seed=seed, resume=hasattr(member, "n_iter_")))
+            data_of_members.append(replace(fit_data, seed=seed, resume=hasattr(member, "n_iter_")))
             # Members share the seed of random selectors, so that members="same" selects the
             # same parameters for all; the other seeds differ.
             seeds.append(part_seeds(seed) | {"selector": self._seeds["selector"]})
         done: list[PartialNet] = []
-        training = train_members(members, problems, seeds)
+        training = train_members(members, data_of_members, seeds)
         try:
             for member in members:
                 with task("member", member):
@@ -269,9 +271,9 @@ class CheapEnsemble(NetworkEstimator):
     def _after_members(self, held_out: Data | None) -> None:
         """Fit what depends on the trained members, such as a temperature."""
 
-    def _hold_out(self, problem: FitData, seeds: dict[str, int]) -> tuple[FitData, Data | None]:
+    def _hold_out(self, fit_data: FitData, seeds: dict[str, int]) -> tuple[FitData, Data | None]:
         """Split off samples on which neither base nor members are trained."""
-        return problem, None
+        return fit_data, None
 
     def _part(self, model: Any, model_params: Any, weight_init: Any, trainable: Any) -> PartialNet:
         """Create a PartialNet with the settings of `estimator` and the attributes of the data."""
@@ -290,7 +292,7 @@ class CheapEnsemble(NetworkEstimator):
         names = [str(i) for i in range(number + 1)]
         return member.set_params(random_state=spawn(self._seeds["members"], *names)[names[-1]])
 
-    def _trained_base(self, base: Base, problem: FitData, task: Any) -> Base:
+    def _trained_base(self, base: Base, fit_data: FitData, task: Any) -> Base:
         """Train the whole base for `base_epochs`, and return the result as a new base."""
         if self.base == "frozen":
             self.base_history_ = {}
@@ -301,7 +303,7 @@ class CheapEnsemble(NetworkEstimator):
         seed = self._seeds["base"]
         try:
             with task("base", trainer):
-                plain = replace(problem, seed=seed, one_pass=False)
+                plain = replace(fit_data, seed=seed, one_pass=False)
                 train_part(trainer, plain, part_seeds(seed))
         except TrainingInterrupted as stop:  # no member is trained yet, so nothing is fitted
             raise KeyboardInterrupt(*stop.args) from stop
@@ -310,11 +312,11 @@ class CheapEnsemble(NetworkEstimator):
         return base.with_values({**delta.trained, **delta.states})
 
     @contextmanager
-    def _tasks(self, problem: FitData, count: int) -> Iterator[Any]:
+    def _tasks(self, fit_data: FitData, count: int) -> Iterator[Any]:
         """Report the fit to scikit-learn's callbacks; yield ``task(name, part)`` for its parts."""
-        root = None if problem.one_pass else callback_context(self, count)
+        root = None if fit_data.one_pass else callback_context(self, count)
         if root is not None:
-            root.call_on_fit_task_begin(estimator=self, **problem.callback_args)
+            root.call_on_fit_task_begin(estimator=self, **fit_data.callback_args)
 
         @contextmanager
         def task(name: str, part: PartialNet) -> Iterator[None]:
@@ -323,10 +325,10 @@ class CheapEnsemble(NetworkEstimator):
                     yield
                     return
                 inner = root.subcontext(task_name=name)
-                inner.call_on_fit_task_begin(estimator=self, **problem.callback_args)
+                inner.call_on_fit_task_begin(estimator=self, **fit_data.callback_args)
                 with inner.propagate_callback_context(part):
                     yield
-                inner.call_on_fit_task_end(estimator=self, **problem.callback_args)
+                inner.call_on_fit_task_end(estimator=self, **fit_data.callback_args)
             finally:
                 for left in ("_callback_fit_ctx", "_skl_callbacks_to_teardown"):
                     part.__dict__.pop(left, None)
@@ -335,7 +337,7 @@ class CheapEnsemble(NetworkEstimator):
         if root is not None:
             fitted = dict(self.__dict__)
             root.call_on_fit_task_end(
-                estimator=self, reconstruction_attributes=fitted, **problem.callback_args
+                estimator=self, reconstruction_attributes=fitted, **fit_data.callback_args
             )
 
     def _more_members(self, count: int, selectors: Sequence[Any] | None) -> list[PartialNet]:
@@ -381,11 +383,11 @@ class CheapEnsemble(NetworkEstimator):
         if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
             raise ValueError(f"`n` must be an int >= 1, got {n!r}.")
         with self._restored_on_error():
-            problem = self._problem(X, y, sample_weight, None, None, resume=True)
+            fit_data = self._fit_data(X, y, sample_weight, None, None, resume=True)
             fresh = self._more_members(int(n), members)
-            training, held_out = self._hold_out(problem, self._seeds)
+            training, held_out = self._hold_out(fit_data, self._seeds)
             numbers = [*self._numbers, *range(self._made, self._made + len(fresh))]
-            with self._tasks(replace(problem, one_pass=True), 0) as task:
+            with self._tasks(replace(fit_data, one_pass=True), 0) as task:
                 kept = list(self.estimators_)
                 self._finish(self.base_, kept, fresh, numbers, training, held_out, task)
         return self

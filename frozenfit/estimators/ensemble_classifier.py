@@ -147,13 +147,13 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         )
         self.calibrate = calibrate
 
-    def _hold_out(self, problem, seeds):
-        if not self.calibrate or problem.validation is not None:
-            return problem, problem.validation
+    def _hold_out(self, fit_data, seeds):
+        if not self.calibrate or fit_data.validation is not None:
+            return fit_data, fit_data.validation
         rng = np.random.default_rng(seeds["held_out"])
         fraction = self._settings.validation_fraction
-        training, held_out = split(problem.data, fraction, rng, stratify=True)
-        return replace(problem, data=training), held_out
+        training, held_out = split(fit_data.data, fraction, rng, stratify=True)
+        return replace(fit_data, data=training), held_out
 
     def _after_members(self, held_out):
         self.temperature_ = 1.0

@@ -165,8 +165,8 @@ class PartialNet(NetworkEstimator):
         clone.model = self.model
         return clone
 
-    def _train(self, problem: FitData) -> None:
-        train_part(self, problem, part_seeds(problem.seed))
+    def _train(self, fit_data: FitData) -> None:
+        train_part(self, fit_data, part_seeds(fit_data.seed))
 
     def _asked(self) -> dict[str, Any]:
         """Return the parameters that determine what is trained, to detect changes between fits."""
@@ -190,22 +190,22 @@ class PartialNet(NetworkEstimator):
                 )
 
     def _start(
-        self, problem: FitData, network: Network, base: Base, seeds: dict[str, int]
+        self, fit_data: FitData, network: Network, base: Base, seeds: dict[str, int]
     ) -> FittedPart:
         """Return the part to train, with the delta that training starts from."""
         state_seed = seeds["states"]
-        if problem.resume:
+        if fit_data.resume:
             if self._asked() == self._fitted_as:
                 return self.part_
             seeds = self.part_.seeds
         context = Context(
             seed=seeds["selector"],
             values=network.values(base),
-            fisher=lambda: diagonal_fisher(network, base, problem.data, problem.classifies),
+            fisher=lambda: diagonal_fisher(network, base, fit_data.data, fit_data.classifies),
         )
         selection = as_selector(self.trainable).resolve(network.layout, context)
         frozen, statistics = self._mode(base)
-        if problem.resume:
+        if fit_data.resume:
             if not network.is_copy:
                 raise ValueError(
                     f"`trainable` cannot change between fits of the model {network.model.name!r}, "
@@ -242,41 +242,44 @@ class PartialNet(NetworkEstimator):
 
     def _run(
         self,
-        problem: FitData,
+        fit_data: FitData,
         compiled: CompiledModel,
         part: FittedPart,
         seeds: Mapping[str, int],
     ) -> TrainResult:
-        data, validation = self._split(problem, np.random.default_rng(seeds["split"]))
-        epochs = 1 if problem.one_pass else self.epochs
-        lr_schedule = self._named_schedule(problem)
+        data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
+        epochs = 1 if fit_data.one_pass else self.epochs
+        lr_schedule = self._named_schedule(fit_data)
         convolutional = compiled.network.layout.convolutional
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
+        # A rate that decays may start higher.
         falls = lr_schedule is not None or getattr(freeze_schedule, "lowers_lr", False)
         automatic = optimizers.automatic_rate(falls, convolutional)
 
         def make() -> tuple[keras.optimizers.Optimizer, float, Any]:
             return optimizers.make(self.optimizer, self.learning_rate, self.weight_decay, automatic)
 
+        # An optimizer is built for the variables of one phase, so the plan gets the function that
+        # creates it.
         optimizer, rate, own_schedule = make()
         if freeze_schedule is not None:
             _check_freeze_schedule(
-                freeze_schedule, problem, epochs, own_schedule or lr_schedule, optimizer
+                freeze_schedule, fit_data, epochs, own_schedule or lr_schedule, optimizer
             )
 
         def attributes(history: dict[str, list[float]], delta: Delta | None) -> dict[str, Any]:
-            joined = self._joined_history(problem, history)
+            joined = self._joined_history(fit_data, history)
             now = replace(part, delta=delta or compiled.model.delta())
             return _fitted_attributes(now, joined)
 
         summary = part.selection.table().summary
         with (
             EpochProgress(epochs, int(self.verbose), type(self).__name__, summary) as bar,
-            EpochTasks(self, problem, epochs, attributes) as tasks,
+            EpochTasks(self, fit_data, epochs, attributes) as tasks,
         ):
             plan = Plan(
                 optimizer=lambda: make()[0],
-                loss="classification" if problem.classifies else "regression",
+                loss="classification" if fit_data.classifies else "regression",
                 epochs=epochs,
                 batch_size=self.batch_size,
                 learning_rate=rate,
@@ -285,7 +288,7 @@ class PartialNet(NetworkEstimator):
                 cache_features=self.cache_features,
                 augment=augmentation.make(self.augment, self.input_shape_),
                 validation=validation,
-                patience=self.patience if self._stops_early(problem) else None,
+                patience=self.patience if self._stops_early(fit_data) else None,
                 callbacks=KerasCallbacks(self.callbacks),
                 epoch_callbacks=(bar, tasks),
             )
@@ -294,40 +297,40 @@ class PartialNet(NetworkEstimator):
             tasks.delta = result.delta
             return result
 
-    def _named_schedule(self, problem: FitData) -> Any:
+    def _named_schedule(self, fit_data: FitData) -> Any:
         """Return the schedule with "auto" resolved: cosine decay for automatic rates in `fit`."""
         if self.lr_schedule == "auto":
             ours = self.learning_rate == "auto" and isinstance(self.optimizer, str)
             ours = ours and not getattr(
                 as_freeze_schedule(self.freeze_schedule), "lowers_lr", False
             )
-            return "cosine" if ours and not problem.one_pass else None
-        if problem.one_pass and isinstance(self.lr_schedule, str):
+            return "cosine" if ours and not fit_data.one_pass else None
+        if fit_data.one_pass and isinstance(self.lr_schedule, str):
             raise ValueError(
                 f"`lr_schedule={self.lr_schedule!r}` depends on when training ends, which is not "
                 "known in `partial_fit`. Use lr_schedule='auto', None or a Keras schedule."
             )
         return self.lr_schedule
 
-    def _stops_early(self, problem: FitData) -> bool:
-        return self.early_stopping and not problem.one_pass
+    def _stops_early(self, fit_data: FitData) -> bool:
+        return self.early_stopping and not fit_data.one_pass
 
-    def _split(self, problem: FitData, rng: np.random.Generator) -> tuple[Data, Data | None]:
-        if problem.validation is not None or not self._stops_early(problem):
-            return problem.data, problem.validation
-        return split(problem.data, self.validation_fraction, rng, problem.classifies)
+    def _split(self, fit_data: FitData, rng: np.random.Generator) -> tuple[Data, Data | None]:
+        if fit_data.validation is not None or not self._stops_early(fit_data):
+            return fit_data.data, fit_data.validation
+        return split(fit_data.data, self.validation_fraction, rng, fit_data.classifies)
 
-    def _joined_history(self, problem: FitData, new: dict[str, list[float]]) -> dict:
-        old = self.history_ if problem.resume else {}
+    def _joined_history(self, fit_data: FitData, new: dict[str, list[float]]) -> dict:
+        old = self.history_ if fit_data.resume else {}
         epochs, more = len(old.get("loss", [])), len(new.get("loss", []))
         return {
             name: [*old.get(name, [np.nan] * epochs), *new.get(name, [np.nan] * more)]
             for name in {**old, **new}
         }
 
-    def _keep_optimizer_state(self, problem: FitData, result: TrainResult) -> None:
+    def _keep_optimizer_state(self, fit_data: FitData, result: TrainResult) -> None:
         """Keep the optimizer state only where training may continue: it triples the estimator."""
-        if self.warm_start or problem.one_pass:
+        if self.warm_start or fit_data.one_pass:
             self._optimizer_state, self._steps = result.optimizer_state, result.steps
             self._optimizer_state_of = self.optimizer
         else:
@@ -338,6 +341,8 @@ class PartialNet(NetworkEstimator):
         optimizer_state = getattr(self, "_optimizer_state", None)
         if (
             optimizer_state is None
+            # By identity: `_start` returns the fitted part itself only where the same parameters
+            # are trained on.
             or part is not self.part_
             or self._optimizer_state_of != self.optimizer
         ):
@@ -395,7 +400,7 @@ class PartialNet(NetworkEstimator):
         return html + self.parameter_table()._repr_html_() if fitted else html
 
 
-def train_part(estimator: PartialNet, problem: FitData, seeds: dict[str, int]) -> None:
+def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) -> None:
     """Train an estimator on validated data, and set its fitted attributes.
 
     Parameters
@@ -403,7 +408,7 @@ def train_part(estimator: PartialNet, problem: FitData, seeds: dict[str, int]) -
     estimator : PartialNet
         The estimator, with the attributes of the data set. The base is its `model`, where that is
         a base; ensembles train their members in this way.
-    problem : FitData
+    fit_data : FitData
         Training data.
     seeds : dict of str to int
         The result of `part_seeds`.
@@ -413,15 +418,16 @@ def train_part(estimator: PartialNet, problem: FitData, seeds: dict[str, int]) -
     TrainingInterrupted
         If the user interrupted training; the estimator is fitted.
     """
-    base = make_base(estimator, problem, seeds["base"])
+    base = make_base(estimator, fit_data, seeds["base"])
     with workspace.check_out(base) as network:
-        network.check(estimator.input_shape_, problem.n_outputs, problem.classifies)
-        part = estimator._start(problem, network, base, seeds)
-        result = estimator._run(problem, part.load(network), part, seeds)
+        network.check(estimator.input_shape_, fit_data.n_outputs, fit_data.classifies)
+        part = estimator._start(fit_data, network, base, seeds)
+        result = estimator._run(fit_data, part.load(network), part, seeds)
+    # Before any attribute is set: the estimator keeps its last fit when training diverges.
     _check_finite(result.delta)
-    history = estimator._joined_history(problem, result.history)
-    estimator._n_outputs_ = problem.n_outputs
-    estimator._keep_optimizer_state(problem, result)
+    history = estimator._joined_history(fit_data, result.history)
+    estimator._n_outputs_ = fit_data.n_outputs
+    estimator._keep_optimizer_state(fit_data, result)
     set_fitted(estimator, replace(part, delta=result.delta), history)
     if result.interrupted:
         raise TrainingInterrupted(
@@ -430,14 +436,14 @@ def train_part(estimator: PartialNet, problem: FitData, seeds: dict[str, int]) -
         )
 
 
-def make_base(estimator: PartialNet, problem: FitData, seed: int) -> Base:
+def make_base(estimator: PartialNet, fit_data: FitData, seed: int) -> Base:
     """Return the base that an estimator is trained on.
 
     Parameters
     ----------
     estimator : PartialNet
         The estimator, with the attributes of the data set.
-    problem : FitData
+    fit_data : FitData
         Training data.
     seed : int
         Seed of the base.
@@ -453,7 +459,7 @@ def make_base(estimator: PartialNet, problem: FitData, seed: int) -> Base:
         If a parameter has no effect on a given model, or the network has changed since the last
         fit.
     """
-    if problem.resume:
+    if fit_data.resume:
         estimator._check_same_network()
         return estimator.base_
     model = estimator.model
@@ -467,12 +473,12 @@ def make_base(estimator: PartialNet, problem: FitData, seed: int) -> Base:
                     "the model as a name or a callable."
                 )
         if isinstance(model, Base):
-            return model.with_outputs(problem.n_outputs)
+            return model.with_outputs(fit_data.n_outputs)
         return Base(model, seed=seed)
     recipe = Recipe(
         model,
         estimator.input_shape_,
-        problem.n_outputs,
+        fit_data.n_outputs,
         dict(estimator.model_params or {}),
         initializer_json(estimator.weight_init),
         drawn=estimator.frozen != "keep",
@@ -550,13 +556,13 @@ def _check_finite(delta: Delta) -> None:
 
 def _check_freeze_schedule(
     freeze_schedule: FreezeSchedule,
-    problem: FitData,
+    fit_data: FitData,
     epochs: int,
     lr_schedule: Any,
     optimizer: keras.optimizers.Optimizer,
 ) -> None:
     """Raise a ValueError where this fit cannot follow the freeze schedule."""
-    if problem.one_pass and freeze_schedule.needs_end:
+    if fit_data.one_pass and freeze_schedule.needs_end:
         raise ValueError(
             f"`freeze_schedule={freeze_schedule!r}` depends on when training ends, which is not "
             "known in `partial_fit`. Use freeze_schedule=None or LayerwiseRates."

@@ -19,7 +19,7 @@ class EpochTasks:
     ----------
     estimator : NetworkEstimator
         The estimator that is being fitted.
-    problem : FitData
+    fit_data : FitData
         Its training data. As in scikit-learn, `partial_fit` calls no callbacks.
     epochs : int
         Maximum number of epochs.
@@ -28,13 +28,13 @@ class EpochTasks:
         of training where it is None.
     """
 
-    def __init__(self, estimator: Any, problem: Any, epochs: int, attributes: Callable):
+    def __init__(self, estimator: Any, fit_data: Any, epochs: int, attributes: Callable):
         self.estimator = estimator
         self.attributes = attributes
         self.epochs = epochs
-        self.callback_args = problem.callback_args
+        self.callback_args = fit_data.callback_args
         self.root: CallbackContext | None = None
-        self.called = not problem.one_pass
+        self.called = not fit_data.one_pass
         self.history: dict[str, list[float]] = {}
         self.delta: Delta | None = None  # set to the final delta after training
 

@@ -68,7 +68,7 @@ class Selector(ABC):
     from ``context.seed`` and the path of the weight, so that they are equal on each machine and
     do not depend on the other weights. A fit, its clone and the reader of a file rely on it.
 
-    *Cost.* `forms` is called once in each fit, and must not loop over single parameters in Python.
+    *Cost.* A weight may have millions of parameters: `forms` must not loop over them in Python.
 
     Examples
     --------

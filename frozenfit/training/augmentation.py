@@ -37,6 +37,8 @@ def crop(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     This is the usual augmentation for CIFAR, together with `flip`.
     """
     n, height, width, _ = x.shape
+    # He et al. (2016), "Deep Residual Learning for Image Recognition": the augmentation of the
+    # CIFAR experiments.
     padded = np.pad(x, ((0, 0), (_PAD, _PAD), (_PAD, _PAD), (0, 0)))
     top, left = rng.integers(0, 2 * _PAD + 1, size=(2, n))
     rows = top[:, None] + np.arange(height)
@@ -131,6 +133,8 @@ def _from_layer(layer: keras.Layer) -> Augmentation:
     """
 
     def step(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        # A fresh copy with drawn seeds for each batch: a seed generator of Keras is a variable,
+        # whose state would carry over from fit to fit.
         with isolated(int(rng.integers(2**31 - 1))):
             fresh = type(layer).from_config(_reseeded(layer.get_config(), rng))
             return np.asarray(to_numpy(fresh(x, training=True)))

@@ -41,6 +41,8 @@ class KerasCallbacks:
                     "`callbacks` must be keras.callbacks.Callback objects, got "
                     f"{type(callback).__name__}. Set scikit-learn callbacks by set_callbacks."
                 )
+        # Callbacks collect state. A fit on copies leaves the parameter unchanged, as scikit-learn
+        # requires.
         self.copies = [copy.deepcopy(callback) for callback in given]
         self._per_batch = any(_overrides(c, name) for c in self.copies for name in _BATCH_HOOKS)
         self._scheduled = False

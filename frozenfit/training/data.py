@@ -91,6 +91,8 @@ def distinct(X: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> 
     first = np.concatenate([[True], ~same]) if len(order) else np.zeros(0, bool)
     each = np.ones(len(order)) if weight is None else np.asarray(weight, np.float64)[order]
     total = np.add.reduceat(each, np.flatnonzero(first)) if len(order) else each
+    # Equal weights, of whatever size, are no weights: scikit-learn expects the same fit bit for
+    # bit, and a common factor would change the rounding of every sum.
     if len(total) and np.all(total == total[0]):
         total = np.ones_like(total)
     return Data(X, y, order[first], total.astype(np.float32))
@@ -119,6 +121,8 @@ def row_keys(X: np.ndarray, y: np.ndarray) -> np.ndarray:
         Equal (X, y) rows have equal keys.
     """
     flat = X.reshape(len(X), -1)
+    # The hash decides the order of the samples, so it depends on their values alone, never on their
+    # places.
     targets = np.asarray(y, np.float64).reshape(len(y), -1)
     step = max(1, _HASH_BYTES // (8 * (flat.shape[1] + 1)))
     keys = np.empty(len(X), np.uint64)
@@ -134,6 +138,8 @@ def _hash(rows: np.ndarray) -> np.ndarray:
     words = np.ascontiguousarray(rows + rows.dtype.type(0)).view(np.uint32).astype(np.uint64)
     words *= np.uint64(0x9E3779B97F4A7C15)
     words ^= words >> np.uint64(29)
+    # Philox, because NumPy promises its integers in every version; odd factors, because they are
+    # invertible modulo 2**64.
     factors = np.random.Philox(key=words.shape[1]).random_raw(words.shape[1]) | np.uint64(1)
     return (words * factors).sum(axis=1, dtype=np.uint64)
 
@@ -171,6 +177,7 @@ def split(
     for group in groups:
         count = min(round(fraction * len(group)), len(group) - 1)
         held.append(rng.permutation(group)[:count])
+    # Both parts keep the canonical order, on which the batches of a seed depend.
     chosen = np.sort(np.concatenate(held))
     if not len(chosen):
         largest = max(groups, key=len)

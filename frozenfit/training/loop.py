@@ -145,6 +145,7 @@ def train(
             if run.epoch(epoch):
                 break
     except KeyboardInterrupt:
+        # Nothing was trained, so there is nothing to keep.
         if run.step == run.first_step:
             raise
         interrupted = True
@@ -171,6 +172,7 @@ class _Run:
         self.full_epoch_seconds: list[float] = []
         self.best: Delta | None = None
         self.best_loss, self.epochs_waited = np.inf, 0
+        # The last, smaller batch of an epoch would otherwise need a compilation of its own.
         self.pad = rows_are_independent(compiled)
         self._enter_phase(0)
         self.first_step = self.step = self._continue_from(optimizer_state)
@@ -180,6 +182,7 @@ class _Run:
         """Load an optimizer state that fits; return the number of steps taken with it."""
         if state is None:
             return 0
+        # Another optimizer, or other trainable parameters, start from a new state.
         shapes = [array.shape for array in self.trainer.optimizer_state()]
         if [array.shape for array in state[0]] != shapes:
             return 0
@@ -192,6 +195,8 @@ class _Run:
         if self.phase is not None and replace(self.phase, from_prefix=False) == planned:
             return
         phase = replace(planned, from_prefix=self._caches(planned, self.plan.epochs - epoch))
+        # Each phase has a trainer of its own, because the variables of an optimizer are fixed when
+        # it is built.
         trainer = self.compiled.trainer(self.plan.optimizer(), self.plan.loss, phase)
         if self.phase is not None:
             trainer.take_over(self.trainer)
@@ -274,6 +279,8 @@ class _Run:
         """Train on every batch once; return the training metrics."""
         plan, callbacks = self.plan, self.plan.callbacks
         loss = n_correct = weight = 0.0
+        # The only draw of an epoch without augmentation, so that the batches depend on seed and
+        # number of samples alone.
         order = self.rng.permutation(len(self.data))
         size = plan.batch_size
         if not (self.pad and self.trainer.one_batch_shape):
@@ -312,6 +319,8 @@ class _Run:
             return False
         if self.logs["val_loss"] < self.best_loss:
             self.best_loss, self.epochs_waited = self.logs["val_loss"], 0
+            # A delta is as small as what is trained, so that the best one is kept in memory without
+            # a file.
             self.best = self.compiled.model.delta()
             return False
         self.epochs_waited += 1

@@ -61,6 +61,7 @@ class PhasePlan:
         owner = {w.path: w.layer for w in selection.layout.weights}
         used = {owner[p] for p in trainable}
         self._layers = [layer for layer in selection.layout.layers if layer in used]
+        # A schedule counts layers from the input, whatever the order of creation.
         position = {layer: i for i, layer in enumerate(self._layers)}
         self._layer_of = {p: position[owner[p]] for p in trainable}
         self._costs = _costs(model)
@@ -81,6 +82,7 @@ class PhasePlan:
         """
         if self.schedule is None:
             return Phase()
+        # Evaluated at the beginning of the epoch: compiled code changes at epoch boundaries only.
         active = self.schedule.active(len(self._layers), epoch / self.epochs)
         waiting = frozenset(p for p, layer in self._layer_of.items() if not active[layer])
         return Phase(waiting, bool(waiting) and self.schedule.finishes, per_weight=True)

@@ -68,6 +68,7 @@ class Prefix:
         Data
             The same targets and weights, with the features as inputs.
         """
+        # Predictors return float32 under every policy.
         X = np.empty((len(data), *self.shape), np.float32)
         for start in range(0, len(data), _ROWS):
             rows = data.rows[start : start + _ROWS]
@@ -103,6 +104,7 @@ def find(
         return None
     with isolated(0):
         features = keras.Model(model.base.inputs, cut)
+        # Caching the output of layers without weights would only copy the data.
         if not features.weights:
             return None
         suffix = keras.Model(cut, model.base.outputs[0])

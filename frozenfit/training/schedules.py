@@ -459,6 +459,8 @@ def schedule_classes() -> dict[str, type[FreezeSchedule]]:
     >>> "FreezeOut" in schedule_classes()
     True
     """
+    # A class of the user is found without registration; one that is defined again in a notebook
+    # must not hide a built-in class.
     classes: dict[str, type[FreezeSchedule]] = {}
     pending = FreezeSchedule.__subclasses__()
     while pending:

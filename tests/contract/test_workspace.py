@@ -56,8 +56,8 @@ def fit(model="mlp", x=X, y=Y, **settings):
 
 def compiled_again(counts, before) -> bool:
     """Whether anything was built since; on torch each step runs the base, so it tells nothing."""
-    told = ("networks", "models", "traces") if TRACED else ("networks", "models")
-    return any(counts[name] != before[name] for name in told)
+    names = ("networks", "models", "traces") if TRACED else ("networks", "models")
+    return any(counts[name] != before[name] for name in names)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_two_given_models_of_one_structure_keep_their_own_values(counted):
 
 
 class Odd(kl.Layer):
-    """A layer that Keras cannot make again: its configuration is not told."""
+    """A layer that Keras cannot build again, because it has no configuration."""
 
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)

@@ -335,9 +335,9 @@ def test_calibration_holds_samples_out_of_all_training(monkeypatch):
     seen = []
     inner = ensemble_base.train_part
 
-    def watched(self, problem, seeds):
-        seen.append(len(problem.data))
-        inner(self, problem, seeds)
+    def watched(self, fit_data, seeds):
+        seen.append(len(fit_data.data))
+        inner(self, fit_data, seeds)
 
     monkeypatch.setattr(ensemble_base, "train_part", watched)
     ensemble(2, calibrate=True, validation_fraction=0.2).fit(X, y)

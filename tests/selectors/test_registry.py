@@ -16,6 +16,7 @@ from sklearn.datasets import load_iris
 
 import frozenfit
 from frozenfit import selectors as fs
+from frozenfit.selectors import registry
 
 
 @fs.register("every_nth")
@@ -95,6 +96,15 @@ def test_a_registered_selector_is_cloned_and_stored(tmp_path):
     again = frozenfit.load(tmp_path / "model.frozenfit")
     assert again.trainable == clf.trainable and isinstance(again.trainable, type(clf.trainable))
     np.testing.assert_array_equal(again.predict(X), clf.predict(X))
+
+
+def test_a_file_with_an_unknown_selector_is_refused_by_name(tmp_path, monkeypatch):
+    X, y = load_iris(return_X_y=True)
+    clf = frozenfit.PartialNetClassifier("mlp", trainable=EveryNth(4) | fs.head(), epochs=1)
+    frozenfit.save(clf.fit(X, y), tmp_path / "model.frozenfit")
+    monkeypatch.delitem(registry._SELECTORS, "every_nth")
+    with pytest.raises(frozenfit.StorageError, match="There is no selector 'every_nth'"):
+        frozenfit.load(tmp_path / "model.frozenfit")
 
 
 def test_a_class_that_is_not_registered_works_but_cannot_be_stored():

@@ -106,7 +106,8 @@ DEPTHWISE = network(
     ],
     heads=(),
 )  # fmt: skip
-# A weight without axes, a weight without parameters, one output without a unit, and no head.
+# A weight without axes, one without parameters, a kernel with a single output, a scale with two
+# axes, and no head.
 ODD = network(
     [
         WeightInfo("gain", (), "gain", "Gain", "other", ()),

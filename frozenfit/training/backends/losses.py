@@ -46,6 +46,7 @@ def classification_loss(y, logits, weight):
     totals : tuple of scalar tensors
         Loss, correct predictions and weights, as in `Totals`.
     """
+    # Under mixed precision the exponentials of float16 logits would overflow.
     logits = ops.cast(logits, "float32")
     each = ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
     # top_k is one operation on TensorFlow; Keras's argmax is seven, to order -0 before 0.
@@ -76,6 +77,7 @@ def regression_loss(y, outputs, weight):
 
 
 def _weighted(each, correct, weight):
+    # The mean is over weights, not rows, so that padding rows of weight 0 change nothing.
     total = ops.sum(weight)
     loss = ops.sum(each * weight)
     return loss / total, (loss, ops.sum(correct * weight), total)

@@ -43,6 +43,7 @@ class JaxTrainer(Trainer):
 
         active, states, optimizer_state, totals = carry
         x, y, weight, rate, multipliers = batch
+        # The learning rate is a variable of the optimizer, so a new value needs no compilation.
         learning_rate = self._inner_optimizer._learning_rate
         optimizer_state = [
             rate if variable is learning_rate else value
@@ -60,6 +61,8 @@ class JaxTrainer(Trainer):
 
     def _updated(self, active, fixed, optimizer_state, gradients, multipliers):
         """Return the active variables and the optimizer state after a step."""
+        # A constraint reads the whole weight, so the frozen part must be an argument of the trace
+        # and not a constant of it.
         constants = fixed[len(fixed) - len(self.model.fixed_variables) :]
         with self.model.reading(constants):
             new, optimizer_state = self.optimizer.stateless_apply(
@@ -81,6 +84,8 @@ class JaxTrainer(Trainer):
         ]
         with keras.StatelessScope(mapping):
             loss, totals, changed = self._objective(x, y, weight)
+        # States that the batch does not change keep their values: the carry of a loop has a fixed
+        # structure.
         new = {id(variable): value for variable, value in changed}
         after = [new.get(id(v), old) for v, old in zip(groups[1], states, strict=True)]
         return loss, (totals, after)
@@ -101,6 +106,8 @@ class JaxTrainer(Trainer):
     def _run(self, x, y, weight, rates, multipliers):
         groups = self._variables
         active, states, fixed, optimizer_state = ([v.value for v in group] for group in groups)
+        # XLA's CPU backend runs convolutions inside a loop on a path that is ten to sixty times
+        # slower.
         if self._loops is None:
             batch = x[0], y[0], weight[0]
             self._loops = not _on_cpu() or not _convolves(
@@ -109,6 +116,7 @@ class JaxTrainer(Trainer):
         carry = (active, states, optimizer_state, (np.float32(0),) * 3)
         run = self._in_a_loop if self._loops else self._one_by_one
         *values, totals = run(carry, fixed, (x, y, weight), (rates, multipliers))
+        # `fixed` is not assigned: no step changes it.
         for group, new in zip((groups[0], groups[1], groups[3]), values, strict=True):
             for variable, value in zip(group, new, strict=True):
                 variable.assign(value)
@@ -182,6 +190,7 @@ def _distribute(stack: np.ndarray) -> Any:
         return stack
     layout = distribution.get_data_layout(stack.shape[1:])
     shards = layout.device_mesh.shape[layout.device_mesh.axis_names.index(layout.axes[0])]
+    # A batch that cannot be split evenly is computed on every device.
     axes = (None, *layout.axes) if stack.shape[1] % shards == 0 else (None,) * stack.ndim
     spread = keras.distribution.TensorLayout(axes, layout.device_mesh)
     return jax.device_put(stack, spread.backend_layout)

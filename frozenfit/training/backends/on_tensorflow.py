@@ -27,6 +27,7 @@ class TensorFlowTrainer(Trainer):
         with tf.GradientTape() as tape:
             loss, sums, states = self._objective(x, y, weight)
         values = [v.value for v in self.variables]
+        # A trainable weight may be unused, as in a phase that runs on cached features.
         unused = tf.UnconnectedGradients.ZERO
         gradients: Any = tape.gradient(loss, values, unconnected_gradients=unused)
         # The gradient of an embedding is a list of rows; the optimizer needs it whole.
@@ -36,6 +37,7 @@ class TensorFlowTrainer(Trainer):
         self._inner_optimizer.learning_rate.assign(rate)
         gradients, sums, states = self._step_gradients(x, y, weight)
         self._apply(gradients, multipliers)
+        # States last: the gradients above were computed with the old ones, as in Keras.
         for variable, value in states:
             variable.assign(value)
         return list(sums)
@@ -53,6 +55,8 @@ class TensorFlowTrainer(Trainer):
     def _trace(self, stacks: list[Any]) -> Callable:
         import tensorflow as tf
 
+        # Numbers of steps and rows stay open, so that a shorter last stack or batch needs no second
+        # trace.
         specs = [tf.TensorSpec((None,), stacks[0].dtype)]
         specs += [tf.TensorSpec((None, None, *a.shape[2:]), a.dtype) for a in stacks[1:-1]]
         specs += [tf.TensorSpec((None, *stacks[-1].shape[1:]), stacks[-1].dtype)]

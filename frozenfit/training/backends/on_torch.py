@@ -40,6 +40,8 @@ class TorchTrainer(Trainer):
         states = [np.asarray(to_numpy(v)) for v in self.model.state_variables]
         whole = [v.ravel().astype(np.int64) for v in states if v.dtype.kind in "iu"]
         numbers = [int(n) % 2**32 for v in whole for n in v]
+        # The step is part of the seed, so that a continued fit does not repeat the random numbers
+        # of the first.
         sequence = np.random.SeedSequence([*numbers, int(to_numpy(self.optimizer.iterations))])
         return TorchStream(int(sequence.generate_state(1)[0]))
 
@@ -51,6 +53,8 @@ class TorchTrainer(Trainer):
 
         loss, sums, states = self._objective(x, y, weight)
         values = [v.value for v in self.variables]
+        # For the active variables alone: `backward` would compute the gradient of every variable of
+        # the base.
         gradients = torch.autograd.grad(loss, values, allow_unused=True, materialize_grads=True)
         return list(gradients), sums, states
 

@@ -47,6 +47,8 @@ class Predictor(ABC):
         ndarray of float32, shape (n, n_outputs)
             Outputs of the network.
         """
+        # Two sizes of batches, so that predictions for any number of rows need two compilations,
+        # and a row gets the same bits whatever rows come with it.
         size = _SMALL if len(x) <= _SMALL else _LARGE
         parts = []
         for start in range(0, len(x), size):

@@ -56,6 +56,8 @@ class Recorder:
         callable
             Does exactly what the step does.
         """
+        # A recording refers to tensors, so it is invalid where a variable has got another one, as
+        # when a model is moved to another device.
         current = [v.value for v in self._variables]
         if any(a is not b for a, b in zip(current, self._tensors, strict=True)):
             self._tensors = current

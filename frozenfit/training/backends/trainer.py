@@ -70,6 +70,8 @@ class Trainer(ABC):
         self.optimizer = _with_loss_scale(optimizer, model)
         self.optimizer.build(self.variables)
         self.optimizer.built = True
+        # Taken before the first step: `reset` restores it, which is cheaper than another optimizer
+        # and needs no compilation.
         self._initial_state = self.optimizer_state()
         self._inner_optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._compile()
@@ -197,6 +199,8 @@ class Trainer(ABC):
         momentum, which contains the rate).
         """
         variables = self.variables
+        # A multiple of the step rather than of the gradient: Adam is invariant to the scale of
+        # gradients.
         before = [ops.copy(v.value) for v in variables] if self.phase.per_weight else []
         self.optimizer.apply(gradients, variables)
         for i, old in enumerate(before):
