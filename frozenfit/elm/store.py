@@ -18,6 +18,7 @@ from frozenfit.elm.scaling import Scaler
 from frozenfit.elm.stages import FeatureStage
 from frozenfit.elm.stages.base import array_of, frozen_row
 from frozenfit.parameter_table import TableRow
+from frozenfit.utils.size_limit import charge
 
 __all__ = ["parameter_table", "read", "write"]
 
@@ -177,6 +178,8 @@ def _read_layer(frozen: Frozen, i: int, about: Mapping[str, Any], arrays: dict) 
             raise ValueError(f"the weights of layer {i + 1} have the shape {kernel.shape}")
         layer = Dense(kernel, bias, seeded=seeded)
     elif seeded:
+        # Candidates of receptive fields are drawn per unit, whatever the number of inputs is.
+        charge(f"layer {i + 1}", (max(inputs, 256), units), 8)
         mask = first_mask(frozen, i, units)
         layer = make_dense(frozen.config, i, (inputs, units), mask, frozen.dtype)
     else:

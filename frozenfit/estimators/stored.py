@@ -6,9 +6,11 @@ states and the seeds; frozen random values are drawn again while loading, and ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from frozenfit.delta import Delta
@@ -20,6 +22,7 @@ from frozenfit.selectors.forms import Everything, Form, Indices, Leading
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
 from frozenfit.training.workspace import workspace
+from frozenfit.utils.size_limit import charge
 
 _TARGETS = {
     "_target_mean": "mean",
@@ -182,9 +185,28 @@ def restore_base(
     n_outputs, about = estimator._n_outputs_, meta["base"]
     found = stored_base.read(estimator, n_outputs, about, stored, base)
     with workspace.check_out(found) as network:
-        network.check(estimator.input_shape_, n_outputs, meta["classes"] is not None)
+        if not _fits(network.model, estimator.input_shape_, n_outputs):
+            network.check(estimator.input_shape_, n_outputs, meta["classes"] is not None)
         stored_base.check(found, network, about, stored)
     return found
+
+
+def _fits(model: keras.Model, input_shape: tuple[int, ...], n_outputs: int) -> bool:
+    """Return whether a network has static shapes, which must then match those of the data.
+
+    Such a network need not compute a sample, for which a small file can ask for hours.
+    """
+    try:
+        given, found = model.input_shape, model.output_shape
+    except (AttributeError, ValueError):  # a subclassed model
+        return False
+    matches = len(given) == len(input_shape) + 1 and found == (None, n_outputs)
+    if not matches or any(n not in (None, m) for n, m in zip(given[1:], input_shape, strict=True)):
+        raise ValueError(
+            f"the network maps samples of shape {given[1:]} to outputs of shape {found[1:]}, and "
+            f"the file describes samples of shape {input_shape} and {n_outputs} outputs"
+        )
+    return True
 
 
 def restore_data(estimator: Any, meta: Mapping[str, Any]) -> None:
@@ -267,6 +289,7 @@ def _redrawn(
 ) -> tuple[Base, str]:
     """Return the base with random frozen values and the mode that goes with it."""
     network.check_values(held)
+    charge("frozen weights", [sum(math.prod(i.shape) for i in partly_frozen(selection))])
     drawn = draw_frozen(selection, base.seed, exclude=held)
     stored_base.check_draws(base.seed, drawn, meta["random"])
     missing = [i.path for i in partly_frozen(selection) if i.path not in {*drawn, *held}]
@@ -346,7 +369,9 @@ def _read_form(written: tuple) -> Form:
     if kind == "indices":
         return Indices(values[0], tuple(values[1].tolist()))
     if kind == "mask":
-        count = int(np.prod(values[0]))
+        count = math.prod(values[0])
+        if -(-count // 8) != values[1].size:  # unpackbits appends zeros up to any count
+            raise ValueError(f"a mask of {values[1].size} bytes cannot have shape {values[0]}")
         return Mask(np.unpackbits(values[1], count=count).astype(bool).reshape(values[0]))
     return {"everything": Everything, "nothing": Nothing}[kind]()
 

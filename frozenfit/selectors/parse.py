@@ -14,6 +14,7 @@ from .selector import Selector
 from .slices import filters
 from .whole_layers import head
 
+_LONGEST = 10_000
 # Selectors write their text with the precedence of Python, in which - binds more strongly than &,
 # and & more strongly than |.
 _OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] = {
@@ -68,6 +69,8 @@ def parse(text: str) -> Selector:
             'Use "filters(0.1) | head()", for example.'
         )
     shown = quoted(text if len(text) <= 200 else f"{text[:150]}...")
+    if len(text) > _LONGEST:  # Python's parser and the recursion below are made for short text
+        raise ValueError(f"{shown} cannot be read as a selector. It has {len(text)} characters.")
     try:
         # Python's parser is used, and not its evaluation: a file must not be able to run code. Text
         # with a leading space would be an indentation error.

@@ -24,6 +24,7 @@ from frozenfit.selectors import Selector
 from frozenfit.storage import keras_config
 from frozenfit.storage.keras_config import first_line
 from frozenfit.training.schedules import FreezeSchedule, schedule_classes
+from frozenfit.utils.size_limit import charge
 
 __all__ = ["decode", "encode", "encode_network"]
 
@@ -341,6 +342,7 @@ def _read_array(node: dict, inner: Callable[[Any], Any], base: Any) -> np.ndarra
     width = int(name[2:]) if name[:2] in ("<U", ">U") else -1
     if not 0 <= width * 4 * max(1, len(items)) <= _LARGEST_ARRAY:
         raise ValueError(f"a file may not hold an array of NumPy's type {name!r}")
+    charge("an array of strings", (len(items), width))
     if not all(type(item) is str and len(item) <= width for item in items):
         raise ValueError(f"an array of NumPy's type {name!r} holds other entries")
     return np.array(items, np.dtype(f"<U{width}")).reshape(shape)

@@ -35,11 +35,16 @@ from frozenfit.storage import container, mapping
 from frozenfit.storage.codec import decode, encode, encode_network
 from frozenfit.storage.container import Record, StorageError
 from frozenfit.storage.keras_config import first_line
+from frozenfit.storage.network_size import charged_networks
+from frozenfit.utils.size_limit import size_limit
 
 __all__ = ["StorageError", "check_writable", "load", "save"]
 
 # Marks the parameters of an ensemble's estimator.
 _NESTED = "estimator class"
+# Holds a Wide ResNet 28-10, and keeps what a forged file may cost at a gigabyte and some seconds.
+_MAX_BYTES = 2**28
+_COPIES = 4  # of weights, which are read or described, built, copied and assembled
 _MEMBERS = ("PartialNetClassifier", "PartialNetRegressor")
 _CLASSES = {
     "CheapEnsembleClassifier": "frozenfit.estimators:CheapEnsembleClassifier",
@@ -101,7 +106,12 @@ def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool =
     container.write(data, path)
 
 
-def load(path: str | os.PathLike[str], *, base: Any = None) -> Any:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    base: keras.Model | None = None,
+    max_bytes: int = _MAX_BYTES,
+) -> Any:
     """Load a fitted estimator, or several by name, from a file.
 
     Parameters
@@ -110,6 +120,10 @@ def load(path: str | os.PathLike[str], *, base: Any = None) -> Any:
         A file that `save` wrote, on any backend.
     base : keras.Model, optional
         The network that the estimator was given as ``model=``, where the file does not hold it.
+    max_bytes : int, default=2**28
+        Largest total size of the weights that the file describes but does not contain, such as
+        frozen weights that are drawn again from a seed. It limits the memory and the time that a
+        small file can ask for; a few copies of the weights exist while an estimator is loaded.
 
     Returns
     -------
@@ -129,9 +143,14 @@ def load(path: str | os.PathLike[str], *, base: Any = None) -> Any:
     """
     try:
         record = container.from_file(path)
-        if record.class_name == mapping.NAME:
-            return mapping.split(record, base, _estimator_of)
-        return _estimator_of(record, base, {}, None)
+        # Arrays in the file and in the given network exist already, whatever they are used for.
+        existing = sum(array.nbytes for array in record.arrays.values())
+        if isinstance(base, keras.Model):
+            existing += 4 * base.count_params()
+        with size_limit(max_bytes + _COPIES * existing), charged_networks():
+            if record.class_name == mapping.NAME:
+                return mapping.split(record, base, _estimator_of)
+            return _estimator_of(record, base, {}, None)
     except StorageError as error:
         raise StorageError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error.__cause__
 

@@ -6,6 +6,7 @@ object from a description of a file, `allow_list` checks everything that the des
 
 from __future__ import annotations
 
+import re
 import types
 from typing import Any
 
@@ -28,6 +29,7 @@ OBJECTS = (
     keras.metrics.Metric,
     keras.dtype_policies.DTypePolicy,
 )
+_COLORS = re.compile("\x1b\\[[0-9;]*m")
 _POLICY = {
     "module": "keras",
     "class_name": "DTypePolicy",
@@ -126,7 +128,7 @@ def first_line(error: BaseException) -> str:
     Parameters
     ----------
     error : BaseException
-        Any error; Keras's own go on for many lines.
+        Any error; those of Keras have many lines.
 
     Returns
     -------
@@ -137,12 +139,14 @@ def first_line(error: BaseException) -> str:
     >>> first_line(KeyError("shape"))
     "KeyError: 'shape'"
     """
-    lines = str(error).strip().splitlines()
-    told = lines[0].strip().rstrip(".") if lines else ""
-    told = told if len(told) <= 300 else told[:300] + "..."
-    if isinstance(error, ValueError) and told:
-        return told
-    return f"{type(error).__name__}: {told}" if told else type(error).__name__
+    lines = [line.strip() for line in _COLORS.sub("", str(error)).splitlines() if line.strip()]
+    # Keras puts the layer in front of the error that the layer raised.
+    text = next((line for line in lines if not line.startswith("Exception encountered")), "")
+    text = (text or "".join(lines[:1])).rstrip(".")
+    text = text if len(text) <= 300 else text[:300] + "..."
+    if isinstance(error, ValueError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _function_config(function: types.FunctionType) -> Any:
