@@ -67,6 +67,7 @@ class PartialNet(NetworkEstimator):
     n_iter_: int
     freeze_fraction_: float
     part_: FittedPart
+    callbacks_: list[keras.callbacks.Callback]
     _fitted_as: dict[str, Any]
     _n_outputs_: int
 
@@ -150,6 +151,11 @@ class PartialNet(NetworkEstimator):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the callbacks of the last fit, which may hold open files."""
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "callbacks_"}
 
     def __sklearn_clone__(self) -> Any:
         """Return an unfitted copy on the same `model`, where that is a network.
@@ -431,6 +437,7 @@ def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) 
     estimator._n_outputs_ = fit_data.n_outputs
     estimator._keep_optimizer_state(fit_data, result)
     set_fitted(estimator, replace(part, delta=result.delta), history)
+    estimator.callbacks_ = result.callbacks
     if result.interrupted:
         raise TrainingInterrupted(
             f"training was interrupted after {estimator.n_iter_} epochs; the estimator is fitted "

@@ -140,6 +140,8 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         Shape of one sample as the network receives it.
     base_ : Base
         The network before training; it is never modified and can be shared.
+    part_ : FittedPart
+        Base, selection and trained parameters.
     model_ : PartialModel
         The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
@@ -149,6 +151,8 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         Number of completed epochs.
     freeze_fraction_ : float
         Number of frozen parameters divided by the number of all parameters.
+    callbacks_ : list of keras.callbacks.Callback
+        Copies of `callbacks` with their state after training; they are not pickled.
 
     See Also
     --------
@@ -345,6 +349,8 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         Shape of one sample as the network receives it.
     base_ : Base
         The network before training; it is never modified and can be shared.
+    part_ : FittedPart
+        Base, selection and trained parameters.
     model_ : PartialModel
         The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
@@ -354,6 +360,8 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         Number of completed epochs.
     freeze_fraction_ : float
         Number of frozen parameters divided by the number of all parameters.
+    callbacks_ : list of keras.callbacks.Callback
+        Copies of `callbacks` with their state after training; they are not pickled.
 
     See Also
     --------
