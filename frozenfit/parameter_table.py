@@ -12,7 +12,31 @@ _HTML_ROWS = 60
 
 
 class TableRow(NamedTuple):
-    """One weight in the table of trainable parameters."""
+    """One weight in the table of trainable parameters.
+
+    Parameters
+    ----------
+    path : str
+        Path of the weight.
+    shape : tuple of int
+        Its shape.
+    form : str
+        Which part of it is trainable, such as ``"first 2 of 8 on axis 1"``.
+    trainable : int
+        Number of its trainable parameters.
+    total : int
+        Number of all its parameters.
+
+    See Also
+    --------
+    ParameterTable : The rows of a network.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import example_layout, head
+    >>> head().resolve(example_layout()).table()[-1]
+    TableRow(path='head/bias', shape=(10,), form='all', trainable=10, total=10)
+    """
 
     path: str
     shape: tuple[int, ...]
@@ -26,6 +50,11 @@ class ParameterTable(list[TableRow]):
 
     A list of named tuples ``(path, shape, form, trainable, total)``. ``print`` shows it as text,
     a notebook as HTML.
+
+    Parameters
+    ----------
+    iterable : iterable of TableRow, default=()
+        The rows.
 
     Attributes
     ----------

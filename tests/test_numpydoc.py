@@ -46,9 +46,6 @@ EXEMPT = (
     "frozenfit.elm.register_stage",
     "frozenfit.search.FreezeSearchCV",
     "frozenfit.search.open_storage",
-    "frozenfit.selectors.ParameterTable",
-    "frozenfit.selectors.Selection",
-    "frozenfit.selectors.TableRow",
     "frozenfit.storage.check_writable",
 )
 

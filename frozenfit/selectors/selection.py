@@ -107,8 +107,10 @@ class Selection:
 
         Returns
         -------
-        n_trainable, size : int
-            The two numbers.
+        n_trainable : int
+            Number of trainable parameters.
+        size : int
+            Number of all parameters.
 
         Raises
         ------
