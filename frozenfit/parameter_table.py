@@ -17,25 +17,25 @@ class TableRow(NamedTuple):
     Parameters
     ----------
     path : str
-        Path of the weight.
+        Path of the weight, such as "hidden/kernel".
     shape : tuple of int
-        Its shape.
+        Shape of the weight.
     form : str
-        Which part of it is trainable, such as ``"first 2 of 8 on axis 1"``.
+        Description of the trainable part of the weight.
     trainable : int
-        Number of its trainable parameters.
+        Number of trainable parameters.
     total : int
-        Number of all its parameters.
+        Number of all parameters.
 
     See Also
     --------
-    ParameterTable : The rows of a network.
+    ParameterTable : The table.
 
     Examples
     --------
-    >>> from frozenfit.selectors import example_layout, head
-    >>> head().resolve(example_layout()).table()[-1]
-    TableRow(path='head/bias', shape=(10,), form='all', trainable=10, total=10)
+    >>> from frozenfit.selectors import TableRow
+    >>> TableRow("hidden/bias", (8,), "first 2 of 8 on axis 0", 2, 8).trainable
+    2
     """
 
     path: str

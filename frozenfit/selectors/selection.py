@@ -108,9 +108,9 @@ class Selection:
         Returns
         -------
         n_trainable : int
-            Number of trainable parameters.
+            Number of trainable parameters of the weight.
         size : int
-            Number of all parameters.
+            Number of all parameters of the weight.
 
         Raises
         ------
