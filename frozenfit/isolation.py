@@ -305,3 +305,21 @@ def names_without_decay(optimizer: Any) -> str | None:
     if getattr(optimizer, "_exclude_from_weight_decay", None):
         return ""
     return None if pattern is None else pattern.pattern
+
+
+def metrics_list(metrics: list[Any]) -> Any:
+    """Return metrics in the container in which Keras's callbacks look for the monitored one.
+
+    Parameters
+    ----------
+    metrics : list of keras.metrics.Metric
+        The metrics.
+
+    Returns
+    -------
+    keras.metrics.Metric
+        For the `metrics` of a model.
+    """
+    from keras.src.trainers.compile_utils import MetricsList
+
+    return MetricsList(metrics)

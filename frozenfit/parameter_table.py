@@ -12,7 +12,31 @@ _HTML_ROWS = 60
 
 
 class TableRow(NamedTuple):
-    """One weight in the table of trainable parameters."""
+    """One weight in the table of trainable parameters.
+
+    Parameters
+    ----------
+    path : str
+        Path of the weight, such as "hidden/kernel".
+    shape : tuple of int
+        Shape of the weight.
+    form : str
+        Description of the trainable part of the weight.
+    trainable : int
+        Number of trainable parameters.
+    total : int
+        Number of all parameters.
+
+    See Also
+    --------
+    ParameterTable : The table.
+
+    Examples
+    --------
+    >>> from frozenfit.selectors import TableRow
+    >>> TableRow("hidden/bias", (8,), "first 2 of 8 on axis 0", 2, 8).trainable
+    2
+    """
 
     path: str
     shape: tuple[int, ...]
@@ -26,6 +50,11 @@ class ParameterTable(list[TableRow]):
 
     A list of named tuples ``(path, shape, form, trainable, total)``. ``print`` shows it as text,
     a notebook as HTML.
+
+    Parameters
+    ----------
+    iterable : iterable of TableRow, default=()
+        The rows.
 
     Attributes
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import keras
@@ -60,6 +61,7 @@ class _Parts:
     inference_layers: list = field(default_factory=list)
     computed: dict[str, forms.Form] = field(default_factory=dict)
     traced: list[tuple[Any, Any]] | None = None
+    shown_metrics: list = field(default_factory=list)
 
 
 class PartialModel(keras.Model):
@@ -565,6 +567,55 @@ class PartialModel(keras.Model):
             trainable, and the numbers of trainable and of all parameters.
         """
         return self.selection.table()
+
+    @property
+    def metrics(self) -> list:
+        """Metrics of Keras's ``fit``, and those shown to callbacks while an estimator trains."""
+        return [*super().metrics, *self._parts.shown_metrics]
+
+    @property
+    def shown_metrics(self) -> list:
+        """Metrics that callbacks find in `metrics`, though the model is not compiled."""
+        return self._parts.shown_metrics
+
+    @shown_metrics.setter
+    def shown_metrics(self, metrics: list) -> None:
+        self._parts.shown_metrics = metrics
+
+    def save(self, filepath: str | PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        """Save a plain Keras model with trained and frozen parameters assembled.
+
+        Parameters
+        ----------
+        filepath : str or path-like
+            A file that ends in ``.keras``.
+        overwrite : bool, default=True
+            Whether to replace an existing file without asking.
+        **kwargs : object
+            Further arguments of ``keras.Model.save``.
+
+        Raises
+        ------
+        ValueError
+            If the base cannot be built again, see `to_keras`.
+
+        See Also
+        --------
+        to_keras : The model that is saved.
+        frozenfit.save : Save a fitted estimator without its frozen parameters.
+
+        Examples
+        --------
+        >>> import keras, os, tempfile
+        >>> from frozenfit import PartialModel
+        >>> base = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.keras")
+        ...     PartialModel(base, "head()").save(path)
+        ...     keras.models.load_model(path).count_params()
+        10
+        """
+        self.to_keras().save(filepath, overwrite=overwrite, **kwargs)
 
     def get_config(self) -> dict:
         """Raise an error, because a PartialModel has no Keras configuration.

@@ -5,7 +5,7 @@ The aliases are strings at run time, so that importing this module loads no back
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -45,6 +45,9 @@ FreezeScheduleLike: TypeAlias = "FreezeSchedule | str | None"
 Augmentation: TypeAlias = "str | keras.Layer | Sequence[str | keras.Layer] | None"
 KerasCallbacks: TypeAlias = "keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None"
 ClassWeight: TypeAlias = 'Mapping[Any, float] | Literal["balanced"] | None'
+# Samples as the user gives them: an array, a data frame, a sparse matrix, or for some estimators an
+# iterable of batches (X, y).
+SamplesLike: TypeAlias = "ArrayLike | sparse.sparray | sparse.spmatrix | Iterable[Any]"
 # Samples of any shape in memory.
 Samples: TypeAlias = "np.ndarray | sparse.csr_array"
 Shape: TypeAlias = "tuple[int, ...]"

@@ -32,23 +32,8 @@ IGNORED_OF_METHODS = {
 }
 # Names with open findings.
 EXEMPT = (
-    "frozenfit.FeatureStage",
     "frozenfit.StorageError",
     "frozenfit.load",
-    "frozenfit.architectures.find",
-    "frozenfit.architectures.names",
-    "frozenfit.architectures.parameters",
-    "frozenfit.architectures.register",
-    "frozenfit.datasets.Dataset",
-    "frozenfit.datasets.DatasetNotFoundError",
-    "frozenfit.datasets.load",
-    "frozenfit.elm.frozen_row",
-    "frozenfit.elm.register_stage",
-    "frozenfit.search.FreezeSearchCV",
-    "frozenfit.search.open_storage",
-    "frozenfit.selectors.ParameterTable",
-    "frozenfit.selectors.Selection",
-    "frozenfit.selectors.TableRow",
     "frozenfit.storage.check_writable",
 )
 

@@ -38,6 +38,10 @@ def register(name: str) -> Callable[[_Builder], _Builder]:
     TypeError
         If the decorated object is not a function of at least two arguments.
 
+    See Also
+    --------
+    build : Build a network by name.
+
     Examples
     --------
     >>> @register("one_layer")
@@ -123,11 +127,17 @@ def names() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
+        The names that `build` and the parameter `model` of `PartialNetClassifier` accept.
+
+    See Also
+    --------
+    register : Add a network.
+    parameters : Return the parameters of a network and their defaults.
 
     Examples
     --------
-    >>> "mlp" in names()
-    True
+    >>> "mlp" in names(), "lenet5" in names()
+    (True, True)
     """
     return tuple(sorted(_BUILDERS))
 
@@ -149,6 +159,10 @@ def parameters(name: str) -> dict[str, Any]:
     ------
     ValueError
         If the name is unknown.
+
+    See Also
+    --------
+    build : Build a network with values for these parameters.
 
     Examples
     --------
@@ -176,6 +190,15 @@ def find(name: str) -> Callable[..., keras.Model]:
     ------
     ValueError
         If the name is unknown.
+
+    See Also
+    --------
+    build : Build a network by name, after checking its parameters.
+
+    Examples
+    --------
+    >>> find("mlp")((4,), 2, hidden_layer_sizes=(3,)).count_params()
+    23
     """
     if name not in _BUILDERS:
         raise ValueError(

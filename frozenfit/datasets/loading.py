@@ -40,9 +40,17 @@ class DatasetNotFoundError(ValueError):
 
     The message explains how to prepare the data set.
 
+    See Also
+    --------
+    load : The function that raises it.
+
     Examples
     --------
-    >>> issubclass(DatasetNotFoundError, ValueError)
+    >>> from frozenfit.datasets import DatasetNotFoundError, load
+    >>> try:
+    ...     load("digit")
+    ... except DatasetNotFoundError as error:
+    ...     print("digits" in str(error))
     True
     """
 
@@ -51,17 +59,26 @@ class DatasetNotFoundError(ValueError):
 class Dataset:
     """A data set in memory.
 
-    Attributes
+    Parameters
     ----------
     name : str
-        The name or path it was loaded by.
-    X_train, X_test : ndarray of shape (n_images, height, width, channels)
-        float32 in [0, 1], or uint8 as stored.
-    y_train, y_test : ndarray of int64 of shape (n_images,)
-        Positions in `class_names`.
+        The name or path that was loaded.
+    X_train : ndarray of shape (n_images, height, width, channels)
+        Training images, float32 in [0, 1] or uint8 as stored.
+    y_train : ndarray of int64 of shape (n_images,)
+        Class indices of the training images: positions in `class_names`.
+    X_test : ndarray of shape (n_images, height, width, channels)
+        Test images.
+    y_test : ndarray of int64 of shape (n_images,)
+        Class indices of the test images.
     class_names : tuple of str
-    split : str
-        Where the two parts come from, in words.
+        Names of the classes.
+    split : str, default=""
+        A description of how the training and test images were separated.
+
+    See Also
+    --------
+    load : Load a data set.
 
     Examples
     --------
@@ -124,16 +141,22 @@ def load(
     Returns
     -------
     Dataset
+        The training and test images with their labels, in memory.
 
     Raises
     ------
     DatasetNotFoundError
-        If there is no such set (near names are listed) or it is not prepared (the command is told).
+        If there is no such data set, with similar names in the message, or if it is not prepared,
+        with the command that prepares it.
     ValueError
-        If the set is damaged, holds no images with one label each, has images of several shapes
-        and no `image_size`, or an argument is wrong.
+        If the data set is damaged, does not consist of images with one label each, or has images
+        of several shapes and no `image_size` is given, or if an argument is invalid.
     ImportError
         If an optional package is missing: ``pip install "frozenfit[data]"``.
+
+    See Also
+    --------
+    Dataset : The result, with the parts as attributes.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The scikit-learn estimators.
 
-base.py, classifier.py and regressor.py hold scikit-learn's contract once; each other file holds one
-family of estimators, or a part of it.
+base.py, classifier.py and regressor.py implement the interface of scikit-learn for all estimators.
+Each other file implements one family of estimators, or a part of it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The scikit-learn interface that all estimators share.
 
 A subclass defines its constructor, `_parameter_constraints` and two hooks: `_train(fit_data)`
-trains and sets the fitted attributes, `_logits(X)` computes outputs. Methods of classifiers or
-regressors alone are in classifier.py and regressor.py. Public methods are final, except `predict`
-and `predict_proba`: a subclass may add options with defaults, which `_outputs` passes to `_logits`.
+trains and sets the fitted attributes, and `_logits(X)` computes outputs. The methods of classifiers
+and those of regressors are in classifier.py and regressor.py. Public methods are final, except
+`predict` and `predict_proba`: a subclass may add options with defaults, which `_outputs` passes to
+`_logits`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import keras
 import numpy as np
@@ -24,11 +25,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from frozenfit.training.data import Data, distinct
 from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
 
+if TYPE_CHECKING:
+    from frozenfit.types import ArrayLike, SamplesLike
+
 _SEED_LIMIT = 2**31 - 1
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Training was interrupted; the estimator is fitted with the parameters reached so far."""
+    """Raised after an interruption of training; the estimator is fitted with what it reached."""
 
 
 @dataclass
@@ -53,7 +57,7 @@ class FitData:
     one_pass : bool
         Whether to pass over the data once, as `partial_fit` does.
     callback_args : dict
-        X, y and the sample weights, passed to scikit-learn's callbacks.
+        X, y and the sample weights, as scikit-learn's callbacks receive them.
     """
 
     data: Data
@@ -132,23 +136,28 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         params = super().get_params(deep=deep)
         if deep:
             nested = params.get("model_params")
-            if isinstance(nested, dict):  # fit refuses anything else
+            if isinstance(nested, dict):  # `fit` raises an error for other types
                 params |= {f"model_params__{name}": value for name, value in nested.items()}
         return params
 
-    def set_params(self, **params: Any):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; ``model_params__name`` sets one argument of the network.
 
         Parameters
         ----------
         **params : object
-            Parameter names and values. The given `model_params` dict is never modified; it is
-            replaced by a new one.
+            Parameter names and values. The current `model_params` dict is never modified, because
+            clones may share it; a new one replaces it.
 
         Returns
         -------
         self
             The estimator.
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no such parameter.
         """
         prefix = "model_params__"
         nested = {k[len(prefix) :]: v for k, v in params.items() if k.startswith(prefix)}
@@ -161,26 +170,39 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     @final
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None, X_val=None, y_val=None):
+    def fit(
+        self,
+        X: SamplesLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        X_val: SamplesLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the estimator to training data.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
-            Samples: a table, or arrays such as images (height, width, channels).
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Class labels of any type, or targets. None only where X yields batches (X, y), in
-            estimators that accept them.
+            Samples: the rows of a table, or arrays such as images (height, width, channels).
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Class labels of any type, or targets. None is valid only if X yields batches (X, y) and
+            the estimator accepts them.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights. A weight of 2 is equivalent to repeating the sample, a weight of 0 to
             removing it.
         X_val, y_val : array-like, default=None
-            Validation data, on which each epoch is evaluated; `early_stopping` uses their loss.
+            Validation data, on which each epoch is evaluated; `early_stopping` uses their loss. A
+            pipeline does not transform them unless its ``transform_input`` names "X_val".
 
         Returns
         -------
         self
             The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are invalid. The estimator is then left as it was before.
         """
         resume = bool(getattr(self, "warm_start", False)) and self.__sklearn_is_fitted__()
         with self._restored_on_error():
@@ -211,6 +233,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         X, y = self._check_data(X, y, reset=not resume)
         X, y, weight = self._weighted(X, y, sample_weight)
         weights = None if weight is None else {"sample_weight": weight}
+        # Callbacks receive the data before labels are encoded and equal samples are merged.
         callback_args = {"X": X, "y": y, "metadata": weights}
         y = self._encode(y, reset=not (resume or classes_known))
         samples = self._as_samples(X, reset=not resume)
@@ -233,8 +256,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if weight.all():
             return X, y, weight
-        kept = weight > 0
-        return X[kept], y[kept], weight[kept]
+        positive = weight > 0
+        return X[positive], y[positive], weight[positive]
 
     def _held_out(self, X_val, y_val) -> Data | None:
         if X_val is None and y_val is None:
@@ -268,9 +291,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         except TrainingInterrupted:
             raise
         except BaseException:
-            # scikit-learn tears its callbacks down after this, and finds them by these attributes.
-            kept = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
-            before |= {name: self.__dict__[name] for name in kept if name in self.__dict__}
+            # scikit-learn tears its callbacks down later and needs these attributes to find them.
+            callbacks = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+            before |= {name: self.__dict__[name] for name in callbacks if name in self.__dict__}
             self.__dict__.clear()
             self.__dict__.update(before)
             raise

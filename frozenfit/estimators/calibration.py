@@ -13,7 +13,7 @@ _RANGE = (-3.0, 3.0)
 
 
 def pooled(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Return the logarithm of the mean probabilities of the members.
+    """Compute the logarithms of the mean probabilities of the members.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def pooled(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def temperature(logits: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """Return the temperature that minimizes the mean log loss of the ensemble.
+    """Compute the temperature that minimizes the mean log loss of the ensemble.
 
     Parameters
     ----------
@@ -73,5 +73,5 @@ def temperature(logits: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
         chosen = pooled(logits, np.exp(log_temperature))[rows, y]
         return -float(np.average(chosen, weights=weight))
 
-    found = minimize_scalar(loss, bounds=_RANGE, method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
+    result = minimize_scalar(loss, bounds=_RANGE, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(result.x))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -13,18 +13,22 @@ from sklearn.utils.multiclass import check_classification_targets
 from frozenfit.estimators.base import NetworkEstimator
 from frozenfit.utils.scikit_learn import check_partial_fit_first_call, fit_context
 
+if TYPE_CHECKING:
+    from frozenfit.types import ArrayLike, SamplesLike
+
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     """Base class of all classifiers."""
 
-    def _check_data(self, X, y, reset):
+    def _check_data(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         X, y = self._check_input(X, reset=reset, y=y)
         check_classification_targets(y)
         return X, y
 
-    def _encode(self, y, reset):
+    def _encode(self, y: np.ndarray, reset: bool) -> np.ndarray:
         if reset:
             self.classes_ = np.unique(y)
+        # The network of a resumed fit, or of validation data, has no outputs for new labels.
         known = np.isin(y, self.classes_)
         if not known.all():
             raise ValueError(
@@ -33,7 +37,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
-    def _n_outputs(self, y, one_pass):
+    def _n_outputs(self, y: np.ndarray, one_pass: bool) -> int:
         if len(self.classes_) < 2 or (not one_pass and len(np.unique(y)) < 2):
             present = self.classes_[np.unique(y)].tolist()
             raise ValueError(
@@ -42,16 +46,19 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         return len(self.classes_)
 
-    def _balanced(self, y, weight):
+    def _balanced(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         class_weight = getattr(self._settings, "class_weight", None)
         if class_weight is None:
             return weight
         each = np.ones(len(y)) if weight is None else weight
         return each * self._weight_of_classes(class_weight, y, each)[y]
 
-    def _weight_of_classes(self, class_weight, y, weight) -> np.ndarray:
+    def _weight_of_classes(
+        self, class_weight: Any, y: np.ndarray, weight: np.ndarray
+    ) -> np.ndarray:
         if class_weight == "balanced":
             sums = np.bincount(y, weight, minlength=len(self.classes_))
+            # Classes without samples, which `partial_fit` may have, take no share.
             even = weight.sum() / np.count_nonzero(sums)
             return np.divide(even, sums, out=np.zeros_like(sums), where=sums > 0)
         labels = self.classes_.tolist()
@@ -73,7 +80,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     @final
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: SamplesLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Continue training with one pass over a batch of samples.
 
         Parameters
@@ -83,7 +96,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         y : array-like of shape (n_samples,)
             Class labels.
         classes : array-like of shape (n_classes,), default=None
-            All classes of all batches; required in the first call.
+            The classes of all batches together; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights.
 
@@ -91,6 +104,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         -------
         self
             The estimator.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing in the first call or changes later, or a label is not in it.
         """
         with self._restored_on_error():
             resume = self.__sklearn_is_fitted__()
@@ -101,7 +119,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return self
 
     @final
-    def decision_function(self, X):
+    def decision_function(self, X: SamplesLike) -> np.ndarray:
         """Compute the outputs of the network before the softmax.
 
         Parameters
@@ -112,12 +130,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Logits. With two classes, their difference, which is positive for ``classes_[1]``.
+            Logits of each class. With two classes it is their difference, which is positive where
+            ``classes_[1]`` is predicted.
         """
         logits = self._outputs(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict(self, X):
+    def predict(self, X: SamplesLike) -> np.ndarray:
         """Predict class labels.
 
         Parameters
@@ -133,7 +152,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         index = self._outputs(X).argmax(axis=1)
         return self.classes_[index]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: SamplesLike) -> np.ndarray:
         """Compute class probabilities.
 
         Parameters
@@ -149,7 +168,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return softmax(self._outputs(X), axis=1)
 
     @final
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: SamplesLike) -> np.ndarray:
         """Compute the logarithms of the class probabilities.
 
         Parameters

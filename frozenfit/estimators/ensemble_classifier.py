@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -19,43 +19,46 @@ from frozenfit.estimators.partial_net import PartialNetClassifier
 from frozenfit.training.data import split
 from frozenfit.types import RandomState, Trainable
 
+if TYPE_CHECKING:
+    from frozenfit.types import ArrayLike, SamplesLike
+
 
 class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     """An ensemble of classifiers that share one frozen network.
 
-    All members are trained on the same base and own only what they trained, so that memory and
-    files grow with the trained parameters and not with the number of networks.
+    All members start from the same base and own only what they trained, so that memory and files
+    grow with the trained parameters and not with the number of networks.
 
     Parameters
     ----------
     estimator : PartialNetClassifier or None, default=None
-        The settings of the members: network, trainable part, frozen values, epochs, optimizer and
-        so on. None means ``PartialNetClassifier()``. Its `random_state`, `warm_start` and
-        `verbose` are replaced by those of the ensemble. Parameters are set as
-        ``estimator__trainable``.
+        The settings of the members: network, trainable parameters, frozen values, epochs,
+        optimizer and so on. None means ``PartialNetClassifier()``. The ensemble replaces its
+        `random_state`, `warm_start` and `verbose`. ``set_params(estimator__trainable=0.2)`` sets
+        one of its parameters.
     n_estimators : int, default=5
         Number of members.
     base : {"trained", "frozen"}, default="trained"
         The network that the members share. "trained" trains all of it for `base_epochs`, as in
-        the published protocol; "frozen" takes it as it is: drawn from the seed, in which case no
-        file stores it, or the model that `estimator` was given.
+        the published protocol. "frozen" does not train it: it is drawn from the seed, in which
+        case no file stores it, or it is the model that `estimator` was given.
     base_epochs : int, default=1
-        Epochs in which the base is trained; unused with ``base="frozen"``.
+        Number of epochs in which the base is trained; unused with ``base="frozen"``.
     members : {"same", "disjoint"} or list of selectors, default="same"
-        Which parameters each member trains. "same": those of ``estimator.trainable``, from
-        different seeds. "disjoint": parts without a common parameter, which are random where
-        ``estimator.trainable`` is a fraction, and equal shares of it where it is a selector. A
-        list gives one selector for each member.
+        Which parameters each member trains. With "same", those of ``estimator.trainable``, from
+        different seeds. With "disjoint", members have no trainable parameter in common: if
+        ``estimator.trainable`` is a fraction, each trains a random part of that size, and if it is
+        a selector, each trains an equal share of it. A list has one selector for each member.
     calibrate : bool, default=False
         Whether to divide the outputs of all members by one temperature, fitted on `X_val`,
         `y_val` of `fit` or on ``estimator.validation_fraction`` of the training data, which is
         then held out from base and members.
     warm_start : bool, default=False
-        Whether `fit` continues the training of fitted members, and adds members where
-        `n_estimators` has grown.
+        Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
+        has increased.
     random_state : int, RandomState or None, default=None
-        Determines the base, the parts and all training. None uses fresh entropy and leaves
-        NumPy's global stream unchanged.
+        Determines the base, the parameters of disjoint members, and all training. None uses fresh
+        entropy and leaves NumPy's global stream unchanged.
     verbose : int, default=0
         1 shows a progress bar for the base and each member, 2 also prints a line per epoch.
 
@@ -72,13 +75,14 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     n_trainable_ : int
         Number of trained parameters of all members together, without those of the base.
     freeze_fraction_ : float
-        Number of frozen parameters over the number of all parameters, averaged over the members.
+        Number of frozen parameters divided by the number of all parameters, averaged over the
+        members.
     n_iter_ : int
         Number of epochs of the member that was trained longest.
     n_features_in_ : int
         Number of features of a sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where X had string names for all of them.
+        Names of the columns, if X had a string name for each of them.
     input_shape_ : tuple of int
         Shape of one sample as the network receives it.
     temperature_ : float
@@ -87,12 +91,14 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     See Also
     --------
     CheapEnsembleRegressor : The same for regression.
-    PartialNetClassifier : A single network.
+    PartialNetClassifier : A single classifier.
+    frozenfit.save : Store an ensemble, with its base at most once.
 
     Notes
     -----
     Rosenfeld and Tsotsos (2018), "Intriguing Properties of Randomly Weighted Networks",
-    arXiv:1802.00844, train the base and each member for one epoch.
+    arXiv:1802.00844, train the base and each member for one epoch. The probabilities of the
+    ensemble are the mean of those of its members.
 
     Examples
     --------
@@ -160,10 +166,11 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
 
     def _joined(self, outputs: Any) -> Any:
         ops: Any = keras.ops
+        # Logarithms of the mean probabilities, so that their softmax is `predict_proba`.
         each = ops.log_softmax(outputs / self.temperature_, axis=-1)
         return ops.logsumexp(each, axis=0) - float(np.log(len(self.estimators_)))
 
-    def predict(self, X, n_members=None):
+    def predict(self, X: SamplesLike, n_members: int | None = None) -> np.ndarray:
         """Predict class labels.
 
         Parameters
@@ -181,7 +188,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         check_is_fitted(self)
         return self.classes_[self._outputs(X, n_members=n_members).argmax(axis=1)]
 
-    def predict_proba(self, X, n_members=None):
+    def predict_proba(self, X: SamplesLike, n_members: int | None = None) -> np.ndarray:
         """Compute class probabilities, the mean of those of the members.
 
         Parameters
@@ -198,7 +205,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         """
         return softmax(self._outputs(X, n_members=n_members), axis=1)
 
-    def predict_members(self, X):
+    def predict_members(self, X: SamplesLike) -> np.ndarray:
         """Compute the class probabilities of each member.
 
         Parameters
@@ -213,7 +220,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         """
         return softmax(self._member_logits(self._samples(X)) / self.temperature_, axis=2)
 
-    def predictive_entropy(self, X):
+    def predictive_entropy(self, X: SamplesLike) -> np.ndarray:
         """Compute the uncertainty of the ensemble about each sample.
 
         Parameters
@@ -228,8 +235,8 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         """
         return _report.entropy(self.predict_proba(X))
 
-    def mutual_information(self, X):
-        """Compute the part of the uncertainty that is due to differing members.
+    def mutual_information(self, X: SamplesLike) -> np.ndarray:
+        """Compute the part of the uncertainty that is due to disagreement of the members.
 
         Parameters
         ----------
@@ -239,13 +246,14 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Predictive entropy minus the mean entropy of the members, in nats; 0 where they agree.
+            Predictive entropy minus the mean entropy of the members, in nats; 0 where the members
+            agree.
         """
         each = self.predict_members(X)
         shared = _report.entropy(each.mean(axis=0)) - _report.entropy(each).mean(axis=0)
         return np.maximum(shared, 0.0)
 
-    def ensemble_report(self, X, y):
+    def ensemble_report(self, X: SamplesLike, y: ArrayLike) -> list[_report.ClassifierRow]:
         """Evaluate each member and the ensemble.
 
         Parameters
@@ -258,11 +266,14 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Returns
         -------
         list of ClassifierRow
-            ``(member, accuracy, nll, brier, ece, disagreement)`` of each member, "mean" and
-            "ensemble": negative log likelihood, Brier score from 0 to 2, expected calibration
-            error over 15 bins, and the share of samples on which two members predict different
-            labels. `frozenfit.estimators.report_text` formats them.
+            One row for each member, for their mean and for the ensemble, with the fields
+            ``(member, accuracy, nll, brier, ece, disagreement)``: negative log likelihood, Brier
+            score from 0 to 2, expected calibration error over 15 bins, and the fraction of samples
+            for which two members predict different labels. `frozenfit.estimators.report_text`
+            formats the rows.
         """
         check_is_fitted(self)
-        X, y = self._check_data(X, y, reset=False)
-        return _report.classifier_report(self.predict_members(X), self._encode(y, reset=False))
+        samples, targets = self._check_data(X, y, reset=False)
+        return _report.classifier_report(
+            self.predict_members(samples), self._encode(targets, reset=False)
+        )

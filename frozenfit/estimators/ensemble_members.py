@@ -6,26 +6,26 @@ import itertools
 import math
 from collections.abc import Collection, Sequence
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 
-from frozenfit.selectors import Context, Selector, as_selector, disjoint, parse
+from frozenfit.selectors import Context, Selector, as_selector, disjoint
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
+from frozenfit.types import Trainable
 
 __all__ = ["check_members", "member_selectors"]
 
 
 def member_selectors(
-    trainable: Any,
-    members: str | Sequence[Any],
+    trainable: Trainable,
+    members: str | Sequence[Trainable],
     count: int,
     seed: int,
     parts: int | None = None,
-    taken: Collection[Any] = (),
-) -> list[Any]:
-    """Return the `trainable` parameter of each member.
+    taken: Collection[Trainable] = (),
+) -> list[Trainable]:
+    """Determine the `trainable` parameter of each member.
 
     Parameters
     ----------
@@ -65,11 +65,11 @@ def member_selectors(
         return list(members)
     if members == "same":
         return [trainable] * count
-    return _disjoint(trainable, count, seed, parts or count, taken)
+    return [*_disjoint(trainable, count, seed, parts or count, taken)]
 
 
 def _disjoint(
-    trainable: Any, count: int, seed: int, parts: int, taken: Collection
+    trainable: Trainable, count: int, seed: int, parts: int, taken: Collection[Trainable]
 ) -> list[Selector]:
     if isinstance(trainable, Integral) and not isinstance(trainable, bool):
         raise ValueError(
@@ -83,7 +83,7 @@ def _disjoint(
         room = math.floor(1 / share + 1e-9) if 0 < share <= 1 else count
         most = f"trainable of at most {math.floor(1e4 / (count + len(taken))) / 1e4:g}"
     else:
-        within = trainable if isinstance(trainable, Selector) else parse(trainable)
+        within = as_selector(trainable)
         share, room, most = 1 / parts, parts, "a larger n_estimators in a new fit"
     each = (disjoint(share, part, room, seed) for part in range(room))
     every = (one if within is None else within & one for one in each)
@@ -98,7 +98,11 @@ def _disjoint(
 
 
 def check_members(
-    selectors: Sequence[Any], members: Any, network: Network, base: Base, seed: int
+    selectors: Sequence[Trainable],
+    members: str | Sequence[Trainable],
+    network: Network,
+    base: Base,
+    seed: int,
 ) -> None:
     """Raise an error before training where a member has no trainable parameters.
 
@@ -128,7 +132,6 @@ def check_members(
         return {info.path: np.abs(values[info.path]) for info in layout.weights}
 
     context = Context(seed=seed, values=values, fisher=scores)
-    selection: list[Any] = []
     for number, selector in enumerate(selectors):
         if number and selector is selectors[number - 1]:
             continue
@@ -139,4 +142,3 @@ def check_members(
                 f"{len(selectors)}: there are more members than parameters to divide. Use fewer "
                 "members or a larger `trainable`."
             )
-        selection.append(one)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -10,39 +12,42 @@ from frozenfit.estimators.ensemble_base import CheapEnsemble
 from frozenfit.estimators.partial_net import PartialNetRegressor
 from frozenfit.estimators.regressor import NetworkRegressor
 
+if TYPE_CHECKING:
+    from frozenfit.types import ArrayLike, SamplesLike
+
 
 class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
     """An ensemble of regressors that share one frozen network.
 
-    All members are trained on the same base and own only what they trained, so that memory and
-    files grow with the trained parameters and not with the number of networks.
+    All members start from the same base and own only what they trained, so that memory and files
+    grow with the trained parameters and not with the number of networks.
 
     Parameters
     ----------
     estimator : PartialNetRegressor or None, default=None
-        The settings of the members: network, trainable part, frozen values, epochs, optimizer and
-        so on. None means ``PartialNetRegressor()``. Its `random_state`, `warm_start` and
-        `verbose` are replaced by those of the ensemble. Parameters are set as
-        ``estimator__trainable``.
+        The settings of the members: network, trainable parameters, frozen values, epochs,
+        optimizer and so on. None means ``PartialNetRegressor()``. The ensemble replaces its
+        `random_state`, `warm_start` and `verbose`. ``set_params(estimator__trainable=0.2)`` sets
+        one of its parameters.
     n_estimators : int, default=5
         Number of members.
     base : {"trained", "frozen"}, default="trained"
         The network that the members share. "trained" trains all of it for `base_epochs`, as in
-        the published protocol; "frozen" takes it as it is: drawn from the seed, in which case no
-        file stores it, or the model that `estimator` was given.
+        the published protocol. "frozen" does not train it: it is drawn from the seed, in which
+        case no file stores it, or it is the model that `estimator` was given.
     base_epochs : int, default=1
-        Epochs in which the base is trained; unused with ``base="frozen"``.
+        Number of epochs in which the base is trained; unused with ``base="frozen"``.
     members : {"same", "disjoint"} or list of selectors, default="same"
-        Which parameters each member trains. "same": those of ``estimator.trainable``, from
-        different seeds. "disjoint": parts without a common parameter, which are random where
-        ``estimator.trainable`` is a fraction, and equal shares of it where it is a selector. A
-        list gives one selector for each member.
+        Which parameters each member trains. With "same", those of ``estimator.trainable``, from
+        different seeds. With "disjoint", members have no trainable parameter in common: if
+        ``estimator.trainable`` is a fraction, each trains a random part of that size, and if it is
+        a selector, each trains an equal share of it. A list has one selector for each member.
     warm_start : bool, default=False
-        Whether `fit` continues the training of fitted members, and adds members where
-        `n_estimators` has grown.
+        Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
+        has increased.
     random_state : int, RandomState or None, default=None
-        Determines the base, the parts and all training. None uses fresh entropy and leaves
-        NumPy's global stream unchanged.
+        Determines the base, the parameters of disjoint members, and all training. None uses fresh
+        entropy and leaves NumPy's global stream unchanged.
     verbose : int, default=0
         1 shows a progress bar for the base and each member, 2 also prints a line per epoch.
 
@@ -57,20 +62,22 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
     n_trainable_ : int
         Number of trained parameters of all members together, without those of the base.
     freeze_fraction_ : float
-        Number of frozen parameters over the number of all parameters, averaged over the members.
+        Number of frozen parameters divided by the number of all parameters, averaged over the
+        members.
     n_iter_ : int
         Number of epochs of the member that was trained longest.
     n_features_in_ : int
         Number of features of a sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where X had string names for all of them.
+        Names of the columns, if X had a string name for each of them.
     input_shape_ : tuple of int
         Shape of one sample as the network receives it.
 
     See Also
     --------
     CheapEnsembleClassifier : The same for classification.
-    PartialNetRegressor : A single network.
+    PartialNetRegressor : A single regressor.
+    frozenfit.save : Store an ensemble, with its base at most once.
 
     Notes
     -----
@@ -96,7 +103,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
     def _logits(self, X: np.ndarray, n_members: int | None = None) -> np.ndarray:
         return self._member_logits(X, n_members).mean(axis=0)
 
-    def predict(self, X, n_members=None):
+    def predict(self, X: SamplesLike, n_members: int | None = None) -> np.ndarray:
         """Predict targets.
 
         Parameters
@@ -117,7 +124,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
     def _on_scale(self, outputs: np.ndarray) -> np.ndarray:
         return outputs * self._target_scale + self._target_mean
 
-    def predict_members(self, X):
+    def predict_members(self, X: SamplesLike) -> np.ndarray:
         """Compute the predictions of each member.
 
         Parameters
@@ -132,7 +139,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         """
         return self._on_scale(self._member_logits(self._samples(X)))
 
-    def ensemble_report(self, X, y):
+    def ensemble_report(self, X: SamplesLike, y: ArrayLike) -> list[_report.RegressorRow]:
         """Evaluate each member and the ensemble.
 
         Parameters
@@ -145,10 +152,12 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         Returns
         -------
         list of RegressorRow
-            ``(member, rmse, disagreement)`` of each member, "mean" and "ensemble": root mean
-            square error, and root mean square difference of two members.
-            `frozenfit.estimators.report_text` formats them.
+            One row for each member, for their mean and for the ensemble, with the fields
+            ``(member, rmse, disagreement)``: root mean square error, and root mean square
+            difference of two members. `frozenfit.estimators.report_text` formats the rows.
         """
         check_is_fitted(self)
-        X, y = self._check_data(X, y, reset=False)
-        return _report.regressor_report(self.predict_members(X), self._encode(y, reset=False))
+        samples, targets = self._check_data(X, y, reset=False)
+        return _report.regressor_report(
+            self.predict_members(samples), self._encode(targets, reset=False)
+        )

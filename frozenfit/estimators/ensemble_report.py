@@ -43,7 +43,7 @@ class RegressorRow(NamedTuple):
 
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:
-    """Return the entropy, in nats, of distributions along the last axis.
+    """Compute the entropy, in nats, of distributions along the last axis.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (...)
-        Between 0 and ``log(n_classes)``.
+        Entropies, between 0 and ``log(n_classes)``.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
 
 
 def calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = _BINS) -> float:
-    """Return the expected calibration error of the predicted classes.
+    """Compute the expected calibration error of the predicted classes.
 
     Parameters
     ----------
@@ -73,13 +73,18 @@ def calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = _BIN
     y : ndarray of int, shape (n,)
         True classes.
     bins : int, default=15
-        Number of bins of equal width, open on the left; empty bins are ignored.
+        Number of bins of equal width, without their left ends; empty bins are ignored.
 
     Returns
     -------
     float
         Mean absolute difference of accuracy and confidence over the bins, weighted by their
-        number of samples.
+        numbers of samples.
+
+    Notes
+    -----
+    Naeini, Cooper and Hauskrecht (2015), "Obtaining Well Calibrated Probabilities Using Bayesian
+    Binning", AAAI.
 
     Examples
     --------
@@ -93,7 +98,7 @@ def calibration_error(probabilities: np.ndarray, y: np.ndarray, bins: int = _BIN
 
 
 def disagreements(distances: np.ndarray) -> np.ndarray:
-    """Return the mean distance of each member from the others.
+    """Compute the mean distance of each member from the others.
 
     Parameters
     ----------
@@ -103,7 +108,7 @@ def disagreements(distances: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (members,)
-        NaN for a single member.
+        Mean distances; NaN for a single member.
     """
     others = len(distances) - 1
     return distances.sum(axis=1) / others if others else np.full(1, np.nan)
@@ -122,7 +127,7 @@ def classifier_report(probabilities: np.ndarray, y: np.ndarray) -> list[Classifi
     Returns
     -------
     list of ClassifierRow
-        One per member, their mean, and the ensemble of mean probabilities.
+        One row for each member, for their mean and for the ensemble of mean probabilities.
     """
     labels = probabilities.argmax(axis=2)
     apart = disagreements((labels[:, None] != labels[None]).mean(axis=2))
@@ -165,8 +170,8 @@ def regressor_report(predictions: np.ndarray, y: np.ndarray) -> list[RegressorRo
     Returns
     -------
     list of RegressorRow
-        One per member, their mean, and the ensemble of mean predictions; disagreement is the
-        root mean square difference of two members.
+        One row for each member, for their mean and for the ensemble of mean predictions. The
+        disagreement is the root mean square difference of two members.
     """
     apart = [[_rms(a - b) for b in predictions] for a in predictions]
     distances = disagreements(np.array(apart))

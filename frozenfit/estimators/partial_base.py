@@ -67,6 +67,9 @@ class PartialNet(NetworkEstimator):
     n_iter_: int
     freeze_fraction_: float
     part_: FittedPart
+    callbacks_: list[keras.callbacks.Callback]
+    _fitted_as: dict[str, Any]
+    _n_outputs_: int
 
     _parameter_constraints: dict = {
         "model": [str, callable, keras.Model, Base, NetworkEstimator, FrozenEstimator],
@@ -149,7 +152,12 @@ class PartialNet(NetworkEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_clone__(self) -> PartialNet:
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the callbacks of the last fit, which may hold open files."""
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "callbacks_"}
+
+    def __sklearn_clone__(self) -> Any:
         """Return an unfitted copy on the same `model`, where that is a network.
 
         No fit changes a given network, so that clones can share it: a search on a large network
@@ -161,7 +169,7 @@ class PartialNet(NetworkEstimator):
             return clone_parametrized(self)
         bare = copy.copy(self)
         bare.model = "mlp"
-        clone = clone_parametrized(bare)
+        clone: Any = clone_parametrized(bare)
         clone.model = self.model
         return clone
 
@@ -429,6 +437,7 @@ def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) 
     estimator._n_outputs_ = fit_data.n_outputs
     estimator._keep_optimizer_state(fit_data, result)
     set_fitted(estimator, replace(part, delta=result.delta), history)
+    estimator.callbacks_ = result.callbacks
     if result.interrupted:
         raise TrainingInterrupted(
             f"training was interrupted after {estimator.n_iter_} epochs; the estimator is fitted "

@@ -23,75 +23,87 @@ from frozenfit.types import (
 )
 from frozenfit.utils.scikit_learn import StrOptions
 
+# Local names of the classifier's constructor that are not parameters of the base class.
+_OWN_NAMES = ("self", "__class__", "class_weight")
+
 
 class PartialNetClassifier(PartialNet, NetworkClassifier):
     """A classifier that trains selected parameters of a neural network and freezes all others.
 
-    The network returns logits and is trained on the softmax cross-entropy, weighted by sample and
-    class weights.
+    The network has one output per class, also for two classes, and is trained on the softmax
+    cross-entropy of these logits, weighted by sample and class weights. A fitted estimator owns
+    only what it trained; the frozen parameters come from a seed or from a network that several
+    estimators can share.
 
     Parameters
     ----------
-    model : str, callable, keras.Model or Base, default="mlp"
-        The network. A name from `frozenfit.architectures.names`: "mlp" for flat features;
-        "lenet5", "alexnet", "vgg19", "resnet", "wide_resnet" or "densenet" for images;
-        "application" for the networks of `keras.applications`. A callable
-        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` without a final activation.
-        A built `keras.Model`, which is never modified. The `base_` of a fitted estimator, which
-        both estimators then share. Prefer a callable to a built model: ``clone`` copies a model,
-        so each fold of a cross-validation compiles its own.
+    model : str, callable, keras.Model, Base or fitted estimator, default="mlp"
+        The network.
+
+        - A name: "mlp" for tables; "lenet5", "alexnet", "vgg19", "resnet", "wide_resnet" or
+          "densenet" for images; "application" for the networks of `keras.applications`.
+          `frozenfit.architectures.names` lists them, with those that you register.
+        - A function ``f(input_shape, n_outputs, **model_params)`` that returns a built Keras
+          model without a final activation.
+        - A built Keras model, such as a pretrained one. It is never modified. Prefer a function:
+          ``clone`` copies a model, so each fold of a cross-validation compiles its own copy.
+        - A fitted estimator, whose trained network becomes the base, or the `base_` of one, which
+          is its network before training. Estimators on one base share its memory.
     model_params : dict or None, default=None
-        Further arguments of a named or callable network. A single argument is set as
-        ``model_params__width``.
-    trainable : float, int, True, str or Selector, default=0.1
+        Arguments of a network that is given by name or as a function, such as
+        ``{"hidden_layer_sizes": (128, 64)}``. ``set_params(model_params__width=2)`` sets a single
+        one.
+    trainable : float, int, bool, str or Selector, default=0.1
         The parameters to train. A float in (0, 1] is the fraction of the filters (or units) of
         every hidden layer, an int their number; the head and batch normalization are trained as
         well. ``1`` therefore trains one filter of each layer, while ``1.0`` and True train
-        everything. Strings and selectors are described in `frozenfit.selectors`. A tenth of the
-        filters is the published setting; train more where accuracy matters more than the size of
-        the trained part, less where many networks share a base.
+        everything. A selector, or its text such as ``"filters(0.1) | head()"``, selects any other
+        part: see `frozenfit.selectors`. The notes say when to use another value than 0.1.
     frozen : {"auto", "random", "zero", "keep"}, default="auto"
-        Values of the frozen parameters: drawn from `random_state`, zero, or the values that the
-        network came with. "auto" is "keep" for a given model and "random" for any other.
+        Values of the frozen parameters: "random" draws them from `random_state`, "zero" sets them
+        to zero, and "keep" keeps those of the given network. "auto" means "keep" for a built model
+        or a fitted estimator, and "random" for any other network.
     weight_init : str, keras.Initializer or None, default=None
-        Initializer of the kernels; None uses those of the layers. Requires a model given by name
-        or as a callable.
+        Initializer of the kernels; None uses those of the layers. It requires a network that is
+        given by name or as a function.
     epochs : int, default=20
         Number of passes over the training data.
     batch_size : int, default=32
         Number of samples per training step.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name, or an optimizer whose settings are copied for each fit. Optimizer state is
-        allocated for trainable parameters only.
+        The name of a Keras optimizer, or an optimizer, whose configuration is copied for each
+        fit. Optimizer state is allocated for trainable parameters only.
     learning_rate : float or "auto", default="auto"
-        "auto" is the learning rate of an optimizer object. For an optimizer given by name it is
+        "auto" uses the learning rate of an optimizer object. For an optimizer given by name it is
         0.01, or 0.006 in a network with convolutions, or 0.003 without learning-rate decay.
     weight_decay : float, default=0.0
         Decoupled weight decay of the trainable parameters.
-    lr_schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
-        Schedule of the learning rate; None keeps it constant. "auto" is "cosine", a decay to 0,
-        where `learning_rate` is automatic too, and None for a rate or an optimizer of your choice
-        and in `partial_fit`. The names require a known number of epochs, so `partial_fit` refuses
-        them.
+    lr_schedule : {"auto", "cosine", "steps"}, LearningRateSchedule or None, default="auto"
+        Schedule of the learning rate, possibly one of `keras.optimizers.schedules`; None keeps it
+        constant. "cosine" decays it to 0, "steps" divides it by 10 after half and after three
+        quarters of the epochs; `partial_fit` accepts neither, because it does not know the number
+        of epochs. "auto" means "cosine" where `learning_rate` is automatic too, and None for a
+        rate or an optimizer of your choice and in `partial_fit`.
     freeze_schedule : FreezeSchedule, str or None, default=None
         When, and at which learning rate, each trainable layer is trained: `FreezeOut`,
-        `GradualUnfreeze` or `LayerwiseRates` of `frozenfit.training.schedules`, or the call as a
-        string, such as ``"FreezeOut(0.5)"``. `history_` then also has the seconds of each epoch
-        and the predicted and measured savings.
+        `GradualUnfreeze`, `LayerwiseRates`, a schedule of your own, or the call as a string, such
+        as ``"FreezeOut(0.5)"``. `history_` then also contains the seconds of each epoch and the
+        predicted and measured savings.
     freeze_statistics : bool or "auto", default="auto"
-        Whether frozen batch normalizations keep their moving statistics. "auto" keeps them in a
-        given model where everything before the layer is frozen too, and nowhere else.
+        Whether frozen batch normalizations keep their moving statistics and use them in training.
+        "auto" does so with ``frozen="keep"`` where everything before the layer is frozen too, and
+        nowhere else.
     early_stopping : bool, default=False
         Whether to stop when the validation loss has not improved for `patience` epochs, and to
-        restore the best trained parameters. The loss is computed on `X_val`, `y_val` of `fit`, or
-        on `validation_fraction` of the training data.
+        restore the best trained parameters. The loss is computed on `X_val` and `y_val` of `fit`,
+        or on `validation_fraction` of the training data.
     validation_fraction : float, default=0.1
-        Fraction of the training data that `early_stopping` holds out where `fit` is given no
+        Fraction of the training data that `early_stopping` sets aside if `fit` is given no
         validation data.
     patience : int, default=5
         Number of epochs without improvement before training stops.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each label; labels that the dict lacks have weight 1. "balanced" gives every
+        Weight of each label; labels missing from the dict have weight 1. "balanced" gives every
         class the same total weight.
     augment : str, keras.Layer, list of them or None, default=None
         Augmentation of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras
@@ -101,18 +113,20 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     cache_features : bool or "auto", default="auto"
         Whether to compute the output of a frozen prefix of the network once per fit and keep it
         in memory. "auto" does so where it takes at most a quarter of the machine's memory and no
-        augmentation or random layer comes before; True raises an error where this is impossible.
+        augmentation or random layer precedes it; True raises an error where this is impossible.
         The trained parameters are equal up to rounding.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
-        Keras callbacks, copied for each fit. Use ``set_callbacks`` for scikit-learn's callbacks.
+        Keras callbacks, copied for each fit. scikit-learn's callbacks are set by
+        ``set_callbacks``.
     warm_start : bool, default=False
         Whether `fit` continues from the fitted weights. `trainable` may change between fits; the
         network may not.
     random_state : int, RandomState or None, default=None
-        Determines the frozen values, random selectors, the order of batches and dropout. None
-        uses fresh entropy and leaves NumPy's global stream unchanged.
+        Determines the random frozen values, random selectors, the order of batches and dropout.
+        None uses fresh entropy and leaves NumPy's global stream unchanged.
     verbose : int, default=0
-        1 shows a progress bar, 2 also prints a line per epoch.
+        1 shows a progress bar and prints one line about the result of a fit, 2 also prints one
+        line per epoch.
 
     Attributes
     ----------
@@ -121,38 +135,62 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     n_features_in_ : int
         Number of features of a sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where X had string names for all of them.
+        Names of the columns, if X had a string name for each of them.
     input_shape_ : tuple of int
         Shape of one sample as the network receives it.
     base_ : Base
         The network before training; it is never modified and can be shared.
+    part_ : FittedPart
+        Base, selection and trained parameters.
     model_ : PartialModel
         The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
-        Loss and accuracy of each epoch, and ``val_`` metrics where there were validation data (NaN
-        in the epochs of fits without).
+        Loss and accuracy of each epoch, and the same as ``val_loss`` and ``val_accuracy`` if there
+        were validation data (NaN in the epochs of fits without).
     n_iter_ : int
         Number of completed epochs.
     freeze_fraction_ : float
-        Number of frozen parameters over the number of all parameters.
+        Number of frozen parameters divided by the number of all parameters.
+    callbacks_ : list of keras.callbacks.Callback
+        Copies of `callbacks` with their state after training; they are not pickled.
 
     See Also
     --------
     PartialNetRegressor : The same for regression.
     CheapEnsembleClassifier : Several classifiers on one base.
-    frozenfit.PartialModel : The Keras model that the estimator trains.
-    frozenfit.save : Store a fitted estimator; the file has the trained parameters only.
+    ELMClassifier : Frozen random layers and a closed-form output layer.
+    PartialModel : The Keras model that the estimator trains.
+    frozenfit.save : Store a fitted estimator; the file contains the trained parameters only.
+    frozenfit.load : Load a fitted estimator from a file.
 
     Notes
     -----
-    X has the shape (n_samples, n_features), or (n_samples, height, width, channels) for images.
-    Arrays of ``keras.config.floatx()`` and uint8 are used unchanged, any other dtype is converted
-    to floatx. Features are not scaled: use, for instance, `StandardScaler` in a pipeline.
+    **Samples.** X has the shape (n_samples, n_features) for tables, (n_samples, height, width,
+    channels) for images, or any other shape that the network accepts; `image_shape` turns rows
+    into images. Arrays of ``keras.config.floatx()``, which is float32 by default, and of uint8 are
+    used unchanged, and any other dtype is converted to floatx. Sparse matrices are not supported.
+    Features are not scaled: put, for instance, `StandardScaler` before the estimator in a
+    pipeline, and divide images by 255. Labels may be of any type, such as strings.
 
-    Training runs on the device that Keras uses, a GPU where the backend finds one.
+    **Another value than 0.1.** A tenth of the filters is a published setting. ``1.0`` reaches the
+    highest accuracy; on ten classification tables a tenth was within one percentage point of it
+    on seven and lost up to 7 points on the others. Use a smaller fraction, or
+    ``"head() | batch_norm()"``, where many models share one base or files must be small, and
+    ``"head()"`` to adapt a pretrained network to few samples. In a narrow network use a larger
+    fraction or a count, because a tenth of a few filters is a single one. `FreezeSearchCV` of
+    `frozenfit.search` searches for the value.
+
+    **Saving.** ``frozenfit.save(clf, path)`` writes a file and ``frozenfit.load(path)`` reads it
+    on any backend. `to_keras` returns a plain Keras model. Pickle and joblib work as well, but
+    load only files that you trust.
+
+    **Devices.** Training and prediction run on the device that the Keras backend uses by default,
+    which is a GPU where the backend supports and finds one. The environment variable KERAS_BACKEND
+    selects the backend.
 
     Rosenfeld and Tsotsos (2018), "Intriguing Properties of Randomly Weighted Networks",
-    arXiv:1802.00844, show that a small trained part of a random network generalizes well.
+    arXiv:1802.00844, show that a network generalizes well if a small part of it is trained and
+    all other parameters are random.
 
     Examples
     --------
@@ -197,97 +235,84 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         random_state: RandomState = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            model,
-            model_params=model_params,
-            trainable=trainable,
-            frozen=frozen,
-            weight_init=weight_init,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            lr_schedule=lr_schedule,
-            freeze_schedule=freeze_schedule,
-            freeze_statistics=freeze_statistics,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            patience=patience,
-            augment=augment,
-            image_shape=image_shape,
-            cache_features=cache_features,
-            callbacks=callbacks,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
+        # Every argument but `class_weight` is a parameter of the base class too.
+        shared = {k: v for k, v in locals().items() if k not in _OWN_NAMES}
+        super().__init__(**shared)
         self.class_weight = class_weight
 
 
 class PartialNetRegressor(PartialNet, NetworkRegressor):
     """A regressor that trains selected parameters of a neural network and freezes all others.
 
-    The network is trained on the mean squared error, averaged over the targets. Targets are
-    standardized for training, and predictions are returned on the original scale.
+    The network has one output per target and is trained on the mean squared error, averaged over
+    the targets and weighted by sample weights. Targets are standardized for training, and
+    predictions are returned on the original scale. A fitted estimator owns only what it trained;
+    the frozen parameters come from a seed or from a network that several estimators can share.
 
     Parameters
     ----------
-    model : str, callable, keras.Model or Base, default="mlp"
-        The network. A name from `frozenfit.architectures.names`: "mlp" for flat features;
-        "lenet5", "alexnet", "vgg19", "resnet", "wide_resnet" or "densenet" for images;
-        "application" for the networks of `keras.applications`. A callable
-        ``f(input_shape, n_outputs, **model_params) -> keras.Model`` without a final activation.
-        A built `keras.Model`, which is never modified. The `base_` of a fitted estimator, which
-        both estimators then share. Prefer a callable to a built model: ``clone`` copies a model,
-        so each fold of a cross-validation compiles its own.
+    model : str, callable, keras.Model, Base or fitted estimator, default="mlp"
+        The network.
+
+        - A name: "mlp" for tables; "lenet5", "alexnet", "vgg19", "resnet", "wide_resnet" or
+          "densenet" for images; "application" for the networks of `keras.applications`.
+          `frozenfit.architectures.names` lists them, with those that you register.
+        - A function ``f(input_shape, n_outputs, **model_params)`` that returns a built Keras
+          model without a final activation.
+        - A built Keras model, such as a pretrained one. It is never modified. Prefer a function:
+          ``clone`` copies a model, so each fold of a cross-validation compiles its own copy.
+        - A fitted estimator, whose trained network becomes the base, or the `base_` of one, which
+          is its network before training. Estimators on one base share its memory.
     model_params : dict or None, default=None
-        Further arguments of a named or callable network. A single argument is set as
-        ``model_params__width``.
-    trainable : float, int, True, str or Selector, default=0.1
+        Arguments of a network that is given by name or as a function, such as
+        ``{"hidden_layer_sizes": (128, 64)}``. ``set_params(model_params__width=2)`` sets a single
+        one.
+    trainable : float, int, bool, str or Selector, default=0.1
         The parameters to train. A float in (0, 1] is the fraction of the filters (or units) of
         every hidden layer, an int their number; the head and batch normalization are trained as
         well. ``1`` therefore trains one filter of each layer, while ``1.0`` and True train
-        everything. Strings and selectors are described in `frozenfit.selectors`. A tenth of the
-        filters is the published setting; train more where accuracy matters more than the size of
-        the trained part, less where many networks share a base.
+        everything. A selector, or its text such as ``"filters(0.1) | head()"``, selects any other
+        part: see `frozenfit.selectors`. The notes say when to use another value than 0.1.
     frozen : {"auto", "random", "zero", "keep"}, default="auto"
-        Values of the frozen parameters: drawn from `random_state`, zero, or the values that the
-        network came with. "auto" is "keep" for a given model and "random" for any other.
+        Values of the frozen parameters: "random" draws them from `random_state`, "zero" sets them
+        to zero, and "keep" keeps those of the given network. "auto" means "keep" for a built model
+        or a fitted estimator, and "random" for any other network.
     weight_init : str, keras.Initializer or None, default=None
-        Initializer of the kernels; None uses those of the layers. Requires a model given by name
-        or as a callable.
+        Initializer of the kernels; None uses those of the layers. It requires a network that is
+        given by name or as a function.
     epochs : int, default=20
         Number of passes over the training data.
     batch_size : int, default=32
         Number of samples per training step.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
-        A name, or an optimizer whose settings are copied for each fit. Optimizer state is
-        allocated for trainable parameters only.
+        The name of a Keras optimizer, or an optimizer, whose configuration is copied for each
+        fit. Optimizer state is allocated for trainable parameters only.
     learning_rate : float or "auto", default="auto"
-        "auto" is the learning rate of an optimizer object. For an optimizer given by name it is
+        "auto" uses the learning rate of an optimizer object. For an optimizer given by name it is
         0.01, or 0.006 in a network with convolutions, or 0.003 without learning-rate decay.
     weight_decay : float, default=0.0
         Decoupled weight decay of the trainable parameters.
-    lr_schedule : {"auto", "cosine", "steps"}, keras LearningRateSchedule or None, default="auto"
-        Schedule of the learning rate; None keeps it constant. "auto" is "cosine", a decay to 0,
-        where `learning_rate` is automatic too, and None for a rate or an optimizer of your choice
-        and in `partial_fit`. The names require a known number of epochs, so `partial_fit` refuses
-        them.
+    lr_schedule : {"auto", "cosine", "steps"}, LearningRateSchedule or None, default="auto"
+        Schedule of the learning rate, possibly one of `keras.optimizers.schedules`; None keeps it
+        constant. "cosine" decays it to 0, "steps" divides it by 10 after half and after three
+        quarters of the epochs; `partial_fit` accepts neither, because it does not know the number
+        of epochs. "auto" means "cosine" where `learning_rate` is automatic too, and None for a
+        rate or an optimizer of your choice and in `partial_fit`.
     freeze_schedule : FreezeSchedule, str or None, default=None
         When, and at which learning rate, each trainable layer is trained: `FreezeOut`,
-        `GradualUnfreeze` or `LayerwiseRates` of `frozenfit.training.schedules`, or the call as a
-        string, such as ``"FreezeOut(0.5)"``. `history_` then also has the seconds of each epoch
-        and the predicted and measured savings.
+        `GradualUnfreeze`, `LayerwiseRates`, a schedule of your own, or the call as a string, such
+        as ``"FreezeOut(0.5)"``. `history_` then also contains the seconds of each epoch and the
+        predicted and measured savings.
     freeze_statistics : bool or "auto", default="auto"
-        Whether frozen batch normalizations keep their moving statistics. "auto" keeps them in a
-        given model where everything before the layer is frozen too, and nowhere else.
+        Whether frozen batch normalizations keep their moving statistics and use them in training.
+        "auto" does so with ``frozen="keep"`` where everything before the layer is frozen too, and
+        nowhere else.
     early_stopping : bool, default=False
         Whether to stop when the validation loss has not improved for `patience` epochs, and to
-        restore the best trained parameters. The loss is computed on `X_val`, `y_val` of `fit`, or
-        on `validation_fraction` of the training data.
+        restore the best trained parameters. The loss is computed on `X_val` and `y_val` of `fit`,
+        or on `validation_fraction` of the training data.
     validation_fraction : float, default=0.1
-        Fraction of the training data that `early_stopping` holds out where `fit` is given no
+        Fraction of the training data that `early_stopping` sets aside if `fit` is given no
         validation data.
     patience : int, default=5
         Number of epochs without improvement before training stops.
@@ -299,49 +324,57 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     cache_features : bool or "auto", default="auto"
         Whether to compute the output of a frozen prefix of the network once per fit and keep it
         in memory. "auto" does so where it takes at most a quarter of the machine's memory and no
-        augmentation or random layer comes before; True raises an error where this is impossible.
+        augmentation or random layer precedes it; True raises an error where this is impossible.
         The trained parameters are equal up to rounding.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
-        Keras callbacks, copied for each fit. Use ``set_callbacks`` for scikit-learn's callbacks.
+        Keras callbacks, copied for each fit. scikit-learn's callbacks are set by
+        ``set_callbacks``.
     warm_start : bool, default=False
         Whether `fit` continues from the fitted weights. `trainable` may change between fits; the
         network may not.
     random_state : int, RandomState or None, default=None
-        Determines the frozen values, random selectors, the order of batches and dropout. None
-        uses fresh entropy and leaves NumPy's global stream unchanged.
+        Determines the random frozen values, random selectors, the order of batches and dropout.
+        None uses fresh entropy and leaves NumPy's global stream unchanged.
     verbose : int, default=0
-        1 shows a progress bar, 2 also prints a line per epoch.
+        1 shows a progress bar and prints one line about the result of a fit, 2 also prints one
+        line per epoch.
 
     Attributes
     ----------
     n_features_in_ : int
         Number of features of a sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, where X had string names for all of them.
+        Names of the columns, if X had a string name for each of them.
     input_shape_ : tuple of int
         Shape of one sample as the network receives it.
     base_ : Base
         The network before training; it is never modified and can be shared.
+    part_ : FittedPart
+        Base, selection and trained parameters.
     model_ : PartialModel
         The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
-        Loss of each epoch, and ``val_`` metrics where there were validation data (NaN in
-        the epochs of fits without).
+        Loss of each epoch, and ``val_loss`` if there were validation data (NaN in the epochs of
+        fits without).
     n_iter_ : int
         Number of completed epochs.
     freeze_fraction_ : float
-        Number of frozen parameters over the number of all parameters.
+        Number of frozen parameters divided by the number of all parameters.
+    callbacks_ : list of keras.callbacks.Callback
+        Copies of `callbacks` with their state after training; they are not pickled.
 
     See Also
     --------
     PartialNetClassifier : The same for classification.
     CheapEnsembleRegressor : Several regressors on one base.
-    frozenfit.PartialModel : The Keras model that the estimator trains.
-    frozenfit.save : Store a fitted estimator; the file has the trained parameters only.
+    ELMRegressor : Frozen random layers and a closed-form output layer.
+    PartialModel : The Keras model that the estimator trains.
+    frozenfit.save : Store a fitted estimator; the file contains the trained parameters only.
+    frozenfit.load : Load a fitted estimator from a file.
 
     Notes
     -----
-    The notes of `PartialNetClassifier` on the shape and dtype of X and on devices apply here too.
+    The notes of `PartialNetClassifier` on samples, `trainable`, saving and devices apply here too.
 
     Examples
     --------

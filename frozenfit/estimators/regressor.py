@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 from sklearn.base import RegressorMixin
 
 from frozenfit.estimators.base import NetworkEstimator
 from frozenfit.utils.scikit_learn import fit_context
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+    from frozenfit.training.data import Data
+    from frozenfit.types import ArrayLike, SamplesLike
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
@@ -19,16 +25,16 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     that one learning rate suits targets of any unit.
     """
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         """Declare that the estimator supports several targets."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
-    def _check_data(self, X, y, reset):
+    def _check_data(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         return self._check_input(X, reset=reset, y=y, multi_output=True, y_numeric=True)
 
-    def _encode(self, y, reset):
+    def _encode(self, y: np.ndarray, reset: bool) -> np.ndarray:
         y = np.asarray(y, np.float64)
         if reset:
             self._single_target = y.ndim == 1
@@ -41,10 +47,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             )
         return targets
 
-    def _n_outputs(self, y, one_pass):
+    def _n_outputs(self, y: np.ndarray, one_pass: bool) -> int:
         return self._n_targets
 
-    def _scaled(self, data, reset):
+    def _scaled(self, data: Data, reset: bool) -> Data:
         if reset:
             y = data.y[data.rows]
             self._target_mean = np.average(y, axis=0, weights=data.weight)
@@ -55,10 +61,13 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     @final
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self, X: SamplesLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Continue training with one pass over a batch of samples.
 
-        The first call determines the scale of the targets.
+        The first call determines the mean and the scale that targets are standardized with, so its
+        batch should be representative.
 
         Parameters
         ----------
@@ -73,13 +82,18 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         -------
         self
             The estimator.
+
+        Raises
+        ------
+        ValueError
+            If the number of features or targets differs from that of the first call.
         """
         with self._restored_on_error():
             resume = self.__sklearn_is_fitted__()
             self._learn(X, y, sample_weight, resume=resume, one_pass=True)
         return self
 
-    def predict(self, X):
+    def predict(self, X: SamplesLike) -> np.ndarray:
         """Predict targets.
 
         Parameters
@@ -90,7 +104,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Predictions, with the shape of the y of `fit`.
+            Predictions on the original scale, in the shape of the y of `fit`.
         """
         y = self._outputs(X) * self._target_scale + self._target_mean
         return y[:, 0] if self._single_target else y

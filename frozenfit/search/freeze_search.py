@@ -267,7 +267,7 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
 
         Returns
         -------
-        self : FreezeSearchCV
+        self
             The fitted search.
 
         Raises

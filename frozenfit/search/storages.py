@@ -61,6 +61,11 @@ def open_storage(
     ImportError
         If Optuna is not installed.
 
+    See Also
+    --------
+    FreezeSearchCV : The search, whose parameter `storage` accepts the same values.
+    run_workers : Search in several processes, which share a storage.
+
     Examples
     --------
     >>> import os, tempfile

@@ -107,8 +107,10 @@ class Selection:
 
         Returns
         -------
-        n_trainable, size : int
-            The two numbers.
+        n_trainable : int
+            Number of trainable parameters of the weight.
+        size : int
+            Number of all parameters of the weight.
 
         Raises
         ------

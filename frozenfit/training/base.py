@@ -176,10 +176,11 @@ class Base:
         """
         initial = quick_initial_values() if seed is None else nullcontext()
         with isolated(seed or 0), under_policy(self.policy), initial:
-            if isinstance(self.source, Recipe):
-                return self.source.build(), True
-            copy = empty_copy(self.source)
-        return (self.source, False) if copy is None else (copy, True)
+            source = self.source
+            if isinstance(source, Recipe):
+                return source.build(), True
+            copy = empty_copy(source)
+        return (source, False) if copy is None else (copy, True)
 
     def rebuild(self) -> keras.Model:
         """Build a network with the structure of the base, and arbitrary values.
@@ -415,7 +416,7 @@ def _digest(values: Mapping[str, np.ndarray]) -> bytes:
     digest = hashlib.sha256()
     for path, value in sorted(values.items()):
         digest.update(f"{path}{value.shape}{value.dtype}".encode())
-        digest.update(np.ascontiguousarray(value).view(np.uint8))
+        digest.update(np.ascontiguousarray(value).view(np.uint8).data)
     return digest.digest()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
+from frozenfit.isolation import isolated, metrics_list
 from frozenfit.utils.arrays import to_numpy
 
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
@@ -17,18 +19,27 @@ class KerasCallbacks:
     """Call the hooks of Keras callbacks from the training loop.
 
     A callback receives the `PartialModel` in training as ``self.model``. It may read and, if no
-    learning-rate schedule is set, change the learning rate of ``self.model.optimizer``, and it
-    may set ``self.model.stop_training``.
+    learning-rate schedule is set, change the learning rate of ``self.model.optimizer``, it may
+    set ``self.model.stop_training``, and it may save the model. Numbers that it adds to the logs
+    of an epoch appear in the history.
 
     Parameters
     ----------
     callbacks : keras.callbacks.Callback, sequence of keras.callbacks.Callback or None
-        The callbacks of the user. They are copied, so that an object can be used in many fits.
+        The callbacks of the user. They are copied, so that an object can be used in many fits;
+        one that cannot be copied is used itself, with a warning.
+
+    Attributes
+    ----------
+    copies : list of keras.callbacks.Callback
+        The callbacks that are called, with their state after training.
 
     Raises
     ------
     TypeError
         If one of them is not a ``keras.callbacks.Callback``.
+    ValueError
+        If one of them is a ``BackupAndRestore``, which cannot restore a delta.
     """
 
     def __init__(self, callbacks: Any):
@@ -41,9 +52,15 @@ class KerasCallbacks:
                     "`callbacks` must be keras.callbacks.Callback objects, got "
                     f"{type(callback).__name__}. Set scikit-learn callbacks by set_callbacks."
                 )
+            if isinstance(callback, keras.callbacks.BackupAndRestore):
+                raise ValueError(
+                    "`callbacks` must not contain a BackupAndRestore, because it would train all "
+                    "epochs again after an interruption. Use warm_start=True to continue a fit, "
+                    "and frozenfit.save to store the estimator between fits."
+                )
         # Callbacks collect state. A fit on copies leaves the parameter unchanged, as scikit-learn
         # requires.
-        self.copies = [copy.deepcopy(callback) for callback in given]
+        self.copies = [_copied(callback) for callback in given]
         self._per_batch = any(_overrides(c, name) for c in self.copies for name in _BATCH_HOOKS)
         self._scheduled = False
         self._rate: float | None = None
@@ -58,8 +75,11 @@ class KerasCallbacks:
         self._rate = float(to_numpy(trainer.optimizer.learning_rate))
         model.optimizer = trainer.optimizer
         model.stop_training = False
+        model.shown_metrics = _shown_metrics(plan.loss)
         params = {"epochs": plan.epochs, "steps": steps, "verbose": 0}
-        listed = keras.callbacks.CallbackList(self.copies, model=model, **params)
+        self._collector = _Collector()
+        called = [*self.copies, self._collector]
+        listed = keras.callbacks.CallbackList(called, model=model, **params)
         self._list = listed
         listed.on_train_begin()
         self._read_rate()
@@ -81,12 +101,13 @@ class KerasCallbacks:
             self._read_rate()
 
     def epoch_end(self, epoch: int, logs: dict[str, float]) -> bool:
-        """End an epoch and return whether a callback requests the end of training."""
+        """End an epoch; add numbers from callbacks to `logs`; return whether one stops training."""
         if self._list is None:
             return False
         if self._rate is not None:
             self._trainer.optimizer.learning_rate = self._rate
         self._list.on_epoch_end(epoch, dict(logs))
+        logs |= self._collector.numbers
         self._read_rate()
         return bool(self._model.stop_training)
 
@@ -125,9 +146,50 @@ class KerasCallbacks:
         """End training."""
         if self._list is not None:
             self._list.on_train_end(dict(logs))
+            self._model.shown_metrics = []
+            for callback in self.copies:
+                # A fitted estimator holds the callbacks, which must not keep the network alive.
+                callback.set_model(None)
 
 
 def _overrides(callback: keras.callbacks.Callback, name: str) -> bool:
     # LambdaCallback sets its hooks on the object, so looking at the class is not enough.
     own = getattr(callback, name)
     return getattr(own, "__func__", own) is not getattr(keras.callbacks.Callback, name)
+
+
+class _Collector(keras.callbacks.Callback):
+    """Called after the user's callbacks; it keeps the numbers in the logs that they leave."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keep every number of the epoch."""
+        numbers = {name: _number(value) for name, value in (logs or {}).items()}
+        self.numbers = {name: value for name, value in numbers.items() if value is not None}
+
+
+def _copied(callback: keras.callbacks.Callback) -> keras.callbacks.Callback:
+    try:
+        return copy.deepcopy(callback)
+    except Exception as error:  # whatever an attribute of the callback raises
+        warnings.warn(
+            f"The callback {type(callback).__name__} cannot be copied ({error}). It is used "
+            "itself, so that it keeps the state of this fit.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return callback
+
+
+def _shown_metrics(loss: str) -> list[keras.metrics.Metric]:
+    """Return metrics by which Keras finds out whether a monitored metric should be large."""
+    if loss != "classification":
+        return []
+    with isolated(0):
+        return [metrics_list([keras.metrics.SparseCategoricalAccuracy("accuracy")])]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(to_numpy(value))
+    except (TypeError, ValueError):  # text, or an array of several numbers
+        return None

@@ -100,6 +100,8 @@ class TrainResult:
         Number of steps, including those of earlier calls that were continued.
     interrupted : bool
         Whether the user interrupted training from the keyboard.
+    callbacks : list of keras.callbacks.Callback
+        The user's callbacks with their state after training.
     """
 
     delta: Delta
@@ -107,6 +109,7 @@ class TrainResult:
     optimizer_state: list[np.ndarray]
     steps: int
     interrupted: bool
+    callbacks: list[keras.callbacks.Callback]
 
 
 def train(
@@ -152,7 +155,14 @@ def train(
     run.trainer.finish()
     plan.callbacks.end(run.logs)
     delta = run.best if run.best is not None else compiled.model.delta()
-    return TrainResult(delta, run.history, run.trainer.optimizer_state(), run.step, interrupted)
+    return TrainResult(
+        delta,
+        run.history,
+        run.trainer.optimizer_state(),
+        run.step,
+        interrupted,
+        plan.callbacks.copies,
+    )
 
 
 class _Run:
@@ -249,7 +259,13 @@ class _Run:
             self.logs |= self._savings(time.perf_counter() - started)
         for name, value in self.logs.items():
             self.history.setdefault(name, []).append(value)
+        measured = set(self.logs)
         stop = callbacks.epoch_end(number, self.logs)
+        for name in set(self.logs) - measured:
+            # Every list has one value per epoch; a callback may add its number later.
+            values = self.history.setdefault(name, [])
+            values += [np.nan] * (len(self.history["loss"]) - 1 - len(values))
+            values.append(self.logs[name])
         for callback in self.plan.epoch_callbacks:
             stop = callback.epoch_end(number, self.logs) or stop
         return self._out_of_patience() or stop

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, final
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ from frozenfit.isolation import initial_values
 from frozenfit.layer_kinds import initializer_config
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """How a network is built, and whether its values are drawn.

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from frozenfit.types import LearningRateSchedule
 from frozenfit.utils.arrays import to_numpy
 from frozenfit.utils.names import did_you_mean
 
@@ -19,10 +20,13 @@ LR_SCHEDULES = ("cosine", "steps")
 _DROPS = (0.5, 0.75)
 _DROP_FACTOR = 0.1
 _POWERS = {"linear": 1, "squared": 2, "cubic": 3}
-_TIE = 1e-9  # Times that differ by rounding only are equal.
+# Progress and times are computed in different ways, so that equal ones may differ by rounding.
+_TIE = 1e-9
 
 
-def rates(schedule: Any, learning_rate: float, start: int, steps: int, total: int) -> np.ndarray:
+def rates(
+    schedule: LearningRateSchedule, learning_rate: float, start: int, steps: int, total: int
+) -> np.ndarray:
     """Return the learning rates of consecutive steps.
 
     Parameters
@@ -66,9 +70,9 @@ def rates(schedule: Any, learning_rate: float, start: int, steps: int, total: in
 
 
 class FreezeSchedule(ABC):
-    """Which of the trainable layers are trained when, and how fast.
+    """Base class of schedules: which layers are trained when, and at which learning rate.
 
-    Subclass it to define your own schedule: implement `active` and, where layers differ in their
+    Derive from it to define your own schedule: implement `active` and, if layers differ in their
     learning rate, `multipliers`. Layers are numbered from the input to the output; only layers
     with trainable parameters count. `progress` is the completed fraction of the run, from 0 to 1.
 
@@ -82,8 +86,8 @@ class FreezeSchedule(ABC):
     lowers_lr : bool, default=False
         Whether `multipliers` decays the learning rates, so that no other decay is needed.
     finishes : bool, default=False
-        Whether inactive layers have been trained before (as in FreezeOut) rather than wait for
-        their turn. BatchNorm layers that are finished keep their moving statistics.
+        Whether inactive layers are finished, as in FreezeOut, and not waiting to be trained.
+        Finished batch normalizations keep their moving statistics.
     needs_end : bool, default=True
         Whether the schedule depends on `progress`, so that it cannot be used by `partial_fit`,
         which does not know when training ends.
@@ -129,7 +133,7 @@ class FreezeSchedule(ABC):
         Returns
         -------
         ndarray of bool, shape (n_layers,)
-            At least one layer must be active. Each new combination is compiled once.
+            True for active layers, at least one. Each new combination is compiled once.
         """
 
     def multipliers(self, n_layers: int, progress: np.ndarray) -> np.ndarray:
@@ -145,7 +149,7 @@ class FreezeSchedule(ABC):
         Returns
         -------
         ndarray of float64, shape (n, n_layers)
-            Ones, unless a subclass overrides this method.
+            Multiples of the base rate: 1, unless a subclass overrides this method.
         """
         return np.ones((len(progress), n_layers))
 
@@ -170,17 +174,18 @@ class FreezeOut(FreezeSchedule):
     Parameters
     ----------
     t0 : float, default=0.8
-        Time at which the first layer stops, as a fraction of the run, before `how` is applied.
-        The default is the authors'; with "cubic" the first layer stops at 0.512 of the run. They
-        report that it saves a fifth of the training time of DenseNet-76.
+        Time at which training of the first layer ends, as a fraction of the run, before `how` is
+        applied. The default is that of the authors, who report that it saves a fifth of the
+        training time of DenseNet-76; with "cubic" it is 0.512 of the run.
     how : {"linear", "squared", "cubic"}, default="cubic"
         Power that is applied to times spaced evenly between `t0` and 1.
     scale_lr : bool, default=True
-        Divide the rate of a layer by its time, so that all layers have the same sum of rates.
-        The factor of the first layer is 2 at the default `t0`, 8 at 0.5 and 37 at 0.3, which a
-        network without normalization may not survive.
+        Whether to divide the rate of a layer by its time, so that all layers have the same sum of
+        rates. The rate of the first layer is multiplied by 2 at the default `t0`, by 8 at 0.5 and
+        by 37 at 0.3, at which training of a network without normalization may diverge.
     phases : int, default=4
-        Number of times at which finished layers leave the computation; each phase is compiled.
+        Number of phases. At each phase boundary, finished layers are removed from the computation;
+        each phase is compiled once.
 
     See Also
     --------
@@ -220,7 +225,7 @@ class FreezeOut(FreezeSchedule):
         _check_count("phases", self.phases)
 
     def freeze_times(self, n_layers: int) -> np.ndarray:
-        """Return when each layer stops, as a fraction of the run.
+        """Return when training of each layer ends, as a fraction of the run.
 
         Parameters
         ----------
@@ -230,7 +235,7 @@ class FreezeOut(FreezeSchedule):
         Returns
         -------
         ndarray of float64, shape (n_layers,)
-            Increasing; the last one is 1.
+            Times in increasing order; the last one is 1.
         """
         if n_layers == 1:
             return np.ones(1)
@@ -249,7 +254,7 @@ class FreezeOut(FreezeSchedule):
         Returns
         -------
         ndarray of float64, shape (n, n_layers)
-            0 after the time of a layer.
+            Multiples of the base rate; 0 after the time of a layer.
         """
         times = self.freeze_times(n_layers)
         done = np.minimum(np.asarray(progress)[:, None] / times, 1)
@@ -268,7 +273,7 @@ class FreezeOut(FreezeSchedule):
         Returns
         -------
         ndarray of bool, shape (n_layers,)
-            A layer becomes inactive at the first phase boundary after its time.
+            True until the first phase boundary after the time of a layer.
         """
         times = self.freeze_times(n_layers)
         boundaries = np.linspace(times[0], 1, self.phases, endpoint=False)
@@ -327,7 +332,7 @@ class GradualUnfreeze(FreezeSchedule):
         Returns
         -------
         ndarray of float64, shape (n_layers,)
-            Decreasing; the last one is 0.
+            Times in decreasing order; the last one is 0.
         """
         order = np.arange(n_layers)[::-1]
         if n_layers > self.steps:
@@ -349,7 +354,7 @@ class GradualUnfreeze(FreezeSchedule):
         Returns
         -------
         ndarray of bool, shape (n_layers,)
-            The layers that have been added.
+            True for the layers that have been added.
         """
         return self.start_times(n_layers) <= progress + _TIE
 
@@ -418,7 +423,7 @@ class LayerwiseRates(FreezeSchedule):
         Returns
         -------
         ndarray of float64, shape (n, n_layers)
-            The same at all times.
+            Multiples of the base rate, the same at all times.
         """
         return np.tile(self.decay ** np.arange(n_layers)[::-1], (len(progress), 1))
 
@@ -441,12 +446,12 @@ class LayerwiseRates(FreezeSchedule):
 
 
 def schedule_classes() -> dict[str, type[FreezeSchedule]]:
-    """Return every concrete subclass of FreezeSchedule that is defined, by class name.
+    """Return the concrete subclasses of FreezeSchedule that exist, by class name.
 
     Returns
     -------
     dict of str to type
-        Where two classes share a name, the one defined first.
+        The classes. Of two with the same name, the one that was defined first.
 
     Examples
     --------
@@ -456,18 +461,18 @@ def schedule_classes() -> dict[str, type[FreezeSchedule]]:
     """
     # A class of the user is found without registration; one that is defined again in a notebook
     # must not hide a built-in class.
-    found: dict[str, type[FreezeSchedule]] = {}
+    classes: dict[str, type[FreezeSchedule]] = {}
     pending = FreezeSchedule.__subclasses__()
     while pending:
         each = pending.pop(0)
         if not inspect.isabstract(each):
-            found.setdefault(each.__name__, each)
+            classes.setdefault(each.__name__, each)
         pending += each.__subclasses__()
-    return found
+    return classes
 
 
 def as_freeze_schedule(value: FreezeSchedule | str | None) -> FreezeSchedule | None:
-    """Return a freeze schedule, parsed where it is given as text.
+    """Return a freeze schedule, which may be given as text.
 
     Parameters
     ----------

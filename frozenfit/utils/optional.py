@@ -80,12 +80,12 @@ def use_only_backend() -> None:
     """
     if os.environ.get("KERAS_BACKEND") or "keras.src.backend.config" in sys.modules:
         return
-    found = installed_backends()
-    if len(found) != 1 or found == ["tensorflow"] or _file_selects_backend():
+    installed = installed_backends()
+    if len(installed) != 1 or installed == ["tensorflow"] or _file_selects_backend():
         return
-    os.environ["KERAS_BACKEND"] = found[0]
+    os.environ["KERAS_BACKEND"] = installed[0]
     logging.getLogger("frozenfit").warning(
-        "KERAS_BACKEND is not set: using %r, the only backend that is installed.", found[0]
+        "KERAS_BACKEND is not set: using %r, the only backend that is installed.", installed[0]
     )
 
 
@@ -129,9 +129,9 @@ def import_with_backend(module: str) -> ModuleType:
         if "Unable to import backend" not in str(error):
             raise
         problem = f"Keras has no backend named {os.environ.get('KERAS_BACKEND')!r}."
-    found = installed_backends()
-    if found:
-        remedy = f"Set the environment variable KERAS_BACKEND to {' or '.join(map(repr, found))}."
+    installed = " or ".join(map(repr, installed_backends()))
+    if installed:
+        remedy = f"Set the environment variable KERAS_BACKEND to {installed}."
     else:
         remedy = f'Install one with: pip install "frozenfit[{BACKENDS[0]}]", [jax] or [torch].'
     raise ImportError(f"{problem} {remedy}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -189,3 +192,92 @@ def test_an_interrupted_search_for_the_best_keeps_the_best():
 def test_callbacks_that_are_none_are_refused(wrong):
     with pytest.raises(TypeError, match="`callbacks` must be keras.callbacks.Callback"):
         classifier(callbacks=wrong).fit(*table())
+
+
+MONITORS = {
+    "stop": lambda _: keras.callbacks.EarlyStopping("val_accuracy", patience=1),
+    "best": lambda _: keras.callbacks.EarlyStopping("accuracy", restore_best_weights=True),
+    "plateau": lambda _: keras.callbacks.ReduceLROnPlateau("val_accuracy"),
+    "checkpoint": lambda folder: keras.callbacks.ModelCheckpoint(
+        folder / "best.keras", "val_accuracy", save_best_only=True
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MONITORS)
+def test_a_monitored_accuracy_is_better_when_it_is_larger(kind, tmp_path):
+    X, y = table()
+    estimator = classifier(epochs=3, callbacks=MONITORS[kind](tmp_path))
+    estimator.fit(X, y, X_val=X[:9], y_val=y[:9])
+    (fitted,) = estimator.callbacks_
+    assert fitted.monitor_op is keras.ops.greater
+    assert estimator.callbacks is not fitted
+
+
+def test_a_checkpoint_of_the_whole_model_is_a_plain_keras_model(tmp_path):
+    X, y = table()
+    save = keras.callbacks.ModelCheckpoint(tmp_path / "last.keras")
+    estimator = classifier(callbacks=save).fit(X, y)
+    logits = keras.models.load_model(tmp_path / "last.keras").predict(X, verbose=0)
+    expected = estimator.to_keras().predict(X, verbose=0)
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+
+
+def test_a_checkpoint_of_weights_is_written(tmp_path):
+    save = keras.callbacks.ModelCheckpoint(tmp_path / "last.weights.h5", save_weights_only=True)
+    classifier(callbacks=save).fit(*table())
+    assert (tmp_path / "last.weights.h5").stat().st_size > 0
+
+
+def test_a_tensorboard_callback_runs(tmp_path):
+    pytest.importorskip("tensorboard")
+    classifier(callbacks=keras.callbacks.TensorBoard(tmp_path)).fit(*table())
+    assert list(tmp_path.rglob("events*"))
+
+
+def test_backups_are_refused_before_training(tmp_path):
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(ValueError, match="must not contain a BackupAndRestore.*warm_start=True"):
+        classifier(callbacks=[backup]).fit(*table())
+
+
+class Adds(keras.callbacks.Callback):
+    """Adds a number to the logs from the second epoch on, and text to all."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["note"] = "text"
+        if epoch:
+            logs["extra"] = keras.ops.convert_to_tensor(float(epoch))
+
+
+def test_numbers_that_callbacks_add_are_in_the_history():
+    estimator = classifier(epochs=3, callbacks=Adds()).fit(*table())
+    assert "note" not in estimator.history_
+    np.testing.assert_array_equal(estimator.history_["extra"], [np.nan, 1, 2])
+
+
+class Locked(keras.callbacks.Callback):
+    """A callback that cannot be copied."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock, self.epochs = threading.Lock(), 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs += 1
+
+
+def test_a_callback_that_cannot_be_copied_is_used_itself():
+    locked = Locked()
+    with pytest.warns(UserWarning, match="Locked cannot be copied"):
+        estimator = classifier(callbacks=locked).fit(*table())
+    assert estimator.callbacks_ == [locked] and locked.epochs == 2
+
+
+def test_fitted_callbacks_hold_no_network_and_are_not_pickled():
+    X, y = table()
+    estimator = classifier(callbacks=keras.callbacks.History()).fit(X, y)
+    assert estimator.callbacks_[0].history["loss"] == estimator.history_["loss"]
+    assert estimator.callbacks_[0].model is None
+    again = pickle.loads(pickle.dumps(estimator))
+    assert not hasattr(again, "callbacks_") and same(again, estimator)

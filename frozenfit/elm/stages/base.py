@@ -50,6 +50,10 @@ class FeatureStage(BaseEstimator, ABC):
         Number of rows whose features are computed to find the scaling; None means every row that
         the stage is fitted on. Set it where a row is expensive.
 
+    See Also
+    --------
+    register_stage : Make a stage available by name and storable in files.
+
     Notes
     -----
     *Parameters.* A stage is a scikit-learn estimator: ``__init__`` stores its arguments under the
@@ -65,10 +69,6 @@ class FeatureStage(BaseEstimator, ABC):
 
     *Threads and processes.* A fitted stage is pickled to workers and may be called from several
     threads.
-
-    See Also
-    --------
-    register_stage : Make a stage available by name and storable in files.
 
     Examples
     --------
@@ -95,16 +95,31 @@ class FeatureStage(BaseEstimator, ABC):
 
     @classmethod
     def wrap(cls, features: Any) -> FeatureStage | None:
-        """Return a stage made of another kind of object, or None where it is not of that kind.
+        """Return a stage made of another kind of object.
 
-        Called only for classes decorated with `register_wrapper`.
+        It is called only for classes decorated with `register_wrapper`.
+
+        Parameters
+        ----------
+        features : object
+            The argument ``features`` of an estimator.
+
+        Returns
+        -------
+        FeatureStage or None
+            The stage; None if the object is not of the kind that this class wraps.
         """
         return None
 
     def check(self, input_shape: Shape) -> None:  # noqa: B027 - optional
-        """Raise a ValueError where parameters or the shape of a sample are not supported.
+        """Raise a ValueError if parameters or the shape of a sample are not supported.
 
-        Called before any data is read.
+        It is called before any data is read.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample.
         """
 
     @abstractmethod
@@ -171,6 +186,7 @@ class FeatureStage(BaseEstimator, ABC):
         Returns
         -------
         keras.KerasTensor
+            The features.
 
         Raises
         ------
@@ -188,7 +204,13 @@ class FeatureStage(BaseEstimator, ABC):
         return type(self).to_keras is not FeatureStage.to_keras
 
     def parameter_table(self) -> list[TableRow]:
-        """Return one row per array of frozen parameters, made by `frozen_row`."""
+        """Return the frozen parameters for the table of a fitted estimator.
+
+        Returns
+        -------
+        list of TableRow
+            One row for each array of frozen parameters, made by `frozen_row`.
+        """
         return []
 
     def state(self) -> dict[str, Any]:
@@ -222,6 +244,7 @@ class FeatureStage(BaseEstimator, ABC):
         Returns
         -------
         self
+            The fitted stage.
 
         Raises
         ------
@@ -258,6 +281,10 @@ def register_stage(name: str) -> Callable[[Stage], Stage]:
     ------
     ValueError
         If another class has the name.
+
+    See Also
+    --------
+    FeatureStage : The base class of stages.
 
     Examples
     --------
@@ -403,6 +430,11 @@ def frozen_row(path: str, array: Any) -> TableRow:
     Returns
     -------
     TableRow
+        The row, without trainable parameters.
+
+    See Also
+    --------
+    FeatureStage.parameter_table : The method that returns such rows.
 
     Examples
     --------
