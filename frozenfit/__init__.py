@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 use_only_backend()
 
 _HOMES = {
+    "Base": "frozenfit.training.base",
     "CheapEnsembleClassifier": "frozenfit.estimators",
     "CheapEnsembleRegressor": "frozenfit.estimators",
     "ELMClassifier": "frozenfit.estimators.elm",
