@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -134,6 +135,9 @@ def read(
     remaining = dict(arrays)
     stage = _read_stage(config, meta["input_features"], remaining)
     mean, factor = _take(remaining, "scaler/mean", 1), _take(remaining, "scaler/factor", 1)
+    inputs = math.prod(config.input_shape)
+    if factor.shape != mean.shape or (stage.passes_samples and len(mean) != inputs):
+        raise ValueError(f"the scaling has {len(mean)} columns instead of {inputs}")
     scaler = Scaler(mean, factor, meta["clip"])
     frozen = Frozen(config, stage, scaler, (), bool(meta["direct"]), str(meta["dtype"]))
     if len(meta["layers"]) != len(config.hidden_layer_sizes):
@@ -208,5 +212,7 @@ def _read_head(config: Config, frozen: Frozen, meta: Mapping[str, Any], arrays: 
     target_range = (None, None)
     if not config.classifies:
         target_range = (_take(arrays, "range/low", 1), _take(arrays, "range/high", 1))
+        if any(limits.shape != (config.n_outputs,) for limits in target_range):
+            raise ValueError(f"the range of targets must have {config.n_outputs} columns")
     alphas = tuple(float(alpha) for alpha in meta["alphas"])
     return Head(coefs, intercepts, alphas, beta, gamma, *target_range, meta["best_score"])

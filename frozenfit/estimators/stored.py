@@ -24,6 +24,8 @@ from frozenfit.training.network import Network
 from frozenfit.training.workspace import workspace
 from frozenfit.utils.size_limit import charge
 
+# Elements of all outputs times parameters: a bound of the multiplications for one sample.
+_SMALL_NETWORK = 1e10
 _TARGETS = {
     "_target_mean": "mean",
     "_target_scale": "scale",
@@ -185,7 +187,8 @@ def restore_base(
     n_outputs, about = estimator._n_outputs_, meta["base"]
     found = stored_base.read(estimator, n_outputs, about, stored, base)
     with workspace.check_out(found) as network:
-        if not _fits(network.model, estimator.input_shape_, n_outputs):
+        fits = _fits(network.model, estimator.input_shape_, n_outputs)
+        if not fits or base is not None or _is_small(network.model):
             network.check(estimator.input_shape_, n_outputs, meta["classes"] is not None)
         stored_base.check(found, network, about, stored)
     return found
@@ -207,6 +210,16 @@ def _fits(model: keras.Model, input_shape: tuple[int, ...], n_outputs: int) -> b
             f"the file describes samples of shape {input_shape} and {n_outputs} outputs"
         )
     return True
+
+
+def _is_small(model: keras.Model) -> bool:
+    """Return whether computing one sample takes less than about a second."""
+    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
+        return False
+    operations = model.layers if isinstance(model, keras.Sequential) else model.operations
+    outputs = [tensor for each in operations for tensor in keras.tree.flatten(each.output)]
+    n_elements = sum(math.prod(n or 1 for n in tensor.shape) for tensor in outputs)
+    return n_elements * model.count_params() < _SMALL_NETWORK
 
 
 def restore_data(estimator: Any, meta: Mapping[str, Any]) -> None:

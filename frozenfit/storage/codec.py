@@ -26,7 +26,7 @@ from frozenfit.storage.keras_config import first_line
 from frozenfit.training.schedules import FreezeSchedule, schedule_classes
 from frozenfit.utils.size_limit import charge
 
-__all__ = ["decode", "encode", "encode_network"]
+__all__ = ["decode", "encode", "encode_network", "is_architecture"]
 
 _KIND = "$"
 _DEEPEST = 100
@@ -119,6 +119,11 @@ def decode(node: Any, where: str, *, base: Any = None) -> Any:
     (2, 3)
     """
     return _decode(node, where, base, 0)
+
+
+def is_architecture(node: Any) -> bool:
+    """Return whether JSON describes a function registered as an architecture."""
+    return isinstance(node, dict) and node.get(_KIND) == "architecture"
 
 
 def _encode(value: Any, where: str, depth: int) -> Any:

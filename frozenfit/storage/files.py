@@ -32,8 +32,9 @@ from frozenfit.estimators.base import NetworkEstimator
 from frozenfit.estimators.partial_base import trained_base
 from frozenfit.estimators.stored_base import Base
 from frozenfit.storage import container, mapping
-from frozenfit.storage.codec import decode, encode, encode_network
+from frozenfit.storage.codec import decode, encode, encode_network, is_architecture
 from frozenfit.storage.container import Record, StorageError
+from frozenfit.storage.fitted_state import check_fitted_state, check_parameters
 from frozenfit.storage.keras_config import first_line
 from frozenfit.storage.network_size import charged_networks
 from frozenfit.utils.size_limit import size_limit
@@ -246,6 +247,9 @@ def _read_parameters(
             parameters[name] = mapping.read_base(value, network, bases)
         else:
             parameters[name] = decode(value, f"parameter {name!r}", base=network)
+            # Any callable is a valid `activation`, but a builder of networks fails when called.
+            if name == "activation" and is_architecture(value):
+                raise ValueError(f"parameter {name!r} must not be an architecture")
     return parameters
 
 
@@ -265,6 +269,9 @@ def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int
         parameters = _read_parameters(record.parameters, network, bases)
         meta = decode(record.fitted, "the fitted state", base=network)
         estimator = _class_of(record.class_name)(**parameters)
+        check_parameters(estimator)
+        if isinstance(estimator, NetworkEstimator):
+            check_fitted_state(estimator, meta)
         estimator._restore(meta, record.arrays, base if known is None else known)
         if number is not None:
             bases[number] = estimator.base_.parent or estimator.base_

@@ -309,6 +309,8 @@ class Patches(FeatureStage):
         """Build the banks of filters from the arrays of a file."""
         self.image_shape_ = image_shape(input_shape, "features='patches'")
         self.unit_ = float(state["unit"])
+        if self.unit_ not in (1.0, 255.0):
+            raise ValueError(f"the unit of pixels must be 1 or 255, got {self.unit_}")
         banks = []
         for i, size in enumerate(self._sizes, 1):
             kernel = array_of(state, f"patches_{i}/kernel", 2)
