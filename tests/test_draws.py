@@ -106,7 +106,7 @@ def test_the_digest_does_not_depend_on_the_order_of_paths():
 
 
 @pytest.mark.parametrize("other", [(1, ["a", "b"]), (0, ["a"]), (0, ["a", "c"])])
-def test_the_digest_tells_seeds_and_paths_apart(other):
+def test_the_digest_distinguishes_seeds_and_paths(other):
     assert stream_digest(0, ["a", "b"]) != stream_digest(*other)
 
 

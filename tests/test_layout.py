@@ -221,7 +221,7 @@ def test_an_attention_counts_heads_and_its_output_counts_features(grouped):
     assert layout["a/attention_output/kernel"].input_axes == (0, 1)
 
 
-def test_groups_of_a_convolution_are_told():
+def test_groups_of_a_convolution_are_described():
     weight = describe(functional((8, 8, 4), kl.Conv2D(6, 3, groups=2, name="c")))["c/kernel"]
     assert (weight.groups, weight.shape) == (2, (3, 3, 2, 6))
 
@@ -260,7 +260,7 @@ def initializer(model, path):
     return None if text is None else json.loads(text)
 
 
-def test_an_initializer_is_told_without_its_seed():
+def test_an_initializer_is_described_without_its_seed():
     model = functional((4,), kl.Dense(3, kernel_initializer=keras.initializers.HeNormal(7)))
     initializer = json.loads(describe(model).weights[0].initializer)
     assert (initializer["class_name"], initializer["config"]["seed"]) == ("HeNormal", None)
@@ -278,24 +278,24 @@ def test_an_initializer_is_told_without_its_seed():
         (kl.PReLU(name="c"), "alpha", "alpha_initializer"),
     ],
 )
-def test_each_weight_is_told_its_own_initializer(layer, weight, argument):
+def test_each_weight_is_described_with_its_initializer(layer, weight, argument):
     value = {"class_name": "Constant", "config": {"value": 0.25}}
     config = {**layer.get_config(), argument: keras.initializers.Constant(0.25)}
     assert initializer(functional((5, 2), type(layer)(**config)), f"c/{weight}") == value
 
 
 @pytest.mark.parametrize("forget", [True, False])
-def test_the_ones_of_a_forget_gate_are_no_bias_initializer(forget):
+def test_a_unit_forget_bias_has_no_initializer(forget):
     model = functional((4, 2), kl.LSTM(3, unit_forget_bias=forget, name="r"))
     assert (initializer(model, "r/lstm_cell/bias") is None) is forget
 
 
-def test_a_function_is_no_initializer_to_tell():
+def test_a_function_is_not_described_as_an_initializer():
     model = functional((4,), kl.Dense(3, kernel_initializer=lambda *_, **__: np.ones((4, 3))))
     assert describe(model).weights[0].initializer is None
 
 
-def test_an_initializer_of_the_users_own_is_not_told():
+def test_a_custom_initializer_is_not_described():
     class Glorot(keras.initializers.GlorotUniform):
         pass
 
@@ -416,7 +416,7 @@ def test_a_frozen_normalization_keeps_its_statistics_as_states():
     assert list(Survey(model).states) == ["n/moving_mean", "n/moving_variance"]
 
 
-def test_states_are_told_apart():
+def test_states_are_described_by_kind():
     x = keras.Input((4, 3))
     y = kl.Dropout(0.1, name="drop")(kl.BatchNormalization(name="n")(x))
     found = {path: info.kind for path, info in Survey(keras.Model(x, y)).state_infos.items()}
@@ -427,7 +427,7 @@ def test_states_are_told_apart():
     }
 
 
-def test_the_constants_of_a_preprocessing_normalization_are_no_statistics():
+def test_the_constants_of_a_preprocessing_normalization_are_not_statistics():
     model = functional((4,), kl.Normalization(name="data"))
     assert {info.kind for info in Survey(model).state_infos.values()} == {"other"}
     assert Survey(model).statistic_layers == {}

@@ -35,7 +35,7 @@ def test_small_grey_pixels_arrive_resized_coloured_and_preprocessed(mobile):
     assert np.allclose(keras.ops.convert_to_numpy(inside(X)), expected, atol=1e-5)
 
 
-def test_a_block_is_learned_by_name_and_what_lies_before_it_can_be_kept(mobile):
+def test_a_block_is_selected_by_name_and_the_prefix_can_be_cached(mobile):
     model = PartialModel(mobile, "layers('block_16_*') | head()")
     found = prefix.find(model)
     assert found is not None and found.shape == (1, 1, 160)  # the output of block 15

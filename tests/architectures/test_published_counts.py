@@ -207,7 +207,7 @@ def test_table_1_learns_a_group_and_every_normalization(name, group, count):
     ("name", "total", "with_head"),
     [("densenet", 800_032, 58_288), ("wrn-28-4", 5_872_180, 32_900)],
 )
-def test_table_1_holds_for_a_hundred_classes(name, total, with_head):
+def test_table_1_is_reproduced_for_a_hundred_classes(name, total, with_head):
     assert trainable(name, everything(), 100) == total
     assert trainable(name, head() | batch_norm(), 100) == with_head
 

@@ -225,7 +225,7 @@ def _learned(selection):
     return [(path, count) for path in selection.forms if (count := selection.counts(path)[0])]
 
 
-def test_parameters_tells_the_defaults_in_order():
+def test_parameters_returns_the_defaults_in_order():
     assert list(architectures.parameters("mlp").items()) == [
         ("hidden_layer_sizes", (100,)),
         ("activation", "relu"),
@@ -260,7 +260,7 @@ def test_numbers_from_numpy_are_numbers():
         ("vgg19", (8, 8, 1), {"width": 0}, "width must be a number > 0, found 0"),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_words(name, shape, params, words):
+def test_a_network_that_cannot_be_built_is_refused(name, shape, params, words):
     with pytest.raises(ValueError, match=words):
         architectures.build(name, shape, 3, **params)
 

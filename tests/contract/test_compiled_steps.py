@@ -116,7 +116,7 @@ def test_a_second_training_gives_the_bits_of_the_first(early):
     assert same_bits([first[0], *first[1]], [second[0], *second[1]])
 
 
-def test_every_optimizer_is_left_in_the_state_of_plain_steps(early):
+def test_every_optimizer_ends_in_the_state_of_plain_steps(early):
     names = ("Adadelta", "Adagrad", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
     for name in names:  # some of which torch cannot record
         kind = getattr(keras.optimizers, name)

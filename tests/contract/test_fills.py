@@ -42,7 +42,7 @@ def named_network() -> str:
     return digest(Network(base).values(base).values())
 
 
-def test_a_random_fill_is_the_same_on_every_backend_and_day():
+def test_random_frozen_values_are_the_same_on_every_backend_and_day():
     weights = random_fill("attention", 7).assembled()
     assert digest(v for path, v in weights if not path.startswith("out/")) == DRAWN
 
@@ -90,7 +90,7 @@ def test_two_weights_of_one_shape_get_different_values():
     assert (drawn["a/kernel"] != drawn["b/kernel"]).any()
 
 
-def test_learned_entries_start_from_the_base_whatever_the_fill():
+def test_trainable_parameters_start_from_the_base_for_all_frozen_values():
     base = build("dense")
     start = dict(PartialModel(base, "head()").assembled())
     for frozen in ("random", "zero"):
@@ -100,7 +100,7 @@ def test_learned_entries_start_from_the_base_whatever_the_fill():
             np.testing.assert_array_equal(value[trainable], start[path][trainable])
 
 
-def test_a_fill_leaves_the_base_alone():
+def test_frozen_values_do_not_change_the_base():
     base = build("conv_norm")
     before = values(base)
     for frozen in ("random", "zero"):
@@ -108,7 +108,7 @@ def test_a_fill_leaves_the_base_alone():
     assert all((a == b).all() for a, b in zip(before, values(base), strict=True))
 
 
-def test_a_weight_of_unknown_initializer_cannot_be_filled_at_random():
+def test_a_weight_with_an_unknown_initializer_cannot_be_drawn():
     def odd(shape, dtype=None):
         return keras.ops.ones(shape, dtype=dtype)
 

@@ -80,14 +80,14 @@ def by_both_loops(request):
     return request.param, ours, theirs, before, trainer
 
 
-def test_our_loop_moves_learned_entries_alone(by_both_loops):
+def test_our_loop_changes_trainable_parameters_only(by_both_loops):
     _, ours, _, (frozen, trainable, base), _ = by_both_loops
     assert same_bits(frozen, frozen_part(ours))
     assert same_bits(base, values(ours.base))
     assert all((a != b).any() for a, b in zip(trainable, learned_part(ours), strict=True))
 
 
-def test_keras_own_fit_moves_learned_entries_alone(by_both_loops):
+def test_keras_fit_changes_trainable_parameters_only(by_both_loops):
     _, _, theirs, (frozen, trainable, base), _ = by_both_loops
     assert same_bits(frozen, frozen_part(theirs))
     assert same_bits(base, values(theirs.base))
@@ -100,7 +100,7 @@ def test_both_loops_learn_the_same(by_both_loops):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_slots_are_kept_for_learned_entries_only(by_both_loops):
+def test_optimizer_state_is_allocated_for_trainable_parameters_only(by_both_loops):
     name, ours, theirs, _, trainer = by_both_loops
     copies = {"adafactor": 2, "muon": 4}.get(name, 5)
     for optimizer in (trainer.optimizer, theirs.optimizer):
@@ -109,7 +109,7 @@ def test_slots_are_kept_for_learned_entries_only(by_both_loops):
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS)
-def test_a_constraint_of_the_base_holds_for_the_whole_weight_and_moves_learned_entries(name):
+def test_a_constraint_of_the_base_sees_the_whole_weight_and_changes_trainable_parameters_only(name):
     base = constrained(CONSTRAINTS[name])
     ours, theirs = (PartialModel(base, MASKED) for _ in range(2))
     frozen, start = frozen_part(ours), values(base)
@@ -123,7 +123,7 @@ def test_a_constraint_of_the_base_holds_for_the_whole_weight_and_moves_learned_e
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS)
-def test_with_everything_learned_a_constraint_acts_as_in_plain_keras(name):
+def test_with_everything_trainable_a_constraint_acts_as_in_plain_keras(name):
     base = constrained(CONSTRAINTS[name])
     model = PartialModel(base, "everything()")
     plain = model.to_keras()

@@ -42,7 +42,7 @@ def expect_equal(model: PartialModel, plain: keras.Model, atol: float) -> None:
 
 
 @pytest.mark.parametrize("kind", PLAIN)
-def test_everything_learned_by_our_loop_equals_plain_keras(kind):
+def test_everything_trained_by_our_loop_equals_plain_keras(kind):
     model = PartialModel(build(kind), "everything()")
     plain = model.to_keras()
     run(model, momentum(), kind)
@@ -51,7 +51,7 @@ def test_everything_learned_by_our_loop_equals_plain_keras(kind):
 
 
 @pytest.mark.parametrize("kind", ["conv_norm", "nested"])
-def test_everything_learned_by_keras_fit_equals_plain_keras(kind):
+def test_everything_trained_by_keras_fit_equals_plain_keras(kind):
     model = PartialModel(build(kind), "everything()")
     plain = model.to_keras()
     histories = []
@@ -74,7 +74,7 @@ def test_everything_learned_by_keras_fit_equals_plain_keras(kind):
         ("subclassed", "random(0.3, seed=1)"),
     ],
 )
-def test_our_loop_and_keras_fit_agree_where_a_part_is_learned(kind, trainable):
+def test_our_loop_and_keras_fit_agree_if_a_part_is_trained(kind, trainable):
     base = build(kind)
     ours, theirs = (PartialModel(base, trainable) for _ in range(2))
     run(ours, adam(), kind)

@@ -97,7 +97,7 @@ def test_freezing_a_partial_model_leaves_the_flags_of_the_base():
     assert len(model.trainable_variables) == 6
 
 
-def test_as_a_layer_of_another_model_only_learned_entries_are_trained():
+def test_as_a_layer_of_another_model_only_trainable_parameters_are_trained():
     base = build("dense")
     before = values(base)
     part = PartialModel(base, PART)
@@ -167,7 +167,7 @@ def test_the_exported_model_is_plain_and_trains_on(kind):
     assert sum(array(v).size for v in exported.trainable_variables) == model.selection.total
 
 
-def test_a_subclassed_base_exports_with_rebuild_and_says_so_without():
+def test_a_subclassed_base_exports_with_rebuild_and_the_error_names_it():
     base = build("subclassed")
     with pytest.raises(ValueError, match="cannot be built again .* rebuild="):
         PartialModel(base, PART).to_keras()

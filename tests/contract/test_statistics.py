@@ -60,7 +60,7 @@ def test_which_statistics_move(setting, trainable, expected, loop):
     } - expected
 
 
-def test_auto_lets_statistics_move_where_the_frozen_part_is_no_pretrained_one():
+def test_auto_updates_statistics_if_the_frozen_values_are_not_pretrained():
     model = PartialModel(build("conv_norm"), "head()", frozen="random", seed=1)
     assert model.stored_statistics == ()
 
@@ -83,7 +83,7 @@ def test_statistics_go_to_the_delta_and_not_to_the_base():
     assert same_bits(before, values(base))
 
 
-def test_a_layer_the_user_froze_keeps_its_statistics_and_is_no_state():
+def test_a_layer_frozen_by_the_user_keeps_its_statistics_outside_the_delta():
     base = build("conv_norm")
     base.get_layer("block1_norm").trainable = False
     model = PartialModel(base, "everything()", freeze_statistics=False)
@@ -106,7 +106,7 @@ def normed(policy):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("loop", ["ours", "keras"])
-def test_mixed_precision_keeps_statistics_and_learned_entries_in_full_precision(policy, loop):
+def test_mixed_precision_keeps_statistics_and_trained_parameters_in_full_precision(policy, loop):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:

@@ -62,13 +62,13 @@ def trained(request):
     return train(*request.param)
 
 
-def test_frozen_entries_keep_every_bit(trained):
+def test_frozen_parameters_keep_every_bit(trained):
     for path, trainable in masks(trained.model):
         before, after = trained.before[path][~trainable], trained.after[path][~trainable]
         assert before.tobytes() == after.tobytes(), path
 
 
-def test_every_learned_weight_moves(trained):
+def test_every_trainable_weight_changes(trained):
     for path, trainable in masks(trained.model):
         if trainable.any():
             assert (trained.before[path] != trained.after[path])[trainable].any(), path
@@ -103,7 +103,7 @@ def test_learned_and_frozen_add_up(trained):
     assert sum(row.trainable for row in table) == trainable == trained.model.selection.n_trainable
 
 
-def test_adam_keeps_two_slots_for_each_learned_entry_and_none_else(trained):
+def test_adam_allocates_two_values_for_each_trainable_parameter(trained):
     scalars = 2  # steps and learning rate
     optimizer_state = sum(int(np.prod(v.shape)) for v in trained.trainer.optimizer.variables)
     assert optimizer_state == 2 * trained.model.selection.n_trainable + scalars
@@ -117,7 +117,7 @@ def frozen_value(model, info, base):
     return base if norm or model.frozen == "keep" else np.zeros_like(base)
 
 
-def test_frozen_entries_hold_what_the_fill_says(trained):
+def test_frozen_parameters_have_the_values_that_frozen_selects(trained):
     model = trained.model
     weights = zip(masks(model), model.selection.layout.weights, strict=True)
     for ((path, trainable), info), base in zip(
@@ -138,7 +138,7 @@ def test_the_plain_model_computes_the_same(trained):
     )
 
 
-def test_what_is_learned_can_be_trained_by_the_base_as_before():
+def test_the_base_can_still_be_trained_alone():
     base = build("dense")
     model = PartialModel(base, ENTRIES)
     assert len(base.trainable_variables) == 6

@@ -202,7 +202,7 @@ def table(kind):
 
 
 @pytest.mark.parametrize("kind", ["dense", "nested", "subclassed", "embedding"])
-def test_a_given_model_is_left_alone_whether_it_can_be_copied_or_not(kind):
+def test_a_given_model_is_not_changed_whether_it_can_be_copied_or_not(kind):
     base = build(kind)
     before, marks = values(base), flags(base)
     x, y = table(kind)

@@ -133,12 +133,12 @@ def test_a_validation_folder_stands_for_test(split_folder):
     assert load(split_folder).split == "the folders train and validation"
 
 
-def test_a_string_with_a_dot_in_front_is_a_folder(folder, monkeypatch):
+def test_a_string_with_a_leading_dot_is_a_folder(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     assert len(load("./photos").X_train) == 14
 
 
-def test_other_files_in_a_class_folder_are_left_alone(folder):
+def test_other_files_in_a_class_folder_are_ignored(folder):
     (folder / "cat" / "notes.txt").write_text("no image")
     (folder / "cat" / ".hidden.png").write_bytes(b"no image")
     assert len(load(folder).X_train) == 14
@@ -385,7 +385,7 @@ def test_tensorflow_is_not_imported_where_it_is_not_needed(root):
     subprocess.run([sys.executable, "-c", code, str(root)], check=True)
 
 
-def test_tfrecord_files_without_tensorflow_are_told(root):
+def test_tfrecord_files_without_tensorflow_raise_an_error(root):
     for path in (root / "tiny" / "1.0.0").glob("*.array_record*"):
         path.rename(path.with_name(path.name.replace("array_record", "tfrecord")))
     run = subprocess.run(
@@ -443,14 +443,14 @@ def test_a_missing_package_names_the_extra(root, missing, monkeypatch):
 
 @pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}'])
-def test_damaged_metadata_is_told(root, name, content):
+def test_damaged_metadata_raises_an_error(root, name, content):
     (root / "tiny" / "1.0.0" / name).write_text(content)
     with pytest.raises(ValueError, match="can't be read|not one of images"):
         load("tiny", root)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
-def test_a_truncated_record_file_is_told(root, keep):
+def test_a_truncated_record_file_raises_an_error(root, keep):
     (path,) = (root / "tiny" / "1.0.0").glob("*train.array_record*")
     content = path.read_bytes()
     path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
@@ -458,7 +458,7 @@ def test_a_truncated_record_file_is_told(root, keep):
         load("tiny", root)
 
 
-def test_a_missing_record_file_is_told(root):
+def test_a_missing_record_file_raises_an_error(root):
     pytest.importorskip("tensorflow")
     (path,) = (root / "tiny" / "1.0.0").glob("*train.array_record*")
     path.unlink()

@@ -64,7 +64,7 @@ def test_features_may_come_in_parts_side_by_side():
     np.testing.assert_allclose(parts, whole, rtol=1e-9)
 
 
-def test_two_views_of_a_sample_are_left_out_together():
+def test_two_views_of_a_sample_are_omitted_together():
     A, T, w = problem(n=40, m=6)
     mirrored = A[:, ::-1] + 0.1
     sums = ridge.Sums(np.zeros(6), 2)

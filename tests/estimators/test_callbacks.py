@@ -45,7 +45,7 @@ def test_reduce_on_plateau_lowers_the_rate():
     assert [float(rate) for rate in seen] == pytest.approx([0.08, 0.08, 0.04, 0.02])
 
 
-def test_a_lambda_hears_of_every_epoch_and_its_figures():
+def test_a_lambda_callback_receives_the_metrics_of_every_epoch():
     heard = []
     tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: heard.append((e, {**logs})))
     estimator = classifier(callbacks=[tell]).fit(*table())
@@ -53,7 +53,7 @@ def test_a_lambda_hears_of_every_epoch_and_its_figures():
     assert [logs["loss"] for _, logs in heard] == estimator.history_["loss"]
 
 
-def test_a_lambda_hears_of_every_batch():
+def test_a_lambda_callback_receives_every_batch():
     heard = []
     tell = keras.callbacks.LambdaCallback(
         on_train_batch_begin=lambda b, logs: heard.append(("begin", b)),
@@ -64,7 +64,7 @@ def test_a_lambda_hears_of_every_batch():
     assert heard == once * 2
 
 
-def test_hearing_of_every_batch_changes_nothing():
+def test_a_callback_on_batches_does_not_change_training():
     X, y = table()
     tell = keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: None)
     probabilities = classifier(callbacks=tell).fit(X, y).predict_proba(X)
@@ -92,7 +92,7 @@ class Facts(keras.callbacks.Callback):
         type(self).told = dict(self.params)
 
 
-def test_a_callback_is_told_the_length_of_training():
+def test_a_callback_receives_the_length_of_training():
     classifier(callbacks=Facts()).fit(*table())
     assert Facts.told["epochs"] == 2 and Facts.told["steps"] == 3
 
@@ -136,7 +136,7 @@ def interrupting(when, at):
     return [keras.callbacks.LambdaCallback(**{when: stop})]
 
 
-def test_an_interrupt_in_the_second_epoch_keeps_what_was_learned():
+def test_an_interrupt_in_the_second_epoch_keeps_the_trained_parameters():
     X, y = table()
     estimator = classifier(epochs=5, callbacks=interrupting("on_epoch_begin", 1))
     with pytest.raises(KeyboardInterrupt, match="after 1 epochs"):
@@ -189,7 +189,7 @@ def test_an_interrupted_search_for_the_best_keeps_the_best():
 
 
 @pytest.mark.parametrize("wrong", [["text"], [keras.callbacks.EarlyStopping]])
-def test_callbacks_that_are_none_are_refused(wrong):
+def test_other_objects_are_refused_as_callbacks(wrong):
     with pytest.raises(TypeError, match="`callbacks` must be keras.callbacks.Callback"):
         classifier(callbacks=wrong).fit(*table())
 
@@ -274,7 +274,7 @@ def test_a_callback_that_cannot_be_copied_is_used_itself():
     assert estimator.callbacks_ == [locked] and locked.epochs == 2
 
 
-def test_fitted_callbacks_hold_no_network_and_are_not_pickled():
+def test_fitted_callbacks_do_not_refer_to_a_network_and_are_not_pickled():
     X, y = table()
     estimator = classifier(callbacks=keras.callbacks.History()).fit(X, y)
     assert estimator.callbacks_[0].history["loss"] == estimator.history_["loss"]

@@ -39,7 +39,7 @@ def zeros(initializer, shape, dtype=None):
         (1.0, 3_845_810),
     ],
 )
-def test_five_members_learn_the_published_number_of_entries(trainable, published):
+def test_five_members_train_the_published_number_of_parameters(trainable, published):
     layout = densenet()
     selectors = member_selectors(trainable, "same", 5, seed=0)
     assert sum(as_selector(s).resolve(layout).n_trainable for s in selectors) == published

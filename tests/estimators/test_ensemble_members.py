@@ -61,7 +61,7 @@ def test_all_members_stand_on_one_base_object(fitted):
     assert all(member.base_ is fitted.base_ for member in fitted.estimators_)
 
 
-def test_members_of_the_same_subset_learn_the_same_entries(fitted):
+def test_members_of_the_same_selection_train_the_same_parameters(fitted):
     first, *others = map(forms_of, fitted.estimators_)
     assert all(other == first for other in others)
 
@@ -81,7 +81,7 @@ def test_members_have_orders_of_their_own(fitted):
     assert first != second and first != third and second != third
 
 
-def test_frozen_entries_of_a_member_are_the_base_s_bit_by_bit(fitted):
+def test_frozen_parameters_of_a_member_equal_those_of_the_base_bit_by_bit(fitted):
     first, second = fitted.estimators_[:2]
     ours, theirs = weights(first), weights(second)
     for path, trainable in masks(first).items():
@@ -129,7 +129,7 @@ def test_a_subset_is_shared_out_among_disjoint_members():
         assert trainable.mean() > 0.9 if path.endswith("kernel") else not trainable.any()
 
 
-def test_a_list_says_what_each_member_learns():
+def test_a_list_selects_the_parameters_of_each_member():
     estimator = ensemble(2, members=["head()", 1.0]).fit(X, y)
     head, everything = estimator.estimators_
     total = everything.part_.selection.total
@@ -240,7 +240,7 @@ def test_members_that_cannot_be_are_refused_before_training(monkeypatch, params,
     assert not hasattr(estimator, "estimators_")
 
 
-def test_more_disjoint_members_than_entries_are_refused(monkeypatch):
+def test_more_disjoint_members_than_parameters_are_refused(monkeypatch):
     monkeypatch.setattr(ensemble_base, "train_part", None)
     with pytest.raises(ValueError, match="more members than parameters"):
         ensemble(20, members="disjoint", trainable='layers("*/bias")').fit(X, y)
@@ -331,7 +331,7 @@ def test_the_temperature_lowers_the_log_loss_of_held_out_samples():
     assert bits(deltas(plain)) == bits(deltas(calibrated))
 
 
-def test_calibration_holds_samples_out_of_all_training(monkeypatch):
+def test_calibration_excludes_samples_from_all_training(monkeypatch):
     seen = []
     inner = ensemble_base.train_part
 

@@ -48,7 +48,7 @@ def test_a_loaded_ensemble_predicts_the_same_bits(tmp_path, params):
 
 
 @pytest.mark.parametrize("include_frozen", [False, True])
-def test_random_fills_of_the_members_come_back_twice(tmp_path, include_frozen):
+def test_random_frozen_values_of_the_members_are_restored_twice(tmp_path, include_frozen):
     estimator = ensemble(2, frozen="random", members="disjoint")
     frozenfit.save(estimator, tmp_path / "e", include_frozen=include_frozen)
     frozenfit.save(frozenfit.load(tmp_path / "e"), tmp_path / "f", include_frozen=include_frozen)

@@ -126,7 +126,7 @@ def test_statistics_of_finished_layers_stay():
     assert stays == [False, False, True]
 
 
-def test_history_tells_the_predicted_and_the_measured_saving():
+def test_history_contains_the_predicted_and_the_measured_saving():
     estimator, _ = epochs_of(epochs=6, freeze_schedule=FreezeOut(0.5, "linear", phases=2))
     history = estimator.history_
     assert {"seconds", "predicted_saving", "measured_saving"} <= set(history)
@@ -158,7 +158,7 @@ def test_two_fits_with_freezing_agree_bit_for_bit():
     assert same(a, b)
 
 
-def test_the_best_entries_of_early_stopping_are_whole():
+def test_the_best_parameters_of_early_stopping_are_complete():
     X, y = table()
     estimator = classifier(
         **DEEP, epochs=6, freeze_schedule=FreezeOut(0.4), early_stopping=True, patience=6
@@ -204,7 +204,7 @@ def test_a_schedule_of_the_user_is_cloned_saved_and_loaded(schedule, tmp_path):
     assert loaded.freeze_schedule == schedule and same(estimator, loaded)
 
 
-def test_a_schedule_that_a_file_cannot_hold_is_refused_when_saving(tmp_path):
+def test_a_schedule_that_a_file_cannot_contain_is_refused_when_saving(tmp_path):
     class Plain(FreezeSchedule):
         def active(self, n_layers, progress):
             return np.ones(n_layers, bool)

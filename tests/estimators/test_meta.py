@@ -51,7 +51,7 @@ def test_cross_validation_scores_what_a_fit_by_hand_scores():
     assert np.array_equal(cross_val_score(odd(), X, y, cv=3), by_hand)
 
 
-def test_a_grid_tries_what_it_is_told():
+def test_a_grid_search_sets_the_parameters_of_its_grid():
     X, y = table()
     grid = {"trainable": [0.25, "head()"], "model_params__hidden_layer_sizes": [(4,), (5,)]}
     search = GridSearchCV(odd(), grid, cv=2).fit(X, y)

@@ -39,7 +39,7 @@ def unharmed(network, before):
 @pytest.mark.parametrize("frozen", ["auto", "keep", "random", "zero"])
 @pytest.mark.parametrize("trainable", ["head()", "filters(0.5) | head()", 1.0])
 @pytest.mark.parametrize("flag", [True, False])
-def test_a_given_network_is_left_alone(frozen, trainable, flag):
+def test_a_given_network_is_not_changed(frozen, trainable, flag):
     X, y = table()
     network = given_net()
     network.get_layer("hidden").trainable = flag
@@ -56,7 +56,7 @@ FILLED = {
 
 
 @pytest.mark.parametrize("frozen", FILLED)
-def test_the_fill_of_a_given_network_is_what_it_says(frozen):
+def test_the_frozen_values_of_a_given_network_are_those_of_frozen(frozen):
     X, y = table()
     network = given_net()
     kernel = network.get_weights()[0]
@@ -118,7 +118,7 @@ def subclassed(input_shape=(4,), n_outputs=3):
     return network
 
 
-def test_a_subclassed_network_is_trained_in_part_and_left_alone():
+def test_a_subclassed_network_is_trained_in_part_and_not_changed():
     X, y = table()
     network = subclassed()
     before = [w.copy() for w in network.get_weights()]
@@ -136,7 +136,7 @@ def test_a_subclassed_network_of_a_callable_repeats():
     assert np.allclose(outputs, estimator.decision_function(X), atol=1e-6)
 
 
-def test_another_subset_of_a_network_that_cannot_be_copied_is_refused_in_words():
+def test_another_selection_of_a_network_that_cannot_be_copied_is_refused():
     X, y = table()
     estimator = classifier(model=subclassed(), trainable="head()", warm_start=True).fit(X, y)
     before = estimator.predict_proba(X)

@@ -44,7 +44,7 @@ def test_training_with_the_cache_equals_training_without(trainable):
     agree(*pair(X, y, trainable=trainable, epochs=3, **DEEP), X)
 
 
-def test_the_cache_is_filled_once_per_fit(monkeypatch):
+def test_features_are_computed_once_per_fit(monkeypatch):
     X, y = table()
     seen = rows_through(monkeypatch)
     classifier(trainable="head()", epochs=5, **DEEP).fit(X, y)
@@ -97,7 +97,7 @@ def test_dropout_ends_the_frozen_beginning():
     ]
 
 
-def test_a_learned_first_layer_leaves_nothing_to_keep():
+def test_a_trainable_first_layer_leaves_no_prefix_to_cache():
     assert prefix.find(PartialModel(given_net(), "filters(0.5)")) is None
 
 
@@ -153,7 +153,7 @@ def test_insisting_where_nothing_can_be_kept_is_refused(params):
         classifier(cache_features=True, **params).fit(X, y)
 
 
-def test_a_cache_larger_than_its_share_of_memory_is_refused_or_left_out(monkeypatch):
+def test_a_cache_larger_than_its_share_of_memory_is_refused_or_not_used(monkeypatch):
     X, y = table()
     seen = rows_through(monkeypatch)
     monkeypatch.setattr(prefix, "memory_limit", lambda: 100)

@@ -230,13 +230,13 @@ def test_bad_held_out_data_are_refused(held, words, trained):
     assert not trained
 
 
-def test_too_few_samples_to_hold_one_out_are_refused(trained):
+def test_too_few_samples_for_validation_are_refused(trained):
     with pytest.raises(ValueError, match="early stopping needs .* early_stopping=False"):
         classifier(early_stopping=True).fit(X[:2], Y[:2])
     assert not trained
 
 
-def test_a_regressor_refuses_words():
+def test_a_regressor_refuses_strings():
     with pytest.raises(ValueError):
         regressor().fit(X, np.array(["a"] * 48))
 

@@ -59,7 +59,7 @@ def test_the_table_as_html_shows_a_limited_number_of_rows():
     assert "&lt;a&gt;/kernel" in page and "<a>" not in page
 
 
-def test_stored_statistics_are_told():
+def test_moving_statistics_used_in_training_are_reported():
     X, y = images()
     network = small_cnn((8, 8, 1), 2)
     estimator = classifier(model=network, trainable="head()").fit(X, y)
@@ -71,7 +71,7 @@ def test_the_page_shows_the_parameters_before_the_fit():
     assert "PartialNetClassifier" in page and "parameters (" not in page
 
 
-def test_the_page_shows_what_is_learned_after_the_fit():
+def test_the_html_shows_the_trained_parameters_after_the_fit():
     page = fitted(trainable="filters(2) | head()")._repr_html_()
     assert "trained 37 of 67 parameters (55.2 %)" in page and "dense1/kernel" in page
 
@@ -81,7 +81,7 @@ def test_the_printed_form_shows_what_was_set():
 
 
 @pytest.mark.parametrize("ask", ["parameter_table", "summary", "to_keras"])
-def test_an_unfitted_estimator_says_so(ask):
+def test_an_unfitted_estimator_raises_not_fitted(ask):
     with pytest.raises(NotFittedError):
         getattr(classifier(), ask)()
 

@@ -231,7 +231,7 @@ def test_early_stopping_waits_for_its_patience():
     assert len(losses) == np.argmin(losses) + 1 + 2 < 30
 
 
-def test_early_stopping_holds_out_a_fraction_of_its_own():
+def test_early_stopping_sets_its_own_fraction_aside():
     X, y = noise()
     estimator = stopping(validation_fraction=0.25).fit(X, y)
     assert len(estimator.history_["val_loss"]) == estimator.n_iter_

@@ -87,6 +87,6 @@ def test_scikit_learns_callbacks_change_nothing():
     assert same(watched, classifier().fit(X, y))
 
 
-def test_they_are_no_keras_callbacks():
+def test_scikit_learns_callbacks_are_refused_as_keras_callbacks():
     with pytest.raises(TypeError, match="`callbacks` must be keras.callbacks.Callback"):
         classifier(callbacks=[ProgressBar()]).fit(*table())

@@ -90,7 +90,7 @@ def test_a_trained_base_lends_all_but_its_head():
     assert np.array_equal(ours[kernel], theirs[kernel])
 
 
-def test_a_given_network_says_that_its_head_does_not_fit():
+def test_a_given_network_whose_head_does_not_fit_is_refused():
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)])
     estimator = on(model, trainable="head()").fit(X, y)
     with pytest.raises(ValueError, match="must have 7 outputs, one for each of the classes"):
@@ -184,7 +184,7 @@ def test_an_error_names_the_task(tmp_path, first):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_base_whose_values_are_nowhere_in_the_file_is_refused(tmp_path):
+def test_a_base_whose_values_are_not_in_the_file_is_refused(tmp_path):
     estimator = cheap_ensemble(n_estimators=1, **SMALL).fit(X, y)
     few = on(estimator.base_).fit(X[FEW], y[FEW])
     with pytest.raises(ValueError, match="as a dict of both"):

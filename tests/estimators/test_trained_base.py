@@ -73,7 +73,7 @@ def test_the_network_of_a_classifier_can_become_that_of_a_regressor():
             np.testing.assert_array_equal(value, trained[path])
 
 
-def test_a_pickle_holds_what_was_trained_twice_rather_than_the_network():
+def test_a_pickle_contains_both_trained_parts_and_not_the_network():
     wide = {"hidden_layer_sizes": (3000,)}
     first = classifier(model="mlp", model_params=wide, trainable="head()").fit(X, y)
     second = on(first).fit(X, y)
@@ -81,7 +81,7 @@ def test_a_pickle_holds_what_was_trained_twice_rather_than_the_network():
     assert same(pickle.loads(pickle.dumps(second)), second)
 
 
-def test_a_file_holds_the_trained_network(first, tmp_path):
+def test_a_file_contains_the_trained_network(first, tmp_path):
     second = on(first).fit(X, y)
     with pytest.raises(ValueError, match="include_frozen=True"):
         frozenfit.save(second, tmp_path / "one")

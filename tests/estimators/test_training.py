@@ -116,7 +116,7 @@ def test_an_optimizer_class_leaves_weights_out_of_its_decay_by_their_paths(names
     assert [path for path in still if path.endswith("kernel")] == kept
 
 
-def test_weight_decay_shrinks_what_is_learned_and_nothing_else():
+def test_weight_decay_shrinks_trainable_parameters_only():
     X, y = table()
     tiny = {"learning_rate": 1e-6, "trainable": "filters(4)", "optimizer": "sgd"}
     plain = whole(classifier(**tiny).fit(X, y))["dense1/kernel"]

@@ -17,7 +17,7 @@ def test_a_weight_of_two_is_the_row_twice():
 
 
 @pytest.mark.parametrize("make, data", [(classifier, table), (regressor, targets)])
-def test_a_weight_of_zero_is_the_row_left_out(make, data):
+def test_a_weight_of_zero_equals_removing_the_row(make, data):
     X, y = data()
     weight = (np.arange(48) % 5 > 0).astype(float)
     kept = weight > 0
@@ -38,12 +38,12 @@ def test_a_class_that_has_only_weight_zero_does_not_exist():
     assert same(estimator, classifier().fit(X[y < 2], y[y < 2]))
 
 
-def test_constant_weights_are_none():
+def test_constant_weights_equal_no_weights():
     X, y = table()
     assert same(classifier().fit(X, y, sample_weight=np.full(48, 3.0)), classifier().fit(X, y))
 
 
-def test_weights_change_what_is_learned():
+def test_weights_change_the_trained_parameters():
     X, y = table()
     assert not same(classifier().fit(X, y, sample_weight=1.0 + y), classifier().fit(X, y))
 

@@ -40,7 +40,7 @@ def test_a_random_kind_becomes_a_selector_that_can_be_parsed():
     assert str(parse(trainable)) == trainable
 
 
-def test_filters_become_the_short_way_to_say_a_fraction():
+def test_filters_are_written_as_a_fraction():
     assert suggested(values={**VALUES, "kind": "filters"})["trainable"] == 0.021
 
 
@@ -76,7 +76,7 @@ def test_a_part_can_be_replaced_by_a_function_of_the_trial():
     assert search.suggest(trial, Quick(), **rate)["learning_rate"] == 0.01
 
 
-def test_a_part_can_be_left_as_the_estimator_has_it():
+def test_a_part_can_keep_the_value_of_the_estimator():
     assert set(suggested(leave=("frozen", "learning_rate"))) == {"trainable"}
 
 
@@ -139,7 +139,7 @@ def test_a_kind_without_a_fraction_is_refused():
         suggested(leave=("fraction",))
 
 
-def test_an_estimator_without_a_space_is_told_what_to_give():
+def test_an_estimator_without_a_space_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match=r"no search space for LogisticRegression. Set `space`"):
         suggested(LogisticRegression())
 

@@ -88,7 +88,7 @@ def test_a_foreign_study_is_refused(tmp_path, trials):
         searched(storage=url).fit(X, y)
 
 
-def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path):
+def test_a_database_of_another_program_is_refused_and_not_changed(tmp_path):
     place = tmp_path / "mine.db"
     with sqlite3.connect(place) as database:
         database.execute("create table customers (name text)")
@@ -102,7 +102,7 @@ def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["notes.log", "notes.db"])
-def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path, name):
+def test_a_file_of_another_program_is_refused_and_not_changed(tmp_path, name):
     place = tmp_path / name
     place.write_text("dear diary, " * 20)
     with pytest.raises(ValueError, match=f"{name}' cannot be opened"):

@@ -90,7 +90,7 @@ def test_heads_of_different_size_share_all_other_values():
     assert changed == {"head/kernel", "head/bias"}
 
 
-def test_a_pickle_holds_a_given_model_once():
+def test_a_pickle_contains_a_given_model_once():
     X, y = table()
     wide = keras.Sequential(
         [keras.Input((X.shape[1],)), keras.layers.Dense(4000), keras.layers.Dense(3)]
@@ -123,7 +123,7 @@ def test_copies_are_the_object_itself(copier):
     assert copier(base) is base
 
 
-def test_estimators_on_one_given_model_hold_its_values_once():
+def test_estimators_on_one_given_model_share_its_values():
     X, y = table()
     model = given_net()
     first, second = (

@@ -33,7 +33,7 @@ def frozen(model, trainable):
 
 
 @pytest.mark.parametrize("make", [given_net, lstm])
-def test_frozen_entries_are_random_and_learned_ones_stay(make):
+def test_frozen_parameters_are_random_and_trained_ones_stay(make):
     network, base, other, selection = frozen(make(), "filters(2) | head()")
     before, after = network.values(base), network.values(other)
     for path, form in selection.items():
@@ -43,19 +43,19 @@ def test_frozen_entries_are_random_and_learned_ones_stay(make):
             assert not (after[path] == before[path])[~trainable].any()
 
 
-def test_what_no_draw_knows_is_drawn_by_keras():
+def test_initializers_that_frozenfit_cannot_draw_are_drawn_by_keras():
     network, _, other, _ = frozen(lstm(), "head()")
     bias = network.values(other)["lstm/lstm_cell/bias"]
     assert np.array_equal(bias, [0] * 4 + [1] * 4 + [0] * 8)
 
 
-def test_a_fill_repeats():
+def test_random_values_are_reproducible():
     one, two = (frozen(lstm(), "head()") for _ in range(2))
     a, b = one[0].values(one[2]), two[0].values(two[2])
     assert all(np.array_equal(a[path], b[path]) for path in a)
 
 
-def test_a_filled_base_leaves_the_one_below_as_it_was():
+def test_a_base_with_random_values_does_not_change_its_parent():
     model = given_net()
     before = [w.copy() for w in model.get_weights()]
     _, base, other, _ = frozen(model, "head()")
@@ -64,7 +64,7 @@ def test_a_filled_base_leaves_the_one_below_as_it_was():
 
 
 @pytest.mark.parametrize("include_frozen", [False, True])
-def test_a_file_holds_what_no_draw_gives_back(include_frozen, tmp_path):
+def test_a_file_contains_values_that_cannot_be_drawn_again(include_frozen, tmp_path):
     X, y = np.random.default_rng(0).normal(size=(24, 5, 2)).astype("float32"), np.arange(24) % 2
     model = lstm()
     estimator = classifier(model=model, trainable="filters(2) | head()").fit(X, y)
@@ -84,7 +84,7 @@ def test_a_file_that_lacks_a_random_weight_is_refused(tmp_path, monkeypatch):
         frozenfit.load(tmp_path / "one", base=given_net())
 
 
-def test_an_lstm_is_filled_at_random_and_repeats(tmp_path):
+def test_random_values_of_an_lstm_are_reproducible(tmp_path):
     X = np.random.default_rng(0).normal(size=(24, 5, 2)).astype("float32")
     y = np.arange(24) % 2
     model = lstm()

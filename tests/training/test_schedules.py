@@ -109,7 +109,7 @@ def test_a_schedule_can_be_written_as_the_call_that_creates_it(made):
     "text",
     ["freezeout", "FreezeOut", "FreezeOut(t1=0.5)", "Adam()", "print(1)", "FreezeOut(x)", ""],
 )
-def test_other_texts_are_no_schedules(text):
+def test_other_texts_are_refused(text):
     with pytest.raises(ValueError, match="such as 'FreezeOut\\(0.5\\)', got"):
         as_freeze_schedule(text)
 
