@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,11 +25,9 @@ import safetensors.numpy
 __all__ = [
     "Record",
     "StorageError",
-    "check_target",
     "from_file",
     "plain_array",
     "to_bytes",
-    "write",
 ]
 
 _FORMAT = 2
@@ -188,88 +185,6 @@ def _bytes_of(array: np.ndarray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Refuse a path that `write` could not write; a temporary file is made beside it and removed.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file to be written later.
-
-    Raises
-    ------
-    ValueError
-        If it is no path of a file, or in its folder no file can be made.
-    """
-    _, temporary, descriptor = _open_temporary(path)
-    os.close(descriptor)
-    temporary.unlink()
-
-
-def write(data: bytes, path: str | os.PathLike[str]) -> None:
-    """Write a file whole or not at all, and see that it is on the disk.
-
-    Parameters
-    ----------
-    data : bytes
-        What the file is to hold.
-    path : str or path-like
-        The file; where it exists it is replaced and its mode kept, a symbolic link is followed.
-
-    Raises
-    ------
-    ValueError
-        As `check_target`.
-    OSError
-        If the system cannot write.
-    """
-    target, temporary, descriptor = _open_temporary(path)
-    try:
-        with open(descriptor, "wb") as file:
-            if target.exists():
-                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:  # an interrupt too must leave nothing behind
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _open_temporary(path: str | os.PathLike[str]) -> tuple[Path, Path, int]:
-    """Open a new file beside the one to be written: return both paths and the descriptor."""
-    shown = os.fsdecode(path)
-    target = Path(os.path.realpath(shown))
-    if target.exists() and not target.is_file():
-        what = "a folder" if target.is_dir() else "no ordinary file"
-        raise ValueError(
-            f"cannot write {shown!r}: it is {what}; give the path of a file, such as "
-            "model.frozenfit"
-        )
-    temporary = target.parent / f".frozenfit-{secrets.token_hex(8)}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        return target, temporary, os.open(temporary, flags, 0o666)
-    except OSError as error:
-        raise ValueError(
-            f"cannot write {shown!r}: {error.strerror or error}; give the path of a file in a "
-            "folder that exists and can be written"
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a folder so that a renaming is durable; only POSIX systems can open folders."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def from_file(path: str | os.PathLike[str]) -> Record:
     """Read and check a file.
 
@@ -365,17 +280,18 @@ def _document_of(header: dict[str, Any]) -> dict[str, Any]:
         raise StorageError("it is a safetensors file without the metadata of frozenfit")
     document = _parse(text, "its description")
     version = document.get("format")
-    if type(version) is int and version > _FORMAT:
+    if type(version) is int and version != _FORMAT:
+        remedy = "install a newer frozenfit" if version > _FORMAT else "load it with that version"
         raise StorageError(
-            f"frozenfit {document.get('frozenfit')} wrote it in format {version}, and "
-            f"frozenfit {_version()} reads up to format {_FORMAT}: install a newer frozenfit"
+            f"it has another format version: frozenfit {document.get('frozenfit')} wrote it in "
+            f"format {version}, and frozenfit {_version()} reads format {_FORMAT}; {remedy}"
         )
     for name, kind in _FIELDS.items():
         sound = name in document and (kind is object or type(document[name]) is kind)
         if not sound:
             raise StorageError(f"it is damaged: its description lacks a sound {name!r}")
-    if version != _FORMAT or len(document) != len(_FIELDS):
-        raise StorageError("it is damaged: its description does not fit its format")
+    if len(document) != len(_FIELDS):
+        raise StorageError("it is damaged: its description contains unknown keys")
     return document
 
 

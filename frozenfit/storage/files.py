@@ -31,7 +31,7 @@ from sklearn.utils.validation import check_is_fitted
 from frozenfit.estimators.base import NetworkEstimator
 from frozenfit.estimators.partial_base import trained_base
 from frozenfit.estimators.stored_base import Base
-from frozenfit.storage import container, mapping
+from frozenfit.storage import atomic_write, container, mapping
 from frozenfit.storage.codec import decode, encode, encode_network, is_architecture
 from frozenfit.storage.container import Record, StorageError
 from frozenfit.storage.fitted_state import check_fitted_state, check_parameters
@@ -104,7 +104,7 @@ def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool =
     else:
         record = _record_of(estimator, include_frozen, mapping.Shared([estimator]))
     data = container.to_bytes(record)
-    container.write(data, path)
+    atomic_write.write(data, path)
 
 
 def load(
@@ -176,7 +176,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     ValueError: cannot write 'no-such-folder/model.frozenfit': No such file or directory; give the \
 path of a file in a folder that exists and can be written
     """
-    container.check_target(path)
+    atomic_write.check_target(path)
 
 
 def _class_of(name: str) -> type:
