@@ -67,7 +67,21 @@ _OTHER_FILES = {
 
 
 class StorageError(Exception):
-    """Raised if a file cannot be read as a fitted estimator; the message explains why."""
+    """Raised if a file cannot be read as a fitted estimator; the message explains why.
+
+    See Also
+    --------
+    load : The function that raises it.
+
+    Examples
+    --------
+    >>> import frozenfit
+    >>> try:
+    ...     frozenfit.load("no-such-file.frozenfit")
+    ... except frozenfit.StorageError as error:
+    ...     print(error)
+    'no-such-file.frozenfit' cannot be loaded: No such file or directory
+    """
 
 
 @dataclass(frozen=True)

@@ -119,8 +119,8 @@ def load(
     ----------
     path : str or path-like
         A file that `save` wrote, on any backend.
-    base : keras.Model, optional
-        The network that the estimator was given as ``model=``, where the file does not hold it.
+    base : keras.Model or None, default=None
+        The network that the estimator was given as ``model=``, if the file does not contain it.
     max_bytes : int, default=2**28
         Largest total size of the weights that the file describes but does not contain, such as
         frozen weights that are drawn again from a seed. It limits the memory and the time that a
@@ -129,18 +129,30 @@ def load(
     Returns
     -------
     estimator or dict of str to estimator
-        Fitted, of the class that was saved; a dict where several were. Those that shared a base
-        share one again.
+        The fitted estimator, or a dict of estimators if several were saved. Those that shared a
+        base share one again.
 
     Raises
     ------
     StorageError
-        If there is no such file, it is damaged, no file of this package or of a newer version, or
-        its network cannot be made again from it and `base`.
+        If the file does not exist, is damaged, was not written by this package or was written by a
+        newer version, or if the network cannot be rebuilt from the file and `base`.
 
     See Also
     --------
-    save : Write such a file, with an example.
+    save : Write such a file.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import frozenfit
+    >>> net = frozenfit.PartialNetRegressor(epochs=1, random_state=0)
+    >>> net = net.fit([[0.0], [1.0]], [0.0, 1.0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.frozenfit")
+    ...     frozenfit.save(net, path)
+    ...     type(frozenfit.load(path)).__name__
+    'PartialNetRegressor'
     """
     try:
         record = container.from_file(path)
@@ -157,17 +169,21 @@ def load(
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Check that `save` could write a file, before a long training starts.
+    """Check that `save` can write a file, before a long training starts.
 
     Parameters
     ----------
     path : str or path-like
-        The file to be written later. A file of a temporary name is made beside it and removed.
+        The file to be written later. A temporary file beside it is created and removed.
 
     Raises
     ------
     ValueError
-        If the folder does not exist or cannot be written, or the path is no ordinary file.
+        If the folder does not exist or cannot be written, or the path is not a regular file.
+
+    See Also
+    --------
+    save : Write the file.
 
     Examples
     --------
