@@ -282,7 +282,7 @@ def test_outputs_are_counted_by_an_integer(n_outputs):
 
 
 def test_the_parameters_of_an_unknown_name_are_refused():
-    with pytest.raises(ValueError, match="no architecture 'wideresnet'. Did you mean 'wide_resnet'"):
+    with pytest.raises(ValueError, match="'wideresnet'. Did you mean 'wide_resnet'"):
         architectures.parameters("wideresnet")
 
 
