@@ -241,7 +241,7 @@ class PartialModel(keras.Model):
         finally:
             self._parts.traced = None
 
-    def train_step(self, *args):
+    def train_step(self, *args: Any) -> Any:
         """Take one training step of Keras's `fit`.
 
         Parameters
@@ -301,7 +301,7 @@ class PartialModel(keras.Model):
         """Variables that no step changes: indices, random frozen values, the base's variables."""
         return [*self._parts.index.values(), *self._parts.random.values(), *self.base.variables]
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Compute the outputs of the base with the trainable parameters written into its weights.
 
         Parameters
@@ -342,8 +342,8 @@ class PartialModel(keras.Model):
 
     def apply_base(
         self,
-        inputs,
-        training=None,
+        inputs: Any,
+        training: bool | None = None,
         *,
         waiting: frozenset[str] = frozenset(),
         network: keras.Model | None = None,
@@ -635,13 +635,23 @@ class PartialModel(keras.Model):
             "or convert the model with to_keras() and save the result."
         )
 
-    def summary(self, line_length=None, positions=None, print_fn=None, **kwargs) -> None:
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Callable[[str], object] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Print the summary of the base, and the table of trainable parameters.
 
         Parameters
         ----------
-        line_length, positions, print_fn : object, default=None
-            Arguments of `keras.Model.summary` for the summary of the base.
+        line_length : int, default=None
+            Length of the printed lines.
+        positions : sequence of float, default=None
+            Positions of the columns, as fractions of the length of a line.
+        print_fn : callable, default=None
+            Function that is called with the text; None means ``print``.
         **kwargs : object
             Further arguments of `keras.Model.summary`.
         """

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -30,6 +30,9 @@ from frozenfit.training.data import Data
 from frozenfit.training.workspace import workspace
 from frozenfit.types import RandomState, Trainable
 from frozenfit.utils.scikit_learn import Interval, StrOptions, callback_context
+
+if TYPE_CHECKING:
+    from frozenfit.types import ArrayLike, SamplesLike
 
 # Attributes that an ensemble derives from its data and copies to its members.
 _OF_THE_DATA = (
@@ -355,7 +358,15 @@ class CheapEnsemble(NetworkEstimator):
             check_members(trainable, how, network, self.base_, seed)
         return [self._member(self.base_, one, self._made + i) for i, one in enumerate(trainable)]
 
-    def add_members(self, n, X, y, sample_weight=None, *, members=None):
+    def add_members(
+        self,
+        n: int,
+        X: SamplesLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        members: Sequence[Trainable] | None = None,
+    ) -> Self:
         """Train further members on the same base; fitted members do not change.
 
         Parameters
@@ -366,8 +377,7 @@ class CheapEnsemble(NetworkEstimator):
             Training data as in `fit`. With the data of `fit`, the members equal those of a larger
             `n_estimators`.
         members : list of selectors, default=None
-            Parameters that each new member trains; required where the parameter `members` is a
-            list.
+            Parameters that each new member trains; required if the parameter `members` is a list.
 
         Returns
         -------
@@ -392,7 +402,7 @@ class CheapEnsemble(NetworkEstimator):
                 self._finish(self.base_, kept, fresh, numbers, training, held_out, task)
         return self
 
-    def remove_member(self, i):
+    def remove_member(self, i: int) -> Self:
         """Remove a member; the others do not change.
 
         Parameters

@@ -78,10 +78,11 @@ class StorageError(Exception):
     Examples
     --------
     >>> import frozenfit
-    >>> frozenfit.load("no-such-file")
-    Traceback (most recent call last):
-    frozenfit.storage.container.StorageError: 'no-such-file' cannot be loaded: No such file or \
-directory
+    >>> try:
+    ...     frozenfit.load("no-such-file.frozenfit")
+    ... except frozenfit.StorageError as error:
+    ...     print(error)
+    'no-such-file.frozenfit' cannot be loaded: No such file or directory
     """
 
 

@@ -117,7 +117,7 @@ def load(
     ----------
     path : str or path-like
         A file that `save` wrote, on any backend.
-    base : keras.Model, optional
+    base : keras.Model or None, default=None
         The network that the estimator was given as ``model=``, if the file does not contain it.
     max_bytes : int, default=2**28
         Largest total size of the weights that the file describes but does not contain, such as
