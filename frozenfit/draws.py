@@ -27,7 +27,7 @@ _TRUNCATED_SD = 0.87962566103423978
 
 
 class UnknownInitializer(ValueError):
-    """The initializer is none of those this module can draw; let Keras draw and store the values.
+    """Raised for an initializer that `draw` does not implement, so that Keras must draw the values.
 
     Examples
     --------
@@ -60,15 +60,15 @@ def draw(initializer: str, shape: Iterable[int], seed: int, path: str) -> np.nda
     Raises
     ------
     UnknownInitializer
-        If the initializer, one of its settings or its use on this shape is not known.
+        If the initializer, one of its settings, or its use on this shape is not implemented.
 
     See Also
     --------
-    knows : Whether `draw` can draw an initializer.
+    knows : Return whether `draw` implements an initializer.
 
     Notes
     -----
-    Known are VarianceScaling and its named children (Glorot, He, Lecun; uniform and normal),
+    Implemented are VarianceScaling and its named children (Glorot, He, Lecun; uniform and normal),
     RandomUniform, RandomNormal, TruncatedNormal, Orthogonal, Constant, Zeros, Ones, and Identity
     where its gain is given (the configuration that Keras serializes has none).
 
@@ -85,16 +85,17 @@ def draw(initializer: str, shape: Iterable[int], seed: int, path: str) -> np.nda
 
 
 def knows(initializer: str | None) -> bool:
-    """Tell whether `draw` can draw an initializer.
+    """Return whether `draw` implements an initializer.
 
     Parameters
     ----------
     initializer : str or None
-        JSON of a Keras initializer; None stands for one that could not be written as JSON.
+        JSON of a Keras initializer; None for one that JSON cannot represent.
 
     Returns
     -------
     bool
+        Whether it can be drawn.
 
     Examples
     --------
@@ -113,8 +114,8 @@ def knows(initializer: str | None) -> bool:
 def stream_digest(seed: int, paths: Iterable[str]) -> str:
     """Return a fingerprint of the integer streams behind a set of weights.
 
-    It holds no floating-point number, so it is the same on every machine; `moments` covers the
-    arithmetic that follows.
+    No floating-point number enters it, so that it is the same on every machine; `moments` covers
+    the arithmetic that follows.
 
     Parameters
     ----------
@@ -142,8 +143,8 @@ def stream_digest(seed: int, paths: Iterable[str]) -> str:
 def moments(array: np.ndarray) -> tuple[float, float]:
     """Return mean and standard deviation in float64, to be stored beside a digest.
 
-    Two machines may differ in the last bit of a logarithm or a QR decomposition; the moments, with
-    a tolerance, tell such a difference from a wrong stream or a wrong initializer.
+    Two machines may differ in the last bit of a logarithm or a QR decomposition. The moments, with
+    a tolerance, distinguish such a difference from a wrong stream or a wrong initializer.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ def _scaled(values: np.ndarray, factor: float, offset: float = 0.0) -> np.ndarra
 
 
 # One rule per initializer: (shape, stream, **settings) -> float64 values in C order. The stream is
-# a call, so that constants draw nothing.
+# a function, so that constants draw nothing.
 _Stream = Callable[[], np.ndarray]
 
 
@@ -238,7 +239,9 @@ def _fans(shape, input_axes, output_axes) -> tuple[int, int]:
 
 def _orthogonal(shape, stream: _Stream, gain=1.0) -> np.ndarray:
     if len(shape) < 2:
-        raise UnknownInitializer(f"Orthogonal needs two dimensions or more, found shape {shape}.")
+        raise UnknownInitializer(
+            f"Orthogonal requires at least two dimensions, got the shape {shape}."
+        )
     rows, columns = math.prod(shape[:-1]), shape[-1]
     tall = (max(rows, columns), min(rows, columns))
     q, r = np.linalg.qr(_normal(shape, stream, 0.0, 1.0).reshape(tall))
@@ -260,11 +263,11 @@ def _ones(shape, stream: _Stream) -> np.ndarray:
 
 def _identity(shape, stream: _Stream, gain: float) -> np.ndarray:
     if len(shape) != 2:
-        raise UnknownInitializer(f"Identity needs two dimensions, found shape {shape}.")
+        raise UnknownInitializer(f"Identity requires two dimensions, got {shape}.")
     return gain * np.eye(*shape)
 
 
-# Class name -> (rule, settings it fixes, settings it may be given).
+# Class name -> (rule, fixed settings, settings that a configuration may contain).
 _AXES = ("input_axes", "output_axes")
 _RULES: dict[str, tuple[Callable[..., np.ndarray], dict[str, Any], tuple[str, ...]]] = {
     "RandomUniform": (_uniform, {}, ("minval", "maxval")),
@@ -286,7 +289,7 @@ for _name, _scale, _mode in (
         _fixed = {"scale": _scale, "mode": _mode, "distribution": _kind}
         _RULES[_name + _suffix] = (_variance_scaling, _fixed, _AXES)
 
-# What Keras leaves out of the config, though it decides the values: without it we cannot know them.
+# Settings that Keras leaves out of the configuration, though the values depend on them.
 _NEEDED = {"Identity": ("gain",)}
 
 
@@ -296,7 +299,7 @@ def _read(initializer: str) -> tuple[Callable[..., np.ndarray], dict[str, Any]]:
         config = json.loads(initializer)
     except (TypeError, ValueError) as error:
         raise UnknownInitializer(
-            f"An initializer is given as JSON with class_name and config, found {initializer!r}."
+            f"An initializer must be JSON with class_name and config, got {initializer!r}."
         ) from error
     name = config.get("class_name") if isinstance(config, Mapping) else None
     given = config.get("config", {}) if isinstance(config, Mapping) else None
@@ -315,15 +318,15 @@ def _read(initializer: str) -> tuple[Callable[..., np.ndarray], dict[str, Any]]:
     strange += [key for key in _NEEDED.get(name, ()) if key not in settings]
     if strange:
         raise UnknownInitializer(
-            f"The setting {strange[0]!r} of the initializer {initializer} is missing or not known."
+            f"The setting {strange[0]!r} of the initializer {initializer} is missing or unknown."
         )
-    if settings.get("distribution") == "normal":  # Keras's older word
+    if settings.get("distribution") == "normal":  # the older name in Keras
         settings["distribution"] = "truncated_normal"
     return rule, {**fixed, **settings}
 
 
 def _is_foreign(config: Mapping[str, Any]) -> bool:
-    """Tell whether a class of a known name is a user's own."""
+    """Return whether a class with the name of a Keras initializer is not that of Keras."""
     return (
         config.get("registered_name") is not None
         or config.get("module", "keras.initializers") != "keras.initializers"

@@ -1,9 +1,9 @@
-"""Private random streams, fresh layer names, and every private piece of Keras we rely on.
+"""Private random streams, fresh layer names, and every private part of Keras that is used here.
 
-Building a Keras model consumes Python's ``random``; unseeded dropout on torch draws from torch's
-global generator; auto-named layers depend on what the process built before. Inside
-:func:`isolated` all of these start from a given seed and a clean slate, and are found afterwards
-exactly as they were.
+Building a Keras model draws from Python's ``random``; unseeded dropout on torch draws from the
+global generator of torch; automatic layer names depend on what the process built before. Inside
+:func:`isolated` all of these start from a given seed and from empty counters, and their previous
+state is restored afterwards.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any
 import numpy as np
 
 _SEED_LIMIT = 2**31 - 1
-# The global streams belong to the process: where two threads overlap, each would save the other's
-# state and put it back as the user's. The lock is re-entrant, because blocks are nested.
+# The global streams belong to the process: if two threads overlapped, each would save the state of
+# the other and restore it as that of the user. The lock is re-entrant, because blocks are nested.
 _global_streams = threading.RLock()
 
 
 def spawn(seed: int, *names: str) -> dict[str, int]:
-    """Independent seeds for named purposes, all decided by one seed.
+    """Derive independent seeds for named streams from one seed.
 
     Parameters
     ----------
     seed : int
-        The seed that decides everything.
+        The seed.
     *names : str
-        One name per purpose; the seeds depend on their order.
+        The names of the streams. A seed depends on the position of its name, not on the name.
 
     Returns
     -------
@@ -53,8 +53,8 @@ def spawn(seed: int, *names: str) -> dict[str, int]:
 def isolated(seed: int) -> Iterator[None]:
     """Run a block on private random streams and fresh layer names.
 
-    Python's, NumPy's, Keras's and the backend's global streams start from `seed` inside and are
-    put back on the way out, as are the counters behind auto-generated layer names.
+    The global streams of Python, NumPy, Keras and the backend start from `seed` inside the block
+    and are restored afterwards, as are the counters behind automatic layer names.
 
     Parameters
     ----------
@@ -124,18 +124,18 @@ def _backend_streams(seed: int) -> Iterator[None]:
             yield
         finally:
             context._seed, context._rng = saved
-    else:  # JAX keeps no global stream
+    else:  # JAX has no global stream
         yield
 
 
 @contextmanager
 def under_policy(policy: Any) -> Iterator[None]:
-    """Build what is built in a block under a precision of its own.
+    """Set the dtype policy of Keras inside a block.
 
     Parameters
     ----------
     policy : keras.DTypePolicy
-        Stands in for Keras's global one in this thread.
+        The policy of layers that are built in the block.
     """
     import keras
 
@@ -150,21 +150,21 @@ def under_policy(policy: Any) -> Iterator[None]:
 _QUICK = ("RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Orthogonal")
 _QUICK += ("Zeros", "Ones")
 _swap = threading.RLock()
-_givers: dict[int, Callable] = {}
+_replacements: dict[int, Callable] = {}
 
 
 @contextmanager
 def initial_values(give: Callable[[Any, tuple[int, ...]], Any]) -> Iterator[None]:
-    """Let new variables of this thread start from given values, on JAX.
+    """Replace the initial values of variables that this thread builds, on JAX.
 
-    JAX compiles every random draw for every shape, which takes tens of seconds for a deep network;
-    on other backends Keras computes them as ever.
+    JAX compiles every random draw for every shape, which takes tens of seconds for a deep network.
+    On other backends, the block runs unchanged.
 
     Parameters
     ----------
     give : callable
-        ``give(initializer, shape)`` returns the array that a Keras initializer shall give for a
-        variable of this shape, or None to let Keras compute it.
+        ``give(initializer, shape)`` returns the initial value of a variable as an array, or None
+        to let Keras compute it.
     """
     import keras
 
@@ -174,29 +174,29 @@ def initial_values(give: Callable[[Any, tuple[int, ...]], Any]) -> Iterator[None
     kinds = [getattr(keras.initializers, name) for name in _QUICK]
     thread = threading.get_ident()
     with _swap:
-        outer = _givers.get(thread)
-        if not _givers:
+        outer = _replacements.get(thread)
+        if not _replacements:
             for kind in kinds:
-                kind.__call__ = _asking_first(kind.__call__)
-        _givers[thread] = give
+                kind.__call__ = _replaceable(kind.__call__)
+        _replacements[thread] = give
     try:
         yield
     finally:
         with _swap:
-            del _givers[thread]
+            del _replacements[thread]
             if outer is not None:
-                _givers[thread] = outer
-            if not _givers:
+                _replacements[thread] = outer
+            if not _replacements:
                 for kind in kinds:
                     kind.__call__ = kind.__call__.__wrapped__
 
 
-def _asking_first(original: Callable) -> Callable:
+def _replaceable(original: Callable) -> Callable:
     @functools.wraps(original)
     def call(self, shape, dtype=None, **kwargs):
         import keras
 
-        give = _givers.get(threading.get_ident())
+        give = _replacements.get(threading.get_ident())
         value = None if give is None else give(self, tuple(shape))
         if value is None:
             return original(self, shape, dtype=dtype, **kwargs)
@@ -206,15 +206,15 @@ def _asking_first(original: Callable) -> Callable:
 
 
 class TorchStream:
-    """A private torch generator state that goes on from one entered block to the next.
+    """A private random stream of torch, which continues from one entered block to the next.
 
-    Dropout without a seed draws from torch's global generators, whose states are found afterwards
-    as they were.
+    Dropout without a seed draws from the global generators of torch. Their states are replaced
+    inside a block and restored afterwards.
 
     Parameters
     ----------
     seed : int
-        Where the stream starts.
+        Seed of the stream.
     """
 
     def __init__(self, seed: int):
@@ -240,15 +240,15 @@ class TorchStream:
 
 @contextmanager
 def inference_mode(layers: list[Any]) -> Iterator[None]:
-    """Let some layers compute as at inference, whatever the mode of the network around them.
+    """Call some layers in inference mode, whatever the mode of the network around them.
 
-    The layers' own flags stay as they are: only ``call`` is stood in for, on the instance and for
-    the duration of the block.
+    The flags of the layers are unchanged: only ``call`` of each instance is replaced, for the
+    duration of the block.
 
     Parameters
     ----------
     layers : list of keras.Layer
-        Layers whose ``call`` takes `training`.
+        Layers whose ``call`` has the argument `training`.
     """
     saved = [(layer, layer.__dict__.get("call")) for layer in layers]
     for layer in layers:
@@ -271,14 +271,14 @@ def _without_training(call: Any) -> Any:
 
 
 def keep_paths(copy: Any, model: Any) -> None:
-    """Give the layers and variables of a clone the paths of its model.
+    """Set the paths of the layers and variables of a clone to those of its model.
 
-    A clone is built from its configuration, where Keras opens no name scope for nested models.
+    A clone is built from a configuration, where Keras opens no name scope for nested models.
 
     Parameters
     ----------
     copy, model : keras.Model
-        A clone, and what it was made of.
+        A clone, and the model it was made from.
     """
     pairs = [*zip(copy._flatten_layers(), model._flatten_layers(), strict=False)]
     pairs += zip(copy.variables, model.variables, strict=False)
@@ -288,7 +288,7 @@ def keep_paths(copy: Any, model: Any) -> None:
 
 
 def names_without_decay(optimizer: Any) -> str | None:
-    """Return what an optimizer was told by `exclude_from_weight_decay`, which no copy of it keeps.
+    """Return the weights excluded by `exclude_from_weight_decay`, which copies do not keep.
 
     Parameters
     ----------
@@ -298,8 +298,8 @@ def names_without_decay(optimizer: Any) -> str | None:
     Returns
     -------
     str or None
-        The names as one regular expression; empty where single variables are excluded by
-        themselves, None where nothing is.
+        The names as one regular expression; empty where variables are excluded instead of names,
+        None where nothing is excluded.
     """
     pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
     if getattr(optimizer, "_exclude_from_weight_decay", None):

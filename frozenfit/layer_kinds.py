@@ -31,7 +31,7 @@ class Axes:
 
 
 def axes(layer: Any, parent: Any, name: str, rank: int) -> Axes:
-    """Look a weight up in the table.
+    """Return the role and the axes of a weight.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def axes(layer: Any, parent: Any, name: str, rank: int) -> Axes:
 
 
 def type_name(layer: Any) -> str:
-    """Name the kind of a layer: the Keras class it is or derives from, else its own class.
+    """Return the type of a layer: the Keras class that it is or derives from, else its own class.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def type_name(layer: Any) -> str:
 
 
 def is_normalization(layer: Any) -> bool:
-    """Tell whether a layer normalizes, by the name of its class or one it derives from.
+    """Return whether a layer is a normalization, by the name of its class or of a base class.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def initializer_config(initializer: keras.Initializer) -> dict[str, Any] | None:
 
 
 def initializer(layer: Any, name: str) -> str | None:
-    """Write the initializer of a weight as JSON.
+    """Return the initializer of a weight as JSON.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def initializer(layer: Any, name: str) -> str | None:
     '{"class_name": "Zeros", "config": {}}'
     """
     if name == "bias" and getattr(layer, "unit_forget_bias", False):
-        # These biases are ones for the forget gate, whatever bias_initializer says.
+        # These biases are ones for the forget gate, whatever bias_initializer is.
         return None
     attribute = _INITIALIZER_NAMES.get(name, f"{name}_initializer")
     if name == "kernel" and hasattr(layer, "depthwise_initializer"):
@@ -193,12 +193,12 @@ def _fan_axes(layer: Any, config: dict[str, Any]) -> dict[str, list[int]]:
 
 
 def _keras_kinds(layer: Any) -> list[str]:
-    """Name the Keras classes a layer is made of, nearest first: a subclass of one counts as one."""
+    """Return the Keras classes that a layer derives from, the nearest first."""
     return [kind.__name__ for kind in type(layer).__mro__ if kind.__module__.startswith("keras.")]
 
 
 def _by_name(layer: Any, name: str, rank: int) -> Axes:
-    """Describe a weight of an unknown layer by Keras's names, else on its last axis."""
+    """Return the axes of a weight of an unknown layer, by its Keras name or on the last axis."""
     if name == "kernel" and rank >= 2:
         return Axes("kernel", (rank - 1,), (rank - 2,))
     if name == "bias" and rank == 1:
@@ -229,7 +229,7 @@ def _depthwise(layer: Any, name: str, rank: int) -> Axes | None:
 def _separable(layer: Any, name: str, rank: int) -> Axes | None:
     space = tuple(range(rank - 2))
     if name == "depthwise_kernel":
-        # What it makes are no outputs of the layer; it is counted by the channel it reads.
+        # Its outputs are not outputs of the layer, so it is counted by the channels that it reads.
         return Axes("kernel", (rank - 2,), (rank - 2,), space)
     if name == "pointwise_kernel":
         return Axes("kernel", (rank - 1,), (rank - 2,), space)

@@ -10,10 +10,11 @@ import keras
 from keras import layers
 
 from frozenfit.architectures.registry import register
+from frozenfit.utils.names import did_you_mean
 
 __all__ = ["application"]
 
-# The smallest images that keras.applications takes where it is not 32.
+# The smallest side of an image that a network of keras.applications accepts, where it is not 32.
 _SMALLEST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 
 
@@ -31,24 +32,24 @@ def application(
     """Build a network of keras.applications with its own preprocessing and a new head.
 
     Layers: ``resize`` where the images are too small, ``rescale``, those of the network, ``head``.
-    The graph is flat: blocks can be learned by the names of their layers.
+    The graph is flat, so that selectors can name the layers of a block.
 
     Parameters
     ----------
     input_shape : tuple of int
-        Shape (height, width, channels) of an image, of one channel or three.
+        Shape (height, width, channels) of an image with one or three channels.
     n_outputs : int
         Number of outputs.
     network : str, default="MobileNetV2"
         A function of `keras.applications`; the default is small and widely used.
     weights : {"imagenet", None} or path, default=None
-        The pretrained weights, as of that function; "imagenet" is downloaded once. The estimators
-        keep them with ``frozen="keep"``.
+        Pretrained weights; Keras downloads "imagenet" once. The estimators keep them with
+        ``frozen="keep"``.
     size : int or None, default=None
-        Height and width to which images are resized; None resizes those that are smaller than the
-        network takes.
+        Height and width to which images are resized; None resizes images that are smaller than
+        the network accepts.
     value_range : tuple of float, default=(0, 1)
-        The values of a black and of a white pixel, as `frozenfit.datasets` gives them.
+        Values of a black and of a white pixel; the default is that of `frozenfit.datasets`.
     pooling : {"avg", "max"}, default="avg"
         Pooling over the last feature maps.
 
@@ -60,7 +61,7 @@ def application(
     Raises
     ------
     ValueError
-        If the network is unknown, or the input is no image of one or three channels.
+        If the network is unknown, or the input is not an image with one or three channels.
 
     Examples
     --------
@@ -72,13 +73,13 @@ def application(
     builders = _builders()
     if network not in builders:
         raise ValueError(
-            f"application: keras.applications has no network {network!r}; those known are "
-            f"{', '.join(sorted(builders))}"
+            f"`network` must be the name of a network of keras.applications, got {network!r}. "
+            f"{did_you_mean(network, sorted(builders))}"
         )
     if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
         raise ValueError(
-            "application: input_shape must be (height, width, channels) with 1 or 3 channels, "
-            f"found {input_shape}; give image_shape where the samples are flat rows"
+            "`input_shape` of application must be (height, width, channels) with 1 or 3 channels, "
+            f"got {input_shape}. Set image_shape if the samples are rows of a table."
         )
     build, preprocess = builders[network]
     x = inputs = keras.Input(input_shape)
@@ -96,8 +97,8 @@ def application(
 
 
 def _builders() -> dict:
-    """Return each network's function and the preprocessing of its family."""
-    found = {}
+    """Return the function of each network and the preprocessing of its family."""
+    builders = {}
     for entry in pkgutil.iter_modules(keras.applications.__path__):
         family = importlib.import_module(f"keras.applications.{entry.name}")
         for name, function in vars(family).items():
@@ -105,5 +106,5 @@ def _builders() -> dict:
                 inspect.isfunction(function)
                 and "include_top" in inspect.signature(function).parameters
             ):
-                found[name] = function, family.preprocess_input
-    return found
+                builders[name] = function, family.preprocess_input
+    return builders

@@ -25,19 +25,20 @@ def densenet(
     bottleneck: bool = True,
     compression: float = 0.5,
 ) -> keras.Model:
-    """Build a DenseNet: three blocks whose units add `growth` maps to all that came before.
+    """Build a DenseNet: three blocks whose units add `growth` feature maps to all earlier ones.
 
     Layers: ``conv1``; in a unit ``block1_unit1_norm1``, ``block1_unit1_conv1`` (1 x 1, four times
     the growth), ``block1_unit1_norm2``, ``block1_unit1_conv2`` (3 x 3), or the first two (3 x 3)
     without bottleneck; between blocks ``transition1_norm``, ``transition1_conv``,
     ``transition1_pool``, which belong to no block; then ``norm`` and ``head``. The default is
-    DenseNet-BC-100-12 with 769,162 parameters to learn on CIFAR-10.
+    DenseNet-BC-100-12 with 769,162 trainable parameters on CIFAR-10.
 
     Parameters
     ----------
     input_shape : tuple of int
-        ``(height, width, channels)``. The last maps, a quarter of the image's sides, are averaged
-        over 8 x 8 pixels, or whole where they are smaller; a map of one pixel is not pooled.
+        ``(height, width, channels)``. The sides of the last feature maps are a quarter of those
+        of the image. Windows of 8 x 8 pixels are averaged, or all pixels of a smaller map; a map
+        of one pixel is not pooled.
     n_outputs : int
         Number of outputs.
     depth : int, default=100
@@ -66,9 +67,9 @@ def densenet(
     """
     count = parts.units("densenet", depth, per_unit=2 if bottleneck else 1, besides=4)
     if isinstance(growth, bool) or not isinstance(growth, Integral) or growth < 1:
-        raise ValueError(f"densenet: growth must be an integer >= 1, found {growth!r}")
+        raise ValueError(f"`growth` of densenet must be an int >= 1, got {growth!r}.")
     if not isinstance(compression, Real) or not 0 < compression <= 1:
-        raise ValueError(f"densenet: compression must be in (0, 1], found {compression!r}")
+        raise ValueError(f"`compression` of densenet must be in (0, 1], got {compression!r}.")
     inputs = parts.image_input("densenet", input_shape)
     x = parts.conv(inputs, 2 * growth, 3, "conv1")
     for block in (1, 2, 3):

@@ -27,22 +27,22 @@ def mlp(
     """Build a multi-layer perceptron.
 
     Layers: ``dense1``, ``dense1_norm``, ``dense1_activation``, ``dense1_dropout``, ``dense2``, ...,
-    ``head``. Kernels start from Keras's default, Glorot's uniform distribution.
+    ``head``. Kernels have the default initializer of Keras, Glorot's uniform distribution.
 
     Parameters
     ----------
     input_shape : tuple of int
-        Shape of one sample; more than one axis is flattened.
+        Shape of one sample; several axes are flattened.
     n_outputs : int
         Number of outputs.
     hidden_layer_sizes : sequence of int, default=(100,)
-        Units of each hidden layer, as in scikit-learn's MLPClassifier, whose default this is; an
+        Number of units of each hidden layer, with the default of scikit-learn's MLPClassifier; an
         empty sequence gives a linear model.
     activation : str or callable, default="relu"
         A Keras activation.
     batch_norm : bool, default=False
-        Whether to normalize by the batch before each activation; the layer's bias then gives way
-        to the offset of the normalization.
+        Whether to apply batch normalization before each activation. The layers then have no bias,
+        because the normalization has an offset.
     dropout : float, default=0
         Fraction of the hidden units dropped in training, in [0, 1).
 
@@ -54,7 +54,7 @@ def mlp(
     Raises
     ------
     ValueError
-        If a size is no integer >= 1 or the dropout is outside [0, 1).
+        If a size is not an integer >= 1, or the dropout rate is not in [0, 1).
 
     Examples
     --------
@@ -79,12 +79,12 @@ def mlp(
 
 def _checked_sizes(sizes: Any) -> list[int]:
     try:
-        found = [size.__index__() for size in sizes]
+        checked = [size.__index__() for size in sizes]
     except (TypeError, AttributeError):
-        found = [0]
-    if any(size < 1 for size in found):
+        checked = [0]
+    if any(size < 1 for size in checked):
         raise ValueError(
-            "mlp: hidden_layer_sizes must be a sequence of integers >= 1 such as (100, 50), "
-            f"found {sizes!r}"
+            "`hidden_layer_sizes` of mlp must be a sequence of integers >= 1 such as (100, 50), "
+            f"got {sizes!r}."
         )
-    return found
+    return checked

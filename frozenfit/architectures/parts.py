@@ -26,8 +26,8 @@ def image_input(family: str, input_shape: tuple[int, ...]) -> Any:
     """Return the input of a network for images, and check its shape."""
     if len(input_shape) != 3:
         raise ValueError(
-            f"{family} takes images of shape (height, width, channels), "
-            f"found input_shape {tuple(input_shape)}"
+            f"`input_shape` of {family} must be (height, width, channels), got "
+            f"{tuple(input_shape)}."
         )
     return keras.Input(input_shape, name="input")
 
@@ -35,9 +35,9 @@ def image_input(family: str, input_shape: tuple[int, ...]) -> Any:
 def conv(x: Any, filters: int, size: int, name: str, *, stride: int = 1, bias: bool = False) -> Any:
     """Convolve with the padding (size - 1) / 2 on every side, as the reference networks do.
 
-    With a stride, Keras's "same" pads an even image on the right and below only, which shifts the
-    features; a separate padding layer avoids this. Kernels are drawn from a normal distribution
-    of variance 2 / fan-out (He et al. 2015), not truncated.
+    With a stride, Keras's "same" pads an image with an even side at the right and at the bottom
+    only, which shifts the features; a separate padding layer avoids this. Kernels are drawn from a
+    normal distribution of variance 2 / fan-out (He et al. 2015), not truncated.
     """
     padding = "same"
     if stride > 1:
@@ -71,7 +71,7 @@ def activate(x: Any, name: str, activation: Any = "relu") -> Any:
 
 
 def pool(x: Any, name: str, *, average: bool = False) -> Any:
-    """Halve the sides of a map that are longer than one pixel."""
+    """Halve those sides of a feature map that are longer than one pixel."""
     sides = tuple(min(2, int(side)) for side in x.shape[1:3])
     if sides == (1, 1):
         return x
@@ -80,15 +80,15 @@ def pool(x: Any, name: str, *, average: bool = False) -> Any:
 
 
 def pool_average(x: Any, name: str, size: int = 8) -> Any:
-    """Average windows of `size` x `size` pixels, or the whole of a smaller map."""
+    """Average windows of `size` x `size` pixels, or all pixels of a smaller feature map."""
     sides = tuple(min(size, int(side)) for side in x.shape[1:3])
     return x if sides == (1, 1) else layers.AveragePooling2D(sides, name=name)(x)
 
 
 def head(x: Any, n_outputs: int, kernel_initializer: Any = None) -> Any:
-    """Flatten and map to logits, in float32 at least under any precision policy.
+    """Flatten and map to logits, at least in float32 under any precision policy.
 
-    Kernels are uniform within 1 / sqrt(inputs), as the reference networks' are; biases are zero.
+    Kernels are uniform within 1 / sqrt(inputs), as in the reference networks; biases are zero.
     """
     if len(x.shape) > 2:
         x = layers.Flatten(name="flatten")(x)
@@ -108,18 +108,20 @@ def head(x: Any, n_outputs: int, kernel_initializer: Any = None) -> Any:
 def scaled(family: str, base: int, width: float) -> int:
     """Return the number of filters of a layer at a width factor, at least one."""
     if isinstance(width, bool) or not isinstance(width, Real) or not width > 0:
-        raise ValueError(f"{family}: width must be a number > 0, found {width!r}")
+        raise ValueError(f"`width` of {family} must be a number > 0, got {width!r}.")
     return max(1, round(base * float(width)))
 
 
 def units(family: str, depth: int, per_unit: int, besides: int) -> int:
-    """Return the units in each of three blocks of a network of `depth` weight layers."""
-    count, rest = divmod(depth - besides, 3 * per_unit) if isinstance(depth, Integral) else (0, 1)
-    if rest or count < 1:
+    """Return the number of units in each of three blocks of a network with `depth` layers."""
+    count, remainder = (
+        divmod(depth - besides, 3 * per_unit) if isinstance(depth, Integral) else (0, 1)
+    )
+    if remainder or count < 1:
         step = 3 * per_unit
         known = ", ".join(str(step * n + besides) for n in (1, 2, 3))
         raise ValueError(
-            f"{family}: depth must be {step}n + {besides} ({known}, ...), found {depth!r}"
+            f"`depth` of {family} must be {step}n + {besides} ({known}, ...), got {depth!r}."
         )
     return count
 
@@ -127,4 +129,4 @@ def units(family: str, depth: int, per_unit: int, besides: int) -> int:
 def check_dropout(family: str, dropout: float) -> None:
     """Check that the dropout rate is in [0, 1)."""
     if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= dropout < 1:
-        raise ValueError(f"{family}: dropout must be in [0, 1), found {dropout!r}")
+        raise ValueError(f"`dropout` of {family} must be in [0, 1), got {dropout!r}.")

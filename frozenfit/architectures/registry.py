@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import keras
+
+from frozenfit.utils.names import did_you_mean
 
 __all__ = ["build", "find", "names", "parameters", "register"]
 
@@ -201,10 +202,7 @@ def find(name: str) -> Callable[..., keras.Model]:
     23
     """
     if name not in _BUILDERS:
-        raise ValueError(
-            f"there is no architecture {name!r}{_near(name, _BUILDERS)}; "
-            f"those known are {', '.join(names())}"
-        )
+        raise ValueError(f"There is no architecture {name!r}. {did_you_mean(name, names())}")
     return _BUILDERS[name]
 
 
@@ -221,12 +219,12 @@ def _check_params(name: str, params: dict[str, Any]) -> None:
     known = ", ".join(named) or "none"
     unknown = [key for key in params if key not in named]
     if unknown and inspect.Parameter.VAR_KEYWORD not in kinds:
-        told = ", ".join(f"{key!r}{_near(key, named)}" for key in unknown)
-        raise ValueError(f"{name} has no parameter {told}. Its parameters are {known}.")
+        hint = did_you_mean(unknown[0], named) if named else "It has no parameters."
+        raise ValueError(f"{name} has no parameter {unknown[0]!r}. {hint}")
     missing = [key for key, p in named.items() if p.default is p.empty and key not in params]
     if missing:
         raise ValueError(
-            f"{name} needs the parameter {', '.join(map(repr, missing))}. "
+            f"{name} requires the parameter {', '.join(map(repr, missing))}. "
             f"Its parameters are {known}."
         )
 
@@ -242,11 +240,6 @@ def _checked_shape(name: str, input_shape: Sequence[int]) -> tuple[int, ...]:
             f"such as (64,) or (32, 32, 3), got {input_shape!r}."
         )
     return shape
-
-
-def _near(name: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(name), list(known), n=3)
-    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 
 def _identity(function: Callable[..., Any]) -> tuple[str, str]:

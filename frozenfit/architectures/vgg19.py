@@ -24,17 +24,17 @@ def vgg19(
 
     Layers: ``block1_conv1``, ``block1_norm1``, ``block1_activation1``, ..., ``block1_pool``, ...,
     ``head``. Convolutions keep their biases beside a normalization, as the reference network of
-    bearpaw/pytorch-classification does: 20,040,522 parameters to learn on CIFAR-10.
+    bearpaw/pytorch-classification does: 20,040,522 trainable parameters on CIFAR-10.
 
     Parameters
     ----------
     input_shape : tuple of int
-        ``(height, width, channels)``. Each block halves the map; a map of one pixel is not pooled
-        any more, so images under 32 pixels work too.
+        ``(height, width, channels)``. Each block halves the sides of the feature map; a map of
+        one pixel is not pooled, so that images with sides under 32 pixels are accepted.
     n_outputs : int
         Number of outputs.
     width : float, default=1.0
-        Factor on every number of filters.
+        Factor that multiplies every number of filters.
     batch_norm : bool, default=True
         Whether to normalize by the batch after each convolution. Without it the network of
         Rosenfeld and Tsotsos 2018 (arXiv 1802.00844) never learned more than chance.

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
+from frozenfit.utils.optional import require
+
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-_THREADS_FROM = 10_000  # bytes of an image; below it, threads cost more than they save
-_CHUNK = 100  # images a thread decodes at a time
-
-
-def optional(module: str, purpose: str) -> ModuleType:
-    """Import an optional package, or name the extra that brings it."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"{purpose} needs the package {error.name or module}, which is not installed; "
-            'run: pip install "frozenfit[data]"'
-        ) from error
+# Size of an image in bytes from which threads save more time than they cost.
+_MIN_BYTES_FOR_THREADS = 10_000
+# Number of images that a thread decodes at a time.
+_CHUNK = 100
 
 
 def children(folder: Path) -> list[Path]:
@@ -42,7 +33,8 @@ def class_folders(folder: Path) -> tuple[str, ...]:
     names = tuple(child.name for child in children(folder))
     if len(names) < 2:
         raise ValueError(
-            f"{folder} must hold one folder of images per class, two at least, found {len(names)}."
+            f"{folder} must contain one folder of images for each of at least two classes, got "
+            f"{len(names)} folders."
         )
     return names
 
@@ -54,7 +46,8 @@ def list_images(
     unknown = [child.name for child in children(folder) if child.name not in classes]
     if unknown:
         raise ValueError(
-            f"The folder {folder / unknown[0]} is no class of train: {', '.join(classes)}."
+            f"The folders in {folder} must be classes of train, {', '.join(classes)}, got "
+            f"{unknown[0]}."
         )
     paths: list[Path] = []
     labels: list[int] = []
@@ -67,25 +60,25 @@ def list_images(
         ]
         if every_class and not found:
             raise ValueError(
-                f"The folder {folder / name} holds no image ({', '.join(sorted(_SUFFIXES))})."
+                f"The folder {folder / name} contains no image ({', '.join(sorted(_SUFFIXES))})."
             )
         paths += found
         labels += [label] * len(found)
     if not paths:
-        raise ValueError(f"The folder {folder} holds no image in its folders of classes.")
+        raise ValueError(f"The folder {folder} contains no image in the folders of its classes.")
     return paths, labels
 
 
 def common_mode(paths: Sequence[Path]) -> str:
     """Return "L" if every image is gray, otherwise "RGB"; read only the file headers."""
-    pillow = optional("PIL.Image", "Reading images")
+    pillow = require("PIL.Image", "data", "Reading images")
     modes = set()
     for path in paths:
         try:
             with pillow.open(path) as image:
                 modes.add(image.mode)
         except Exception as error:
-            raise ValueError(f"The image {path} can't be read: {error}.") from error
+            raise ValueError(f"The image {path} cannot be read: {error}.") from error
     return "L" if modes <= {"1", "L", "LA"} else "RGB"
 
 
@@ -93,8 +86,8 @@ def pixels(
     sources: Sequence[bytes | Path], mode: str, size: tuple[int, int] | None, where: str
 ) -> np.ndarray:
     """Decode images into one uint8 array of shape (n, height, width, channels)."""
-    pillow = optional("PIL.Image", "Reading images")
-    upright = optional("PIL.ImageOps", "Reading images").exif_transpose
+    pillow = require("PIL.Image", "data", "Reading images")
+    upright = require("PIL.ImageOps", "data", "Reading images").exif_transpose
 
     def decode(index: int) -> np.ndarray:
         source = sources[index]
@@ -110,28 +103,29 @@ def pixels(
                     image = image.resize((size[1], size[0]), pillow.Resampling.BILINEAR)
                 return np.asarray(image)
         except Exception as error:  # Pillow's readers raise many types on damaged files
-            words = source if isinstance(source, Path) else f"{index} {where}"
-            raise ValueError(f"The image {words} can't be read: {error}.") from error
+            label = source if isinstance(source, Path) else f"{index} {where}"
+            raise ValueError(f"The image {label} cannot be read: {error}.") from error
 
     first = decode(0)
     images = np.empty((len(sources), *first.shape[:2], len(mode)), dtype=np.uint8)
 
-    def fill(start: int) -> None:
+    def decode_chunk(start: int) -> None:
         for index in range(start, min(start + _CHUNK, len(sources))):
             image = decode(index)
             if image.shape != first.shape:
-                words = sources[index] if isinstance(sources[index], Path) else f"{index} {where}"
+                label = sources[index] if isinstance(sources[index], Path) else f"{index} {where}"
                 raise ValueError(
-                    f"The image {words} has the shape {image.shape[:2]}, the first one "
-                    f"{first.shape[:2]}; give image_size=(height, width) to resize them all."
+                    f"All images must have the shape of the first, {first.shape[:2]}, got "
+                    f"{image.shape[:2]} for the image {label}. Set image_size=(height, width) to "
+                    "resize them."
                 )
             images[index] = image.reshape(images.shape[1:])
 
     with ThreadPoolExecutor(_n_threads(sources[0])) as pool:
-        list(pool.map(fill, range(0, len(sources), _CHUNK)))
+        list(pool.map(decode_chunk, range(0, len(sources), _CHUNK)))
     return images
 
 
 def _n_threads(source: bytes | Path) -> int:
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
-    return min(8, os.cpu_count() or 1) if size >= _THREADS_FROM else 1
+    return min(8, os.cpu_count() or 1) if size >= _MIN_BYTES_FOR_THREADS else 1

@@ -1,13 +1,12 @@
 """Image classification sets as arrays: digits, TensorFlow Datasets, and folders of images.
 
-TensorFlow is not needed: sets prepared as array_record files are read by tensorflow-datasets alone,
-and their images decoded here with Pillow, which is several times quicker than one example a call.
-Nothing is ever downloaded.
+TensorFlow is not required: tensorflow-datasets reads data sets that are prepared as array_record
+files, and Pillow decodes the images here in parallel, several times faster than one example per
+call. Nothing is ever downloaded.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import re
@@ -23,14 +22,15 @@ from frozenfit.datasets.images import (
     class_folders,
     common_mode,
     list_images,
-    optional,
     pixels,
 )
+from frozenfit.utils.names import did_you_mean
+from frozenfit.utils.optional import require
 
 __all__ = ["Dataset", "DatasetNotFoundError", "load"]
 
 _TEST_SHARE = 0.3
-_SPLIT_BY_US = "no published split; 70 % train and 30 % test, stratified, random_state=0"
+_OWN_SPLIT = "no published split; 70 % train and 30 % test, stratified, random_state=0"
 _NAME = re.compile(r"(?P<set>\w+)(/(?P<config>[\w.\-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -117,26 +117,26 @@ def load(
     name : str or path
         One of
 
-        - ``"digits"``: scikit-learn's 1,797 digits, 8x8 pixels with values 0 to 16, no download.
-          They have no published split: 70 % train and 30 % test are cut here, stratified, with
-          ``random_state=0``.
+        - ``"digits"``: the 1,797 digits of scikit-learn, 8x8 pixels with values 0 to 16. They
+          have no published split, so they are split into 70 % train and 30 % test, stratified,
+          with ``random_state=0``.
         - The name of an image classification set of TensorFlow Datasets that is prepared on disk:
           ``"mnist"``, ``"emnist/letters"``, ``"cifar10:3.0.2"``. The published train and test
-          splits are taken; validation where no labeled test is published; and a stratified 70/30
-          cut of train where there is neither. `Dataset.split` says which.
-        - A folder of images, as a ``Path``, or a string that starts with ``.``, ``/`` or ``~`` or
-          is a folder's path with a separator: ``FOLDER/train/CLASS/*.png`` with
-          ``FOLDER/test/CLASS/*.png`` (or ``validation``), or ``FOLDER/CLASS/*.png``, then cut as
-          digits are. Gray images stay gray if all are; otherwise all become RGB.
+          splits are used; the validation split where no labeled test split is published; and a
+          stratified 70/30 split of train where there is neither. `Dataset.split` describes it.
+        - A folder of images, as a ``Path``, as a string that starts with ``.``, ``/`` or ``~``,
+          or as the path of an existing folder with a separator: ``FOLDER/train/CLASS/*.png`` with
+          ``FOLDER/test/CLASS/*.png`` (or ``validation``), or ``FOLDER/CLASS/*.png``, which is
+          split like digits. Images are gray if all of them are, and RGB otherwise.
     data_dir : str or path, default=None
-        Where TensorFlow Datasets are. None: the environment variable ``TFDS_DATA_DIR``, or
+        Folder of TensorFlow Datasets; None uses the environment variable ``TFDS_DATA_DIR``, or
         ``~/tensorflow_datasets``.
     dtype : {"float32", "uint8"}, default="float32"
-        float32 scales to [0, 1], what networks are trained on; uint8 leaves the values as stored,
+        "float32" scales the pixels to [0, 1], as networks expect; "uint8" returns them as stored,
         in a quarter of the memory.
     image_size : tuple of int, default=None
-        (height, width) in pixels, to which every image is resized (bilinear). Needed where the
-        images of a set differ in shape.
+        (height, width) in pixels to which every image is resized (bilinear). Required where the
+        images differ in shape.
 
     Returns
     -------
@@ -165,14 +165,14 @@ def load(
     ((1257, 8, 8, 1), 1.0, ('0', '1', '2'))
     """
     if dtype not in ("float32", "uint8"):
-        raise ValueError(f"dtype must be 'float32' or 'uint8', found {dtype!r}.")
+        raise ValueError(f"`dtype` must be 'float32' or 'uint8', got {dtype!r}.")
     if image_size is not None and not _is_size(image_size):
         raise ValueError(
-            f"image_size must be two positive integers, (height, width), found {image_size!r}."
+            f"`image_size` must be two positive integers, (height, width), got {image_size!r}."
         )
     if str(name) == "digits":
         if image_size is not None:
-            raise ValueError("digits are 8x8 images of 17 grays; leave image_size out for them.")
+            raise ValueError("`image_size` must be None for digits, which have 8x8 pixels.")
         return _digits(dtype)
     if _is_folder(name):
         train, test, class_names, split = _read_folder(Path(name).expanduser(), image_size)
@@ -212,14 +212,16 @@ def _is_folder(name: str | os.PathLike[str]) -> bool:
 def _scaled(images: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "uint8":
         if images.dtype != np.uint8:
-            raise ValueError(f"The images are stored as {images.dtype}; load them as 'float32'.")
+            raise ValueError(
+                f"`dtype` must be 'float32' for images that are stored as {images.dtype}."
+            )
         return images
     if np.issubdtype(images.dtype, np.integer):
         return np.divide(images, np.float32(np.iinfo(images.dtype).max), dtype=np.float32)
     return images.astype(np.float32, copy=False)
 
 
-def _cut(images: np.ndarray, labels: np.ndarray, source: str) -> tuple[_Part, _Part]:
+def _own_split(images: np.ndarray, labels: np.ndarray, source: str) -> tuple[_Part, _Part]:
     """Split into 70 % train and 30 % test, stratified by class."""
     from sklearn.model_selection import train_test_split
 
@@ -229,8 +231,8 @@ def _cut(images: np.ndarray, labels: np.ndarray, source: str) -> tuple[_Part, _P
         )
     except ValueError as error:
         raise ValueError(
-            f"{source} has too few images to cut into train and test; every class needs two at "
-            f"least, found {np.bincount(labels).tolist()}."
+            f"{source} must have at least two images of every class, so that it can be split into "
+            f"train and test, got {np.bincount(labels).tolist()}."
         ) from error
     return (images[train], labels[train]), (images[test], labels[test])
 
@@ -242,9 +244,9 @@ def _digits(dtype: str) -> Dataset:
     images = bunch.images.astype(np.uint8)[..., np.newaxis]
     if dtype == "float32":
         images = images / np.float32(16)
-    train, test = _cut(images, bunch.target.astype(np.int64), "digits")
+    train, test = _own_split(images, bunch.target.astype(np.int64), "digits")
     names = tuple(str(label) for label in bunch.target_names)
-    return Dataset("digits", *train, *test, names, _SPLIT_BY_US)
+    return Dataset("digits", *train, *test, names, _OWN_SPLIT)
 
 
 @dataclass(frozen=True)
@@ -265,23 +267,25 @@ class _Prepared:
 def _read_tfds(
     name: str, data_dir: str | os.PathLike[str] | None, image_size: tuple[int, int] | None
 ) -> _Read:
-    tfds = optional("tensorflow_datasets", f"The data set {name!r}")
+    tfds = require("tensorflow_datasets", "data", f"Loading the data set {name!r}")
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     prepared = _find(tfds, name, root.expanduser())
     label = prepared.builder.info.features[prepared.label]
     class_names = tuple(label.names or map(str, range(label.num_classes)))
     splits = prepared.builder.info.splits
     if "train" not in splits:
-        raise ValueError(f"The data set {name!r} has no split 'train', found {', '.join(splits)}.")
+        raise ValueError(
+            f"The data set {name!r} must have a split 'train', got {', '.join(splits)}."
+        )
     for candidate in ("test", "validation"):
         if candidate in splits:
             test = _read_split(prepared, candidate, image_size)
-            if test[1].min() >= 0:  # unlabelled tests carry -1
+            if test[1].min() >= 0:  # the labels of an unlabeled test split are -1
                 train = _read_split(prepared, "train", image_size)
                 how = "" if candidate == "test" else " (no labeled test is published)"
                 return train, test, class_names, f"published train and {candidate}{how}"
-    train, test = _cut(*_read_split(prepared, "train", image_size), f"The data set {name!r}")
-    return train, test, class_names, _SPLIT_BY_US
+    train, test = _own_split(*_read_split(prepared, "train", image_size), f"The data set {name!r}")
+    return train, test, class_names, _OWN_SPLIT
 
 
 def _find(tfds: ModuleType, name: str, root: Path) -> _Prepared:
@@ -292,14 +296,14 @@ def _find(tfds: ModuleType, name: str, root: Path) -> _Prepared:
     except Exception as error:  # whatever the parsers of the three metadata files raise
         raise _damaged(directory, command, error) from error
     keys = {}
-    for word, kind in (("image", tfds.features.Image), ("label", tfds.features.ClassLabel)):
-        found = [key for key in features if isinstance(features[key], kind)]
-        if len(found) != 1:
+    for key, kind in (("image", tfds.features.Image), ("label", tfds.features.ClassLabel)):
+        matching = [name for name in features if isinstance(features[name], kind)]
+        if len(matching) != 1:
             raise ValueError(
-                f"The data set {name!r} is not one of images with one label each: it has "
-                f"{len(found)} features of the kind {kind.__name__} among {', '.join(features)}."
+                f"The data set {name!r} must consist of images with one label each, got "
+                f"{len(matching)} features of type {kind.__name__} among {', '.join(features)}."
             )
-        keys[word] = found[0]
+        keys[key] = matching[0]
     return _Prepared(tfds, builder, directory, keys["image"], keys["label"], command)
 
 
@@ -312,7 +316,7 @@ def _read_split(prepared: _Prepared, split: str, image_size: tuple[int, int] | N
     examples = _examples(prepared, split, decoders)
     if not examples or len(examples) != info.splits[split].num_examples:
         raise prepared.damaged(f"{len(examples)} examples in {split}")
-    # The reader of array_record files hands out empty examples where a file is cut short.
+    # The reader of array_record files returns empty examples where a file is truncated.
     if any(
         example[prepared.label] is None or example[prepared.image] is None for example in examples
     ):
@@ -326,8 +330,8 @@ def _read_split(prepared: _Prepared, split: str, image_size: tuple[int, int] | N
         return pixels(images, mode, image_size, f"of {prepared.directory} {split}"), labels
     if image_size is not None or len({image.shape for image in images}) > 1:
         raise ValueError(
-            f"The images in {prepared.directory} are {feature.np_dtype}, not uint8, and can't be "
-            "resized; they must be of one shape, and image_size left out."
+            f"The images in {prepared.directory} are {feature.np_dtype}, not uint8, and cannot be "
+            "resized. They must have one shape, and `image_size` must be None."
         )
     return np.stack(images), labels
 
@@ -335,7 +339,7 @@ def _read_split(prepared: _Prepared, split: str, image_size: tuple[int, int] | N
 def _examples(prepared: _Prepared, split: str, decoders: Any) -> list[Any]:
     tfds, builder = prepared.tfds, prepared.builder
     if any(prepared.directory.glob(f"*-{split}.array_record*")):
-        optional("array_record", "An array_record file")
+        require("array_record", "data", "Reading an array_record file")
         try:
             source = builder.as_data_source(split=split, decoders=decoders)
             return source.__getitems__(range(len(source)))
@@ -345,11 +349,11 @@ def _examples(prepared: _Prepared, split: str, decoders: Any) -> list[Any]:
         importlib.import_module("tensorflow")
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"{prepared.directory} holds no array_record file of {split}, and other formats need "
-            'TensorFlow; run: pip install "frozenfit[tensorflow]", or remove that folder and '
-            f"prepare the data set again with: {prepared.command}"
+            f"{prepared.directory} has no array_record file of {split}, and other formats require "
+            'TensorFlow. Install it with: pip install "frozenfit[tensorflow]", or remove the '
+            f"folder and prepare the data set again with: {prepared.command}"
         ) from error
-    # One file after the other is the order in which array_record files are read.
+    # Files in sequence, as array_record files are read, so that the order of examples is equal.
     order = tfds.ReadConfig(interleave_cycle_length=1)
     try:
         rows = builder.as_dataset(split=split, decoders=decoders, read_config=order)
@@ -363,15 +367,17 @@ def _locate(tfds: ModuleType, name: str, root: Path) -> Path:
     match = _NAME.fullmatch(name)
     if match is None:
         raise DatasetNotFoundError(
-            f"{name!r} is no data set's name; write a name such as 'mnist', 'emnist/letters' or "
-            "'cifar10:3.0.2', or a folder's path such as './photos'."
+            f"`name` must be the name of a data set such as 'mnist', 'emnist/letters' or "
+            f"'cifar10:3.0.2', or the path of a folder such as './photos', got {name!r}."
         )
     base = root / match["set"] / (match["config"] or "")
     if match["version"] is None and match["config"] is None and not _versions(base):
         configs = [child for child in children(base) if _versions(child)]
         if len(configs) > 1:
             names = ", ".join(f"{match['set']}/{child.name}" for child in configs)
-            raise ValueError(f"{name!r} has several configurations; name one of {names}.")
+            raise ValueError(
+                f"`name` must include one of the configurations {names}, got {name!r}."
+            )
         base = configs[0] if configs else base
     versions = _versions(base)
     if match["version"] is not None:
@@ -391,25 +397,24 @@ def _versions(folder: Path) -> list[Path]:
 
 
 def _not_found(tfds: ModuleType, name: str, base: str, root: Path) -> DatasetNotFoundError:
-    # The community's sets are left out: their list comes from the network.
+    # Without community data sets, whose list would be downloaded.
     published = tfds.list_builders(with_community_datasets=False)
     here = [child.name for child in children(root)]
     if base in published:
         return DatasetNotFoundError(
-            f"The data set {name!r} is not in {root}; give the data_dir where it is, or prepare it "
-            f"with: {_command(name, root)}"
+            f"The data set {name!r} is not in {root}. Pass the data_dir that contains it, or "
+            f"prepare it with: {_command(name, root)}"
         )
     candidates = dict.fromkeys([*published, *here, "digits"])
-    near = difflib.get_close_matches(base.lower(), candidates, 3, 0.6)
-    hint = f"did you mean {' or '.join(near)}" if near else "nothing of a similar name is known"
-    folder = f"; for the folder write './{name}'" if Path(name).is_dir() else ""
+    hint = did_you_mean(base.lower(), candidates)
+    folder = f" For the folder, write './{name}'." if Path(name).is_dir() else ""
     return DatasetNotFoundError(
-        f"There is no data set {name!r} in TensorFlow Datasets or in {root}: {hint}{folder}."
+        f"There is no data set {name!r} in TensorFlow Datasets or in {root}. {hint}{folder}"
     )
 
 
 def _command(name: str, root: Path) -> str:
-    # array_record: can be read with and without TensorFlow.
+    # In array_record, which can be read with and without TensorFlow.
     return (
         f'python -c "import tensorflow_datasets as tfds; tfds.builder({name!r}, '
         f"data_dir={str(root)!r}, file_format='array_record').download_and_prepare()\""
@@ -419,7 +424,7 @@ def _command(name: str, root: Path) -> str:
 def _damaged(directory: Path, command: str, error: Exception | str) -> ValueError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return ValueError(
-        f"The data set in {directory} can't be read ({reason}); remove that folder and prepare "
+        f"The data set in {directory} cannot be read ({reason}). Remove the folder and prepare "
         f"the data set again with: {command}"
     )
 
@@ -431,13 +436,13 @@ def _read_folder(folder: Path, image_size: tuple[int, int] | None) -> _Read:
         classes = class_folders(folder)
         paths, labels = list_images(folder, classes, every_class=True)
         images = pixels(paths, common_mode(paths), image_size, "")
-        train, test = _cut(images, np.array(labels, dtype=np.int64), str(folder))
-        return train, test, classes, _SPLIT_BY_US
+        train, test = _own_split(images, np.array(labels, dtype=np.int64), str(folder))
+        return train, test, classes, _OWN_SPLIT
     held_out = next((name for name in ("test", "validation") if children(folder / name)), None)
     if held_out is None:
         raise ValueError(
-            f"{folder} has a folder train, but beside it no folder test or validation with one "
-            "folder per class."
+            f"{folder} must contain a folder test or validation, with one folder per class, next "
+            "to its folder train."
         )
     classes = class_folders(folder / "train")
     train_paths, train_labels = list_images(folder / "train", classes, every_class=True)

@@ -46,8 +46,8 @@ def test_a_block_is_selected_by_name_and_the_prefix_can_be_cached(mobile):
 @pytest.mark.parametrize(
     ("params", "shape", "words"),
     [
-        ({"network": "MobileNetV9"}, (32, 32, 3), "no network 'MobileNetV9'"),
-        ({}, (64,), "give image_shape where the samples are flat rows"),
+        ({"network": "MobileNetV9"}, (32, 32, 3), "got 'MobileNetV9'. Did you mean 'MobileNetV2'"),
+        ({}, (64,), "Set image_shape if the samples are rows of a table"),
         ({}, (32, 32, 2), "1 or 3 channels"),
     ],
 )
