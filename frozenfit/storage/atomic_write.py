@@ -108,7 +108,7 @@ def _open_temporary(path: str | os.PathLike[str]) -> tuple[Path, Path, int]:
     if target.is_symlink():  # realpath stops at a link that leads back to itself
         raise ValueError(f"cannot write {shown!r}: it is a symbolic link that leads to itself")
     if target.exists() and not target.is_file():
-        what = "a folder" if target.is_dir() else "no ordinary file"
+        what = "a folder" if target.is_dir() else "not an ordinary file"
         raise ValueError(
             f"cannot write {shown!r}: it is {what}; give the path of a file, such as "
             "model.frozenfit"

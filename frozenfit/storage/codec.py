@@ -30,7 +30,7 @@ __all__ = ["decode", "encode", "encode_network", "is_architecture"]
 
 _KIND = "$"
 _DEEPEST = 100
-_LARGEST_ARRAY = 2**24  # bytes; what is larger belongs among a file's arrays
+_LARGEST_ARRAY = 2**24  # bytes; fitted arrays are stored as arrays of the file, not in JSON
 _LONGEST_INTEGER = 4096  # bits; Python refuses to read decimal texts of more than 4300 digits
 _NUMBERS = frozenset(
     np.dtype(code).str for code in "? i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16".split()
@@ -38,24 +38,28 @@ _NUMBERS = frozenset(
 
 
 def encode(value: Any, where: str) -> Any:
-    """Say a value in JSON.
+    """Convert a value to JSON.
 
     Parameters
     ----------
     value : object
-        What to say.
+        The value.
     where : str
-        What the value is, for errors, such as ``"parameter 'optimizer'"``.
+        Name of the value for errors, such as ``"parameter 'optimizer'"``.
 
     Returns
     -------
     object
-        Made of None, bool, int, finite float, str, list and dict with str keys.
+        JSON: None, bool, int, finite float, str, list, and dict with str keys.
 
     Raises
     ------
     ValueError
-        If a file cannot hold the value.
+        If the value has no representation in a file.
+
+    See Also
+    --------
+    decode : The inverse.
 
     Examples
     --------
@@ -66,52 +70,57 @@ def encode(value: Any, where: str) -> Any:
 
 
 def encode_network(network: keras.Model, where: str, *, described: bool) -> Any:
-    """Say in JSON that an estimator was given a network; its weights are none of this.
+    """Convert a network that an estimator was given to JSON, without its weights.
 
     Parameters
     ----------
     network : keras.Model
         The network.
     where : str
-        What it is, for errors.
+        Name of the value, for errors.
     described : bool
-        Whether it is described so that it can be built again. Otherwise only its place is
-        marked, and reading needs the network itself.
+        Whether to store the configuration, from which Keras builds the network again. Otherwise
+        the network must be given again when the file is read.
 
     Returns
     -------
     dict
+        JSON.
 
     Raises
     ------
     ValueError
-        If the network is to be described and Keras could not build it again.
+        If `described` and Keras cannot build the network from its configuration.
     """
     config = _encode_described(network, where) if described else None
     return {_KIND: "network", "config": config}
 
 
 def decode(node: Any, where: str, *, base: Any = None) -> Any:
-    """Read back what `encode` wrote.
+    """Convert JSON to the value that `encode` received.
 
     Parameters
     ----------
     node : object
-        JSON, from a source that need not be trusted.
+        JSON from an untrusted source.
     where : str
-        What the value is, for errors.
+        Name of the value, for errors.
     base : keras.Model, optional
-        The network that stands where one was given.
+        The network that the estimator was given.
 
     Returns
     -------
     object
-        A value equal to the one that was written.
+        A value equal to the original one, of the same type.
 
     Raises
     ------
     ValueError
-        If the JSON does not say a value, or one that cannot be found here.
+        If the JSON does not represent a value, or names an object that is not registered.
+
+    See Also
+    --------
+    encode : The inverse.
 
     Examples
     --------
@@ -128,7 +137,7 @@ def is_architecture(node: Any) -> bool:
 
 def _encode(value: Any, where: str, depth: int) -> Any:
     if depth > _DEEPEST:
-        raise ValueError(f"{where} is nested more than {_DEEPEST} deep, or holds itself")
+        raise ValueError(f"{where} is nested more than {_DEEPEST} deep, or contains itself")
 
     def inner(child: Any, place: str = "") -> Any:
         return _encode(child, where + place, depth + 1)
@@ -204,20 +213,20 @@ def _encode_array(value: Any, where: str, inner: Callable[..., Any]) -> dict[str
     kind = "array" if isinstance(value, np.ndarray) else "scalar"
     if array.nbytes > _LARGEST_ARRAY:
         raise ValueError(
-            f"{where} is an array of {array.nbytes} bytes, and a file holds at most "
-            f"{_LARGEST_ARRAY} in a parameter: pass a smaller one"
+            f"{where} must be an array of at most {_LARGEST_ARRAY} bytes to be stored, got "
+            f"{array.nbytes} bytes"
         )
-    said: dict[str, Any] = {_KIND: kind, "dtype": array.dtype.str, "shape": list(array.shape)}
+    node: dict[str, Any] = {_KIND: kind, "dtype": array.dtype.str, "shape": list(array.shape)}
     if array.dtype.kind in "OU":
-        return {**said, "items": [inner(item) for item in array.ravel().tolist()]}
+        return {**node, "items": [inner(item) for item in array.ravel().tolist()]}
     if array.dtype.kind in "biufc":
         array = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
     if array.dtype.str not in _NUMBERS:
         raise ValueError(
-            f"{where} holds NumPy's type {array.dtype}, which a file cannot hold: "
-            "use numbers, bools or strings"
+            f"{where} has NumPy's type {array.dtype}, which a file cannot store: "
+            "use numbers, booleans or strings"
         )
-    return {**said, "dtype": array.dtype.str, "value": _text_of(array.tobytes())}
+    return {**node, "dtype": array.dtype.str, "value": _text_of(array.tobytes())}
 
 
 def _encode_selector(value: Selector, where: str) -> Any:
@@ -237,23 +246,23 @@ def _encode_named(value: Any, where: str) -> dict[str, Any]:
         if config is not None:
             return {_KIND: "keras", "config": config}
         raise ValueError(
-            f"{where} is the function {value.__qualname__}, which a file cannot hold: register the "
-            f"callable with @frozenfit.architectures.register('name') if it builds a network, or "
-            f"with @keras.saving.register_keras_serializable() if Keras is to call it"
+            f"{where} is the function {value.__qualname__}, which a file cannot store: decorate it "
+            f"with @frozenfit.architectures.register('name') if it builds a network, or with "
+            f"@keras.saving.register_keras_serializable() if Keras calls it"
         )
     if isinstance(value, (np.random.RandomState, np.random.Generator)):
         raise ValueError(
-            f"{where} is a {type(value).__name__}, whose state a file does not hold: pass an int"
+            f"{where} is a {type(value).__name__}, whose state a file does not store: pass an int"
         )
     if isinstance(value, keras.callbacks.Callback):
         raise ValueError(
-            f"{where} is a callback, which a file cannot hold: "
+            f"{where} is a callback, which a file cannot store: "
             "save copy.copy(estimator).set_params(callbacks=None)"
         )
     raise ValueError(
         f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which a file cannot "
-        "hold: use None, bools, numbers, strings, lists, tuples, dicts, small arrays, selectors or "
-        "Keras objects"
+        "store: use None, booleans, numbers, strings, lists, tuples, dicts, small arrays, "
+        "selectors or Keras objects"
     )
 
 
@@ -261,7 +270,7 @@ def _encode_object(value: Any, where: str) -> Any:
     keras_config.check_registered(value, where)
     if isinstance(value, keras.layers.Layer) and value.weights:
         raise ValueError(
-            f"{where} is a layer with weights of its own, which a file does not hold: "
+            f"{where} is a layer that has weights, which a file does not store: "
             "pass a new layer without weights, or make it part of the network"
         )
     return _encode_and_try(value, where)[0]
@@ -276,13 +285,14 @@ def _encode_described(value: keras.Model, where: str) -> Any:
         raise ValueError(f"{error}, {advice}") from error
     if [w.shape for w in again.weights] != [w.shape for w in value.weights]:
         raise ValueError(
-            f"{where} is a network whose get_config() does not say its weights: mend it, {advice}"
+            f"{where} is a network whose get_config() does not determine its weights: correct it, "
+            f"{advice}"
         )
     return written
 
 
 def _encode_and_try(value: Any, where: str) -> tuple[Any, Any]:
-    """Return the JSON of Keras's description and what comes of reading it, or refuse in words."""
+    """Return the JSON of the description of an object, and the object that it gives."""
     try:
         written = _encode(keras_config.describe(value), where, 0)
         return written, keras_config.build(_decode(written, where, None, 0))
@@ -290,7 +300,7 @@ def _encode_and_try(value: Any, where: str) -> tuple[Any, Any]:
         raise ValueError(
             f"{where} is a {type(value).__name__} that cannot be built again from its "
             f"get_config() ({first_line(error)}): "
-            "register what it is made of with @keras.saving.register_keras_serializable()"
+            "decorate its classes and functions with @keras.saving.register_keras_serializable()"
         ) from error
 
 
@@ -314,11 +324,11 @@ def _decode(node: Any, where: str, base: Any, depth: int) -> Any:
         return reader(node, inner, base)
     except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(
-            f"{where} is no well-formed {node[_KIND]} ({first_line(error)})"
+            f"{where} is not a well-formed {node[_KIND]} ({first_line(error)})"
         ) from error
     except ValueError as error:
-        told = str(error)
-        raise ValueError(told if told.startswith(where) else f"{where}: {told}") from error
+        text = str(error)
+        raise ValueError(text if text.startswith(where) else f"{where}: {text}") from error
 
 
 def _read_float(node: dict, inner: Callable[[Any], Any], base: Any) -> float:
@@ -338,18 +348,18 @@ def _read_array(node: dict, inner: Callable[[Any], Any], base: Any) -> np.ndarra
         return np.frombuffer(data, np.dtype(name)).reshape(shape).copy()
     items = [inner(item) for item in node["items"]]
     if len(items) != math.prod(shape):
-        raise ValueError(f"an array of shape {shape!r} cannot have {len(items)} entries")
+        raise ValueError(f"an array of shape {shape!r} cannot have {len(items)} items")
     if name == "|O":
         array = np.empty(len(items), object)
-        for index, item in enumerate(items):  # array[:] = items would look inside the items
+        for index, item in enumerate(items):  # array[:] = items would convert nested sequences
             array[index] = item
         return array.reshape(shape)
     width = int(name[2:]) if name[:2] in ("<U", ">U") else -1
     if not 0 <= width * 4 * max(1, len(items)) <= _LARGEST_ARRAY:
-        raise ValueError(f"a file may not hold an array of NumPy's type {name!r}")
+        raise ValueError(f"a file cannot contain an array of NumPy's type {name!r}")
     charge("an array of strings", (len(items), width))
     if not all(type(item) is str and len(item) <= width for item in items):
-        raise ValueError(f"an array of NumPy's type {name!r} holds other entries")
+        raise ValueError(f"an array of NumPy's type {name!r} contains other items")
     return np.array(items, np.dtype(f"<U{width}")).reshape(shape)
 
 
@@ -361,7 +371,7 @@ def _read_architecture(node: dict, inner: Callable[[Any], Any], base: Any) -> An
     found = registry._BUILDERS.get(node["name"])
     if found is None:
         raise ValueError(
-            f"no architecture is registered as {node['name']!r} here: import the module that "
+            f"the architecture {node['name']!r} is not registered: import the module that "
             "registers it first"
         )
     return found
@@ -371,7 +381,8 @@ def _read_feature_stage(node: dict, inner: Callable[[Any], Any], base: Any) -> A
     kind = registered_stages().get(node["name"])
     if kind is None:
         raise ValueError(
-            f"there is no feature stage {node['name']!r}: import the module that registers it first"
+            f"the feature stage {node['name']!r} is not registered: import the module that "
+            "registers it first"
         )
     return kind(**{str(key): inner(item) for key, item in node["params"].items()})
 
@@ -380,7 +391,8 @@ def _read_freeze_schedule(node: dict, inner: Callable[[Any], Any], base: Any) ->
     kind = schedule_classes().get(node["name"])
     if kind is None or not dataclasses.is_dataclass(kind):
         raise ValueError(
-            f"there is no freeze schedule {node['name']!r}: import the module that defines it first"
+            f"the freeze schedule {node['name']!r} is not defined: import the module that defines "
+            "it first"
         )
     return kind(**{str(key): inner(item) for key, item in node["fields"].items()})
 
@@ -394,12 +406,12 @@ def _read_network(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
         return base
     if node["config"] is None:
         raise ValueError(
-            "the estimator was made with a network of the user's own, which the file does not "
-            "hold: give it as frozenfit.load(path, base=network)"
+            "the estimator was given a network that the file does not contain: pass it as "
+            "frozenfit.load(path, base=network)"
         )
     network = keras_config.build(inner(node["config"]))
     if not isinstance(network, keras.Model):
-        raise ValueError(f"a {type(network).__name__} is no network")
+        raise ValueError(f"a {type(network).__name__} is not a network")
     return network
 
 

@@ -1,7 +1,7 @@
-"""The bytes of a file: a safetensors file with one JSON text among its metadata.
+"""The bytes of a file: a safetensors file with one JSON text in its metadata.
 
-Writing is atomic and durable, reading trusts nothing: sizes are checked before memory is taken,
-all of the JSON and of every array against a digest. What the JSON means is no concern here.
+Reading trusts nothing: sizes are checked before memory is allocated, and the JSON text and every
+array are compared with a digest. The meaning of the JSON values is defined elsewhere.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 _FORMAT = 2
-_KEY = "frozenfit"  # of the JSON text among the file's metadata
-_LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
-_MOST_AXES = 64  # NumPy's own limit
+_KEY = "frozenfit"  # key of the JSON text in the metadata of the file
+_LONGEST_HEADER = 100_000_000  # bytes, the limit of safetensors
+_MOST_AXES = 64  # the limit of NumPy
 _FIELDS: dict[str, type] = {
     "format": int,
     "frozenfit": str,
@@ -59,19 +59,21 @@ _TYPES = {
     "F64": np.dtype("<f8"),
 }
 _OTHER_FILES = {
-    b"\x80": "it looks like a pickle, which frozenfit never reads: whoever trusts its source opens "
-    "it with joblib.load or pickle.load",
-    b"PK": "it is a zip file: a .keras file is read by keras.saving.load_model",
-    b"\x89HDF": "it is an HDF5 file: one of Keras is read by keras.saving.load_model",
+    b"\x80": "it looks like a pickle, which frozenfit never reads; if you trust its source, use "
+    "joblib.load or pickle.load",
+    b"PK": "it is a zip file; use keras.saving.load_model for a .keras file",
+    b"\x89HDF": "it is an HDF5 file; use keras.saving.load_model for a file of Keras",
 }
 
 
 class StorageError(Exception):
-    """Raised if a file cannot be read as a fitted estimator; the message explains why.
+    """Exception raised if a file cannot be read as a fitted estimator.
+
+    The message is one sentence that names the file, the reason and, if there is one, the remedy.
 
     See Also
     --------
-    load : The function that raises it.
+    frozenfit.load : Load an estimator from a file.
 
     Examples
     --------
@@ -86,18 +88,18 @@ class StorageError(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """One fitted estimator as its file says it.
+    """Content of a file, in JSON and arrays.
 
     Parameters
     ----------
     class_name : str
-        The estimator's class.
+        Name of the class of the estimator.
     parameters : dict of str to object
-        Its constructor's parameters, as JSON.
+        Parameters of its constructor, in JSON.
     fitted : object
-        What it learned besides arrays, as JSON.
+        Fitted values other than arrays, in JSON.
     arrays : dict of str to ndarray
-        The arrays it learned.
+        Fitted arrays by name.
     """
 
     class_name: str
@@ -107,30 +109,30 @@ class Record:
 
 
 def plain_array(name: str, array: Any) -> np.ndarray:
-    """Return an array as its bytes will stand in the file: contiguous, little-endian.
+    """Return an array with the bytes that a file contains: contiguous and little-endian.
 
     Parameters
     ----------
     name : str
-        Its name in the file.
+        Name of the array in the file.
     array : array-like
-        Bools, integers, or floats of 16, 32 or 64 bits (bfloat16 is one).
+        Array of booleans, integers, or floats of 16 (bfloat16 included), 32 or 64 bits.
 
     Returns
     -------
     ndarray
-        The array itself where it stands so already.
+        The array, which is not copied if its bytes have this form.
 
     Raises
     ------
     ValueError
-        If it is of another type, or the name is reserved.
+        If the array has another type, or the name is reserved.
     """
     array = np.asarray(array, order="C")
     if array.dtype.byteorder == ">" or not np.little_endian:
         array = array.astype(array.dtype.newbyteorder("<"))
     if name == "__metadata__" or array.dtype not in _TYPES.values():
-        raise ValueError(f"a file cannot hold the array {name!r} of NumPy's type {array.dtype}")
+        raise ValueError(f"a file cannot contain the array {name!r} of NumPy's type {array.dtype}")
     return array
 
 
@@ -140,17 +142,17 @@ def to_bytes(record: Record) -> bytes:
     Parameters
     ----------
     record : Record
-        What the file is to say; its arrays are those of `plain_array`.
+        Content of the file, with arrays from `plain_array`.
 
     Returns
     -------
     bytes
-        The same for the same record.
+        Equal for equal records.
 
     Raises
     ------
     ValueError
-        If the JSON is larger than safetensors allows.
+        If the JSON text is longer than safetensors allows.
     """
     document = {
         "format": _FORMAT,
@@ -165,8 +167,8 @@ def to_bytes(record: Record) -> bytes:
     names = sum(len(name) + 200 for name in record.arrays)
     if 2 * len(text) + names > _LONGEST_HEADER:
         raise ValueError(
-            f"the estimator's parameters and history are {len(text)} characters of JSON, too many "
-            "for a file: pass smaller ones"
+            f"the parameters and the history of the estimator take {len(text)} characters of JSON, "
+            f"and a file can contain at most {_LONGEST_HEADER // 2}"
         )
     return safetensors.numpy.save(record.arrays, {_KEY: text})
 
@@ -195,7 +197,7 @@ def _digest(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> st
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
-    """Return a contiguous array's own memory; ml_dtypes' types have no buffer of their own."""
+    """Return the memory of a contiguous array; the types of ml_dtypes do not export a buffer."""
     return array.reshape(-1).view(np.uint8).data
 
 
@@ -210,12 +212,13 @@ def from_file(path: str | os.PathLike[str]) -> Record:
     Returns
     -------
     Record
-        What `to_bytes` was given; the arrays are its own and can be written to.
+        The record that `to_bytes` received, with writable arrays.
 
     Raises
     ------
     StorageError
-        If there is no such file, it is damaged, or none of this package that this version reads.
+        If the file does not exist, is damaged, is not a file of this package, or has another
+        format version.
     """
     try:
         with open(_existing(path), "rb") as file:
@@ -231,14 +234,14 @@ def from_file(path: str | os.PathLike[str]) -> Record:
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
-    """Return the path of an ordinary file; opening a pipe could block forever."""
+    """Return the path if it is an ordinary file; opening a pipe could block forever."""
     found = Path(os.fsdecode(path))
     try:
         mode = found.stat().st_mode
     except ValueError as error:  # a null character in the path
         raise StorageError(str(error)) from error
     if not stat.S_ISREG(mode):
-        raise StorageError("it is a folder" if stat.S_ISDIR(mode) else "it is no ordinary file")
+        raise StorageError("it is a folder" if stat.S_ISDIR(mode) else "it is not an ordinary file")
     return found
 
 
@@ -259,33 +262,33 @@ def _read_header(file: BufferedReader, size: int) -> dict[str, Any]:
 
 
 def _foreign(start: bytes) -> str:
-    for mark, words in _OTHER_FILES.items():
+    for mark, description in _OTHER_FILES.items():
         if start.startswith(mark):
-            return words
-    return "it is truncated or damaged, or no file of frozenfit"
+            return description
+    return "it is truncated or damaged, or not a file of frozenfit"
 
 
 def _parse(data: bytes | str, what: str) -> dict[str, Any]:
-    """Parse JSON strictly: no duplicate key, no NaN, no nesting beyond the recursion limit."""
+    """Parse JSON strictly: without duplicate keys, NaN and nesting beyond the recursion limit."""
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
         found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise StorageError(f"it is damaged: {what} is no valid JSON") from error
+        raise StorageError(f"it is damaged: {what} is not valid JSON") from error
     if not isinstance(found, dict):
-        raise StorageError(f"it is damaged: {what} is no JSON object")
+        raise StorageError(f"it is damaged: {what} is not a JSON object")
     return found
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key is repeated")
     return found
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _document_of(header: dict[str, Any]) -> dict[str, Any]:
@@ -303,41 +306,43 @@ def _document_of(header: dict[str, Any]) -> dict[str, Any]:
     for name, kind in _FIELDS.items():
         sound = name in document and (kind is object or type(document[name]) is kind)
         if not sound:
-            raise StorageError(f"it is damaged: its description lacks a sound {name!r}")
+            raise StorageError(f"it is damaged: its description lacks a valid {name!r}")
     if len(document) != len(_FIELDS):
         raise StorageError("it is damaged: its description contains unknown keys")
     return document
 
 
 def _read_arrays(file: BufferedReader, header: dict[str, Any], size: int) -> dict[str, np.ndarray]:
-    """Read all arrays: they must fill the rest of the file, without gaps or overlaps."""
+    """Read all arrays, which must fill the file after the header without gaps or overlaps."""
     plans = [_plan(name, entry) for name, entry in header.items() if name != "__metadata__"]
     end = 0
     for begin, stop, _, _, name in sorted(plans, key=lambda plan: plan[:2]):
         if begin != end:
-            raise StorageError(f"it is damaged: the array {name!r} is not where it should be")
+            raise StorageError(f"it is damaged: the array {name!r} is at another position")
         end = stop
     if end != size:
-        raise StorageError(f"it is truncated or damaged: {end} bytes of arrays, found {size}")
+        raise StorageError(
+            f"it is truncated or damaged: {end} bytes of arrays expected, got {size}"
+        )
     arrays = {}
     start = file.tell()
     for begin, stop, dtype, shape, name in plans:
         try:
             array = np.empty(shape, dtype)
-        except (ValueError, OverflowError) as error:  # NumPy's limits on axes, where a size is 0
+        except (ValueError, OverflowError) as error:  # NumPy's limits, if one size is 0
             raise StorageError(f"it is damaged: {name!r} cannot have that shape") from error
         file.seek(start + begin)
         if stop > begin and file.readinto(_bytes_of(array)) != stop - begin:
             raise StorageError("it is truncated")
         if dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
-            raise StorageError(f"it is damaged: {name!r} holds bytes that are no bools")
+            raise StorageError(f"it is damaged: {name!r} contains bytes that are not booleans")
         arrays[name] = array
     return arrays
 
 
 def _plan(name: str, entry: Any) -> tuple[int, int, np.dtype, tuple[int, ...], str]:
-    """Return where an array begins and stops, and what it is, from its entry in the header."""
-    wrong = StorageError(f"it is damaged: the header's entry for the array {name!r} is unsound")
+    """Return begin, end, type, shape and name of an array from its entry in the header."""
+    wrong = StorageError(f"it is damaged: the header describes the array {name!r} wrongly")
     if not isinstance(entry, dict) or sorted(entry) != ["data_offsets", "dtype", "shape"]:
         raise wrong
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]

@@ -1,25 +1,18 @@
-"""Storage of fitted estimators in files; no other subpackage depends on the format.
+"""Saving fitted estimators to files and loading them.
 
-What is promised:
-
-- One file, ``.frozenfit``: a safetensors file whose metadata holds one JSON text. It never holds
-  a pickle, and reading never runs code that comes from it. docs/file-format.md has the format.
-- `save` refuses what a file cannot hold with a ValueError before anything is written, saying
-  which parameter it is and what to do.
-- Writing is atomic and durable: to a temporary name in the same folder, flushed and fsynced, then
-  renamed, then the folder is fsynced. When it fails, an older file of that name is intact and
-  nothing temporary is left. A new file gets the mode that the umask gives, a replaced one keeps
-  its own.
-- `load` checks every length before it allocates, and a SHA-256 digest over all of the JSON and
-  over the name, type, shape and bytes of every tensor. A damaged, truncated or foreign file, one
-  of another version, or one whose network cannot be made again is a `StorageError`, whatever is
-  wrong with it, and what does load is exactly what was saved.
-- A digest is no signature: whoever can write a file can say in it any parameters and weights.
+- A file is a safetensors file whose metadata contains one JSON text. It never contains a pickle,
+  and reading it never runs code from it. docs/file-format.md describes the format.
+- `save` raises a ValueError that names the parameter before it writes a file that could not be
+  loaded. Writing is atomic and durable: see `atomic_write`.
+- `load` trusts nothing. A file that is damaged, truncated, foreign, forged or of another format
+  version raises a `StorageError`, and what does load is exactly what was saved.
+- A digest is not a signature: whoever can write a file chooses its parameters and weights.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +34,7 @@ from frozenfit.utils.size_limit import size_limit
 
 __all__ = ["StorageError", "check_writable", "load", "save"]
 
-# Marks the parameters of an ensemble's estimator.
+# The key that marks the parameters of the estimator of an ensemble.
 _NESTED = "estimator class"
 # Holds a Wide ResNet 28-10, and keeps what a forged file may cost at a gigabyte and some seconds.
 _MAX_BYTES = 2**28
@@ -63,26 +56,28 @@ def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool =
     Parameters
     ----------
     estimator : estimator or mapping of str to estimator
-        A fitted estimator of this package, or several of them: what they share, such as the base
-        of several tasks, is in the file once.
+        A fitted estimator of this package, or several of them. Shared bases and equal arrays are
+        stored once.
     path : str or path-like
-        The file, by custom with the ending ``.frozenfit``; it is replaced where it exists.
+        The file, by convention with the extension ``.frozenfit``. An existing file is replaced, and
+        a symbolic link is followed.
     include_frozen : bool, default=False
-        Whether frozen parameters are stored too. Without them a file is about as large as what was
-        learned: random values are drawn again on loading, and a network that was given as
-        ``model=`` must be given again.
+        Whether to store the frozen parameters. Otherwise the size of the file is about that of the
+        trained parameters: random values are drawn again by `load`, and a network that was given
+        as ``model=`` must be given again.
 
     Raises
     ------
     ValueError
         If the estimator is not fitted, a parameter cannot be stored, or the path cannot be
-        written; nothing is written then.
+        written. Nothing is written.
     OSError
-        If writing fails, as on a full disk; an older file is intact then.
+        If writing fails, for example on a full disk. An existing file is not changed.
 
     See Also
     --------
-    load : Read the file again.
+    load : Load the estimator from the file.
+    check_writable : Check a path before a long training.
 
     Examples
     --------
@@ -115,6 +110,9 @@ def load(
 ) -> Any:
     """Load a fitted estimator, or several by name, from a file.
 
+    Files from untrusted sources can be loaded: no code of the file runs, and a forged file raises a
+    `StorageError`. The predictions of such an estimator are as trustworthy as its source.
+
     Parameters
     ----------
     path : str or path-like
@@ -124,42 +122,44 @@ def load(
     max_bytes : int, default=2**28
         Largest total size of the weights that the file describes but does not contain, such as
         frozen weights that are drawn again from a seed. It limits the memory and the time that a
-        small file can ask for; a few copies of the weights exist while an estimator is loaded.
+        small file can ask for. While an estimator is loaded, memory holds some copies of its
+        weights, at most about four.
 
     Returns
     -------
     estimator or dict of str to estimator
-        The fitted estimator, or a dict of estimators if several were saved. Those that shared a
-        base share one again.
+        The fitted estimator, of the class that was saved, or a dict if several were saved.
+        Estimators that shared a base share one again.
 
     Raises
     ------
     StorageError
-        If the file does not exist, is damaged, was not written by this package or was written by a
-        newer version, or if the network cannot be rebuilt from the file and `base`.
+        If the file does not exist, is damaged, is not a file of this package, has another format
+        version, describes a network above `max_bytes`, or contains an invalid value.
 
     See Also
     --------
-    save : Write such a file.
+    save : Save an estimator to a file.
 
     Examples
     --------
     >>> import os, tempfile
     >>> import frozenfit
-    >>> net = frozenfit.PartialNetRegressor(epochs=1, random_state=0)
-    >>> net = net.fit([[0.0], [1.0]], [0.0, 1.0])
+    >>> reg = frozenfit.PartialNetRegressor(epochs=1, random_state=0)
+    >>> reg = reg.fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "model.frozenfit")
-    ...     frozenfit.save(net, path)
-    ...     type(frozenfit.load(path)).__name__
-    'PartialNetRegressor'
+    ...     frozenfit.save(reg, path)
+    ...     loaded = frozenfit.load(path)
+    >>> loaded.epochs, loaded.n_features_in_
+    (1, 1)
     """
     try:
         record = container.from_file(path)
         # Arrays in the file and in the given network exist already, whatever they are used for.
         existing = sum(array.nbytes for array in record.arrays.values())
         if isinstance(base, keras.Model):
-            existing += 4 * base.count_params()
+            existing += sum(4 * math.prod(weight.shape) for weight in base.weights)
         with size_limit(max_bytes + _COPIES * existing), charged_networks():
             if record.class_name == mapping.NAME:
                 return mapping.split(record, base, _estimator_of)
@@ -169,21 +169,21 @@ def load(
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Check that `save` can write a file, before a long training starts.
+    """Check that `save` can write to a path, before a long training starts.
 
     Parameters
     ----------
     path : str or path-like
-        The file to be written later. A temporary file beside it is created and removed.
+        The file to be written later. A temporary file is created beside it and removed.
 
     Raises
     ------
     ValueError
-        If the folder does not exist or cannot be written, or the path is not a regular file.
+        If the folder does not exist or is not writable, or the path is not that of a file.
 
     See Also
     --------
-    save : Write the file.
+    save : Save an estimator to the path.
 
     Examples
     --------
@@ -204,8 +204,8 @@ def _record_of(estimator: Any, include_frozen: bool, shared: mapping.Shared) -> 
     kind = type(estimator)
     if kind.__name__ not in _CLASSES or _class_of(kind.__name__) is not kind:
         raise ValueError(
-            f"a file holds one of {', '.join(_CLASSES)}, found {kind.__name__}: "
-            "save a fitted estimator of this package"
+            f"`estimator` must be a fitted {', '.join(_CLASSES)} or a dict of them, got "
+            f"{kind.__name__}"
         )
     check_is_fitted(estimator)
     given = estimator.get_params(deep=False)
@@ -272,12 +272,12 @@ def _read_parameters(
 def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int | None) -> Any:
     """Return the estimator of a record.
 
-    `bases` are those made already, by their numbers, and `number` is its own one; the base it
-    gets is added.
+    `bases` are the bases restored so far, by number. The base of this estimator has the number
+    `number` and is added.
     """
     if record.class_name not in _CLASSES:
         raise StorageError(
-            f"it holds a {record.class_name}, and this version knows {', '.join(_CLASSES)}"
+            f"it contains a {record.class_name}, and this version reads {', '.join(_CLASSES)}"
         )
     known = None if number is None else bases.get(number)
     network = base if known is None else known.model
@@ -291,6 +291,6 @@ def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int
         estimator._restore(meta, record.arrays, base if known is None else known)
         if number is not None:
             bases[number] = estimator.base_.parent or estimator.base_
-    except Exception as error:  # a false value may break anything, each backend in its own way
+    except Exception as error:  # an invalid value may raise any error of Keras and its backends
         raise StorageError(first_line(error)) from error
     return estimator

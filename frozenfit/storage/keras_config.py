@@ -49,13 +49,13 @@ def describe(value: Any) -> Any:
     Returns
     -------
     dict or None
-        None for a function that Keras does not know by a name. Left out is how an object was
-        compiled, and how one that is no network was built: it is a setting, copied for each fit.
+        None for a function that Keras cannot find by name. How an object was compiled is left out,
+        and so is how a layer was built: a layer is a parameter that every fit copies.
     """
     if isinstance(value, types.FunctionType):
         return _function_config(value)
     if type(value) is keras.DTypePolicy:
-        # Every file holds one, and Keras's serialization would import TensorFlow on any backend.
+        # Every file contains one, and Keras's serialization imports TensorFlow on any backend.
         return {**_POLICY, "config": value.get_config()}
     with keras_reads_variables():
         config = _portable(keras.saving.serialize_keras_object(value))
@@ -65,14 +65,14 @@ def describe(value: Any) -> Any:
 
 
 def build(config: Any) -> Any:
-    """Make an object from its description.
+    """Build an object from its description.
 
-    All random streams are left as found, and so are the counters behind Keras's names.
+    Neither random streams nor the counters of automatic layer names are changed.
 
     Parameters
     ----------
     config : object
-        What `describe` returned, from a source that need not be trusted.
+        A description as `describe` returns it, from an untrusted source.
 
     Returns
     -------
@@ -81,44 +81,45 @@ def build(config: Any) -> Any:
     Raises
     ------
     ValueError
-        If the description names anything else than Keras's own or registered objects, or Keras
-        fails to build it.
+        If the description names an object that is not on the allow-list, or Keras cannot build it.
     """
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
-        raise ValueError("the description of a Keras object has no class")
+        raise ValueError("the description of a Keras object must contain the name of a class")
     check_config(config)
     try:
         if {**config, "config": None} == {**_POLICY, "config": None}:
             return keras.DTypePolicy(**config["config"])
         with isolated(0):
             return keras.saving.deserialize_keras_object(config, safe_mode=True)
-    except Exception as error:  # a description may make any of Keras's constructors fail in any way
+    except Exception as error:  # constructors of Keras raise any error for invalid arguments
         raise ValueError(
-            f"Keras cannot build its {config['class_name']} ({first_line(error)})"
+            f"Keras cannot build the {config['class_name']} ({first_line(error)})"
         ) from error
 
 
 def check_registered(value: Any, where: str) -> None:
-    """Refuse an object whose class Keras could not find again.
+    """Check that Keras can find the class of an object again.
 
     Parameters
     ----------
     value : object
         One of `OBJECTS`, or a network.
     where : str
-        What it is, for the error.
+        Name of the value, for the error.
 
     Raises
     ------
     ValueError
-        If the class is neither Keras's own nor registered with it.
+        If the class is neither part of Keras nor registered with it.
     """
     kind = type(value)
-    own = kind.__module__.partition(".")[0] in ("keras", "keras_hub")
-    if not own and keras.saving.get_registered_name(kind) == kind.__name__:
+    if (
+        kind.__module__.partition(".")[0] != "keras"
+        and keras.saving.get_registered_name(kind) == kind.__name__
+    ):
         raise ValueError(
-            f"{where} is a {kind.__name__}, a class that Keras does not know: "
-            "register it with @keras.saving.register_keras_serializable()"
+            f"{where} is a {kind.__name__}, a class that is not registered with Keras: "
+            "decorate it with @keras.saving.register_keras_serializable()"
         )
 
 

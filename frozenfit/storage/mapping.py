@@ -1,7 +1,7 @@
 """Several estimators in one file, which write their shared bases and arrays once.
 
-Equal arrays are written under one name, and a base object that several estimators stand on, or
-were given as ``model=``, has a number; reading makes one object of each number.
+Equal arrays are written under one name. A base that several estimators share or received as
+``model=`` has a number, and reading creates one object for each number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Shared:
     Parameters
     ----------
     estimators : iterable of estimator
-        Fitted; those without a base are left out.
+        Fitted estimators; those without a base are skipped.
     """
 
     def __init__(self, estimators: Iterable[Any]):
@@ -63,9 +63,9 @@ class Shared:
         base : Base
             The base.
         where : str
-            What it is, for errors.
+            Name of the value, for errors.
         described : bool
-            Whether a network that was given is described, as in `encode_network`.
+            Whether to store the configuration of a given network, as in `encode_network`.
 
         Returns
         -------
@@ -74,13 +74,13 @@ class Shared:
         Raises
         ------
         ValueError
-            Where nothing in the file would give its values back.
+            If the file would not determine the values of the base.
         """
         number = self._number(base)
         if number >= self._owned and (base.trained or (base.pretrained and base.model is None)):
             raise ValueError(
-                f"{where} is a trained base with another head than the estimator's own; save "
-                "the estimator together with the one it comes from, as a dict of both"
+                f"{where} is a trained base with another head than that of the estimator; save the "
+                "estimator together with the one that it comes from, as a dict of both"
             )
         given, recipe = base.model, base.recipe
         return {
@@ -101,7 +101,7 @@ def _encode_recipe(recipe: Recipe, where: str) -> Any:
 
 
 def is_base(node: Any) -> bool:
-    """Return whether a JSON value is one that `Shared.encode` returns."""
+    """Return whether a JSON value is the result of `Shared.encode`."""
     return isinstance(node, dict) and node.get("$") == "base"
 
 
@@ -113,14 +113,14 @@ def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> 
     node : dict
         JSON.
     network : keras.Model or None
-        The network that stands where one was given.
+        The network that the estimator was given.
     bases : dict of int to Base
-        Those made already; a new one is added.
+        The bases created so far; a new one is added.
 
     Returns
     -------
     Base
-        The one of that number.
+        The base with the number of the value.
     """
     number = node["number"]
     if number not in bases:
@@ -128,7 +128,7 @@ def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> 
         if node["network"] is not None:
             given = decode(node["network"], "parameter 'model'", base=network)
             if not isinstance(given, keras.Model):
-                raise ValueError("parameter 'model' is no network")
+                raise ValueError("parameter 'model' is not a network")
         recipe = decode(node["recipe"], "parameter 'model'")
         policy = decode(node["policy"], "parameter 'model'")
         about = node["seed"], node["weight_init"], node["pretrained"], policy
@@ -144,22 +144,22 @@ def join(estimators: Mapping[str, Any], record_of: Callable[[Any, Shared], Recor
     estimators : mapping of str to estimator
         Fitted estimators.
     record_of : callable
-        Makes the record of one.
+        Creates the record of one estimator.
 
     Returns
     -------
     Record
-        Of the class `NAME`.
+        A record of the class `NAME`.
 
     Raises
     ------
     ValueError
-        Where there is none, or a name is no string.
+        If the mapping is empty, or a name is not a string.
     """
     if not estimators or not all(isinstance(name, str) for name in estimators):
         raise ValueError(
-            f"several estimators are saved by name, as {{'a': estimator}}, found "
-            f"{len(estimators)} with the names {list(estimators)}"
+            "a dict of estimators must contain at least one, with strings as names, got the names "
+            f"{list(estimators)}"
         )
     shared = Shared(estimators.values())
     parameters, fitted, arrays = {}, {}, {}
@@ -198,9 +198,9 @@ def split(record: Record, base: Any, estimator_of: Callable[..., Any]) -> dict[s
     record : Record
         The record.
     base : keras.Model or None
-        The network that stands where one was given.
+        The network that the estimators were given.
     estimator_of : callable
-        ``f(record, base, bases, number)`` makes one estimator.
+        ``f(record, base, bases, number)`` creates one estimator.
 
     Returns
     -------
@@ -211,23 +211,25 @@ def split(record: Record, base: Any, estimator_of: Callable[..., Any]) -> dict[s
         fitted, same = record.fitted["estimators"], record.fitted["same"]
         arrays = record.arrays | {name: record.arrays[other] for name, other in same.items()}
         parts = {}
-        for place, (name, said) in enumerate(record.parameters.items()):
+        for place, (name, own_record) in enumerate(record.parameters.items()):
             own = {k: v for k, v in arrays.items() if k.startswith(f"{place}/")}
             own = {k.partition("/")[2]: v for k, v in own.items()}
-            part = Record(said["class"], said["parameters"], fitted[name]["fitted"], own)
+            part = Record(
+                own_record["class"], own_record["parameters"], fitted[name]["fitted"], own
+            )
             parts[name] = part, fitted[name]["base"]
         order = sorted(parts, key=lambda name: _rank(*parts[name]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise StorageError("it is damaged: its estimators are not well described") from error
+        raise StorageError("it is damaged: the description of its estimators is invalid") from error
     bases: dict[int, Base] = {}
-    made = {}
+    restored = {}
     for name in order:
         part, number = parts[name]
         try:
-            made[name] = estimator_of(part, base, bases, number)
+            restored[name] = estimator_of(part, base, bases, number)
         except StorageError as error:
             raise StorageError(f"{name!r}: {error}") from error.__cause__
-    return {name: made[name] for name in parts}
+    return {name: restored[name] for name in parts}
 
 
 def _rank(record: Record, number: int | None) -> int:

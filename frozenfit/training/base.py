@@ -177,7 +177,7 @@ class Base:
         initial = quick_initial_values() if seed is None else nullcontext()
         with isolated(seed or 0), under_policy(self.policy), initial:
             source = self.source
-            if isinstance(source, Recipe):
+            if not isinstance(source, keras.Model):
                 return source.build(), True
             copy = empty_copy(source)
         return (source, False) if copy is None else (copy, True)

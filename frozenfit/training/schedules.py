@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit.types import LearningRateSchedule
 from frozenfit.utils.arrays import to_numpy
 from frozenfit.utils.names import did_you_mean
 
@@ -25,7 +24,11 @@ _TIE = 1e-9
 
 
 def rates(
-    schedule: LearningRateSchedule, learning_rate: float, start: int, steps: int, total: int
+    schedule: str | keras.optimizers.schedules.LearningRateSchedule | None,
+    learning_rate: float,
+    start: int,
+    steps: int,
+    total: int,
 ) -> np.ndarray:
     """Return the learning rates of consecutive steps.
 

@@ -172,7 +172,7 @@ def test_a_given_network_is_given_again_once_for_all_tasks(tmp_path):
 
 @pytest.mark.parametrize("wrong", [{}, {1: "x"}])
 def test_a_mapping_without_names_is_refused(tmp_path, wrong):
-    with pytest.raises(ValueError, match="saved by name"):
+    with pytest.raises(ValueError, match="with strings as names"):
         frozenfit.save(wrong, tmp_path / "tasks")
     assert not list(tmp_path.iterdir())
 

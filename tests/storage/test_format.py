@@ -79,7 +79,7 @@ def test_bfloat16_is_kept(path):
 def test_a_value_that_holds_itself_is_refused(path):
     value = []
     value.append(value)
-    with pytest.raises(ValueError, match="holds itself"):
+    with pytest.raises(ValueError, match="contains itself"):
         save(Fake(trainable=value).fit(), path)
 
 
@@ -92,14 +92,14 @@ def test_other_estimators_are_refused(path):
     class Mine(Fake):
         pass
 
-    with pytest.raises(ValueError, match="found Mine"):
+    with pytest.raises(ValueError, match="got Mine"):
         save(Mine().fit(), path)
 
 
 def test_an_array_of_another_type_is_refused(path):
     estimator = Fake().fit()
     estimator.arrays_["text"] = np.array(["a"])
-    with pytest.raises(ValueError, match="cannot hold the array 'text'"):
+    with pytest.raises(ValueError, match="cannot contain the array 'text'"):
         save(estimator, path)
 
 

@@ -155,7 +155,7 @@ def test_a_registered_architecture_comes_back(monkeypatch):
     architectures.register("small")(small)
     assert there_and_back(small) is small
     monkeypatch.setattr(architectures.registry, "_BUILDERS", {})
-    with pytest.raises(ValueError, match="no architecture is registered as 'small' here"):
+    with pytest.raises(ValueError, match="the architecture 'small' is not registered"):
         decode({"$": "architecture", "name": "small"}, "parameter 'model'")
 
 
@@ -189,7 +189,7 @@ def test_a_given_network_is_given_again(path):
 
 def test_a_given_network_that_is_missing_is_asked_for(path):
     save(Fake(model=Unregistered()).fit(), path)
-    with pytest.raises(StorageError, match=r"give it as frozenfit\.load\(path, base=network\)"):
+    with pytest.raises(StorageError, match=r"pass it as frozenfit\.load\(path, base=network\)"):
         load(path)
 
 
@@ -202,7 +202,9 @@ def test_a_whole_file_describes_the_given_network(path):
 
 
 def test_a_network_that_keras_cannot_build_again_is_refused(path):
-    with pytest.raises(ValueError, match="'model' is a Unregistered, a class that Keras does not"):
+    with pytest.raises(
+        ValueError, match="'model' is a Unregistered, a class that is not registered"
+    ):
         save(Fake(model=Unregistered()).fit(), path, include_frozen=True)
     assert not path.exists()
 
@@ -219,16 +221,16 @@ def unregistered_function(x):
     ("value", "words"),
     [
         (unregistered_function, r"@frozenfit\.architectures\.register\('name'\)"),
-        (lambda x: x, r"<lambda>, which a file cannot hold: register"),
-        (Odd(), r"Odd, which a file cannot hold"),
+        (lambda x: x, r"<lambda>, which a file cannot store: decorate"),
+        (Odd(), r"Odd, which a file cannot store"),
         ({"deep": [Odd()]}, r"parameter 'trainable'\['deep'\] is a .*Odd"),
-        ({1, 2}, "builtins.set, which a file cannot hold"),
+        ({1, 2}, "builtins.set, which a file cannot store"),
         (where(lambda info: "all"), "contains a Python function"),
         (np.random.RandomState(0), "pass an int"),
         (np.random.default_rng(0), "pass an int"),
         (2**5000, "an integer of more than 4096 bits"),
         (np.array(["2020"], "datetime64[D]"), "datetime64"),
-        (np.zeros(2**22), "at most 16777216 in a parameter"),
+        (np.zeros(2**22), "at most 16777216 bytes"),
         (keras.callbacks.Callback(), "callbacks=None"),
         (keras.layers.Activation(unregistered_function), "register_keras_serializable"),
     ],
@@ -250,5 +252,5 @@ def test_callbacks_are_refused_with_the_way_out(path):
 def test_a_layer_with_weights_is_refused(path):
     layer = keras.layers.Dense(2)
     layer.build((None, 3))
-    with pytest.raises(ValueError, match="'optimizer' is a layer with weights of its own"):
+    with pytest.raises(ValueError, match="'optimizer' is a layer that has weights"):
         save(Fake(optimizer=layer).fit(), path)
