@@ -39,7 +39,7 @@ ANY_BACKEND = (
 QUICK = (
     "selectors/",
     "training/",
-    "contract/test_fills.py",
+    "contract/test_frozen_values.py",
     "contract/test_training.py",
     "elm/test_ridge.py",
     "estimators/test_params.py",
