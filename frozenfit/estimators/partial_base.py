@@ -260,9 +260,28 @@ class PartialNet(NetworkEstimator):
         seeds: Mapping[str, int],
     ) -> TrainResult:
         data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
+        plan = self._plan(fit_data, compiled.network.layout.convolutional, validation)
+
+        def attributes(history: dict[str, list[float]], delta: Delta | None) -> dict[str, Any]:
+            joined = self._joined_history(fit_data, history)
+            now = replace(part, delta=delta or compiled.model.delta())
+            return _fitted_attributes(now, joined)
+
+        title, summary = type(self).__name__, part.selection.table().summary
+        with (
+            EpochProgress(plan.epochs, int(self.verbose), title, summary) as bar,
+            EpochTasks(self, fit_data, plan.epochs, attributes) as tasks,
+        ):
+            plan.epoch_callbacks = bar, tasks
+            rng = np.random.default_rng(seeds["batches"])
+            result = train(compiled, data, plan, rng, self._optimizer_state_to_load(part))
+            tasks.delta = result.delta
+            return result
+
+    def _plan(self, fit_data: FitData, convolutional: bool, validation: Data | None) -> Plan:
+        """Return the settings of the run, after checking them against each other."""
         epochs = 1 if fit_data.one_pass else self.epochs
         lr_schedule = self._named_schedule(fit_data)
-        convolutional = compiled.network.layout.convolutional
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
         # A rate that decays may start higher.
         falls = lr_schedule is not None or getattr(freeze_schedule, "lowers_lr", False)
@@ -274,40 +293,23 @@ class PartialNet(NetworkEstimator):
         # An optimizer is built for the variables of one phase, so the plan gets the function that
         # creates it.
         optimizer, rate, own_schedule = make()
+        lr_schedule = own_schedule or lr_schedule
         if freeze_schedule is not None:
-            _check_freeze_schedule(
-                freeze_schedule, fit_data, epochs, own_schedule or lr_schedule, optimizer
-            )
-
-        def attributes(history: dict[str, list[float]], delta: Delta | None) -> dict[str, Any]:
-            joined = self._joined_history(fit_data, history)
-            now = replace(part, delta=delta or compiled.model.delta())
-            return _fitted_attributes(now, joined)
-
-        summary = part.selection.table().summary
-        with (
-            EpochProgress(epochs, int(self.verbose), type(self).__name__, summary) as bar,
-            EpochTasks(self, fit_data, epochs, attributes) as tasks,
-        ):
-            plan = Plan(
-                optimizer=lambda: make()[0],
-                loss="classification" if fit_data.classifies else "regression",
-                epochs=epochs,
-                batch_size=self.batch_size,
-                learning_rate=rate,
-                lr_schedule=own_schedule or lr_schedule,
-                freeze_schedule=freeze_schedule,
-                cache_features=self.cache_features,
-                augment=augmentation.make(self.augment, self.input_shape_),
-                validation=validation,
-                patience=self.patience if self._stops_early(fit_data) else None,
-                callbacks=KerasCallbacks(self.callbacks),
-                epoch_callbacks=(bar, tasks),
-            )
-            rng = np.random.default_rng(seeds["batches"])
-            result = train(compiled, data, plan, rng, self._optimizer_state_to_load(part))
-            tasks.delta = result.delta
-            return result
+            _check_freeze_schedule(freeze_schedule, fit_data, epochs, lr_schedule, optimizer)
+        return Plan(
+            optimizer=lambda: make()[0],
+            loss="classification" if fit_data.classifies else "regression",
+            epochs=epochs,
+            batch_size=self.batch_size,
+            learning_rate=rate,
+            lr_schedule=lr_schedule,
+            freeze_schedule=freeze_schedule,
+            cache_features=self.cache_features,
+            augment=augmentation.make(self.augment, self.input_shape_),
+            validation=validation,
+            patience=self.patience if self._stops_early(fit_data) else None,
+            callbacks=KerasCallbacks(self.callbacks),
+        )
 
     def _named_schedule(self, fit_data: FitData) -> Any:
         """Return the schedule with "auto" resolved: cosine decay for automatic rates in `fit`."""
