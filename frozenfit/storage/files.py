@@ -284,9 +284,10 @@ def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int
     try:
         parameters = _read_parameters(record.parameters, network, bases)
         meta = decode(record.fitted, "the fitted state", base=network)
-        estimator = _class_of(record.class_name)(**parameters)
+        kind: Any = _class_of(record.class_name)
+        estimator = kind(**parameters)
         check_parameters(estimator)
-        if isinstance(estimator, NetworkEstimator):
+        if issubclass(kind, NetworkEstimator):
             check_fitted_state(estimator, meta)
         estimator._restore(meta, record.arrays, base if known is None else known)
         if number is not None:

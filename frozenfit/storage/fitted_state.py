@@ -119,7 +119,7 @@ def _check_targets(targets: Any, n_outputs: int) -> None:
         value = targets[name]
         scalar = type(value) is float and math.isfinite(value)
         array = isinstance(value, np.ndarray) and value.dtype == np.float64
-        _require(scalar or (array and value.shape == (n_outputs,)), name)
+        _require(scalar or (array and np.shape(value) == (n_outputs,)), name)
         _require(np.isfinite(value).all() and (name == "mean" or np.all(value > 0)), name)
 
 
