@@ -18,7 +18,7 @@ ANY_BACKEND = (
     "datasets/",
     "architectures/test_published_counts.py",
     "elm/test_calibration.py",
-    "elm/test_leaving.py",
+    "elm/test_leave_one_out.py",
     "elm/test_ridge.py",
     "estimators/test_ensemble_counts.py",
     "search/test_storage.py",
@@ -39,7 +39,7 @@ ANY_BACKEND = (
 QUICK = (
     "selectors/",
     "training/",
-    "contract/test_fills.py",
+    "contract/test_frozen_values.py",
     "contract/test_training.py",
     "elm/test_ridge.py",
     "estimators/test_params.py",

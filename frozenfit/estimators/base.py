@@ -257,6 +257,10 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         if weight.all():
             return X, y, weight
         positive = weight > 0
+        if not positive.any():  # scikit-learn checks it since 1.9
+            raise ValueError(
+                "`sample_weight` must be positive for at least one sample, got zero for all."
+            )
         return X[positive], y[positive], weight[positive]
 
     def _held_out(self, X_val, y_val) -> Data | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
@@ -48,6 +49,9 @@ from frozenfit.types import (
 from frozenfit.types import KerasCallbacks as KerasCallbackList
 from frozenfit.types import Network as NetworkLike
 from frozenfit.utils.scikit_learn import Interval, StrOptions, clone_parametrized
+
+# Enough to see the range of pixels without reading a memory map as a whole.
+_ROWS_LOOKED_AT = 64
 
 
 def part_seeds(seed: int) -> dict[str, int]:
@@ -484,6 +488,8 @@ def make_base(estimator: PartialNet, fit_data: FitData, seed: int) -> Base:
         if isinstance(model, Base):
             return model.with_outputs(fit_data.n_outputs)
         return Base(model, seed=seed)
+    if model == "application":
+        _warn_of_odd_application(estimator, fit_data)
     recipe = Recipe(
         model,
         estimator.input_shape_,
@@ -493,6 +499,28 @@ def make_base(estimator: PartialNet, fit_data: FitData, seed: int) -> Base:
         drawn=estimator.frozen != "keep",
     )
     return Base(recipe, seed=seed)
+
+
+def _warn_of_odd_application(estimator: PartialNet, fit_data: FitData) -> None:
+    """Warn where a network of keras.applications would be trained on useless features."""
+    params = estimator.model_params or {}
+    if estimator.frozen == "keep" and params.get("weights") is None:
+        warnings.warn(
+            "The frozen parameters of `application` are random, because weights=None. Use "
+            "model_params={'weights': 'imagenet'} or the path of a weights file for pretrained "
+            "ones, or frozen='auto' for random ones.",
+            UserWarning,
+            stacklevel=2,
+        )
+    data, high = fit_data.data, max(params.get("value_range", (0, 1)))
+    largest = float(np.max(data.X[data.rows[:_ROWS_LOOKED_AT]], initial=0))
+    if largest > 2 * high:
+        warnings.warn(
+            f"The pixels of X should have values in value_range={params.get('value_range', (0, 1))}"
+            f", got {largest:g}. Scale X, or use model_params={{'value_range': (0, 255)}}.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def trained_base(model: NetworkEstimator | FrozenEstimator) -> Base:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from frozenfit import architectures
+from frozenfit import PartialNetClassifier, architectures
 from frozenfit.isolation import isolated
 from frozenfit.partial import PartialModel
 from frozenfit.training import prefix
@@ -54,3 +54,24 @@ def test_a_block_is_selected_by_name_and_the_prefix_can_be_cached(mobile):
 def test_what_does_not_fit_is_refused_with_a_sentence(params, shape, words):
     with pytest.raises(ValueError, match=words):
         architectures.build("application", shape, 2, **params)
+
+
+def images(high):
+    return np.random.default_rng(0).uniform(0, high, (8, 32, 32, 3)), np.arange(8) % 2
+
+
+def pretrained(**params):
+    return PartialNetClassifier(
+        "application", model_params=params, trainable="head()", epochs=1, random_state=0
+    )
+
+
+def test_frozen_features_that_are_random_are_named_in_a_warning():
+    with pytest.warns(UserWarning, match="frozen parameters of `application` are random"):
+        pretrained(weights=None).set_params(frozen="keep").fit(*images(1))
+
+
+def test_pixels_outside_the_value_range_are_named_in_a_warning():
+    with pytest.warns(UserWarning, match=r"value_range=\(0, 1\), got 25"):
+        pretrained().fit(*images(255))
+    pretrained(value_range=(0, 255)).fit(*images(255))

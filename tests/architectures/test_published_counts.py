@@ -133,7 +133,7 @@ def test_lenet5_has_the_published_size(image, n_outputs, count):
     [("conv1", 44_270), ("conv2", 42_010), ("dense1", 13_586), ("dense2", 34_262)]
     + [("head", 43_576)],
 )
-def test_lenet5_with_one_layer_frozen_learns_the_rest(layer, count):
+def test_lenet5_with_one_layer_frozen_trains_all_others(layer, count):
     layout = describe(architectures.build("lenet5", (28, 28, 1), 10))
     assert (~layers(layer)).resolve(layout).n_trainable == count
 
@@ -199,7 +199,7 @@ def test_a_layer_of_alexnet_has_the_published_size(layer, count):
         ("wrn-28-4", "head", 9_770),
     ],
 )
-def test_table_1_learns_a_group_and_every_normalization(name, group, count):
+def test_table_1_trains_a_group_and_every_normalization(name, group, count):
     assert trainable(name, block(group) | batch_norm()) == count
 
 
@@ -221,7 +221,7 @@ def test_table_1_is_reproduced_for_a_hundred_classes(name, total, with_head):
         ("densenet", 0.4, 302_271, 305_701),
     ],
 )
-def test_table_2_learns_filters_and_every_normalization(name, p, count, with_head):
+def test_table_2_trains_filters_and_every_normalization(name, p, count, with_head):
     assert trainable(name, conv_filters(p) | batch_norm()) == count
     assert trainable(name, conv_filters(p) | batch_norm() | head()) == with_head
 
@@ -250,14 +250,14 @@ def test_table_4_counts_five_members(selector, five_members):
     assert 5 * trainable("densenet", selector) == five_members
 
 
-CONVOLUTIONS_LEARNED = {
+CONVOLUTIONS_TRAINED = {
     "densenet": (31_035, 31_851, 61_962, 62_778, 278_283, 505_476, 30_111, 150_555, 301_110),
     "wrn-28-4": (382_363, 456_187, 517_115, 564_827, 2_324_482, 4_075_433)
     + (30_331, 151_655, 303_310),
     "wrn-28-10": (2_506_267, 2_886_427, 3_233_307, 3_645_467, 14_581_922, 25_518_377)
     + (75_547, 377_735, 755_470),
 }
-ALL_LEARNED = {
+ALL_TRAINED = {
     "densenet": (58_453, 59_269, 89_380, 90_196, 305_701, 532_894, 57_529, 177_973, 328_528),
     "wrn-28-4": (392_133, 465_957, 526_885, 574_597, 2_334_252, 4_085_203)
     + (40_101, 161_425, 313_080),
@@ -269,16 +269,16 @@ ALL_LEARNED = {
 }
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONS_LEARNED)
-def test_each_published_size_learns_its_filters(name):
+@pytest.mark.parametrize("name", CONVOLUTIONS_TRAINED)
+def test_each_published_size_trains_its_filters(name):
     found = tuple(trainable(name, paper_filters(p)) for p in SIZES)
-    assert found == CONVOLUTIONS_LEARNED[name]
+    assert found == CONVOLUTIONS_TRAINED[name]
 
 
-@pytest.mark.parametrize("name", ALL_LEARNED)
-def test_each_published_size_learns_normalizations_and_head_besides(name):
+@pytest.mark.parametrize("name", ALL_TRAINED)
+def test_each_published_size_trains_normalizations_and_head_besides(name):
     found = tuple(trainable(name, paper_filters(p) | batch_norm() | head()) for p in SIZES)
-    assert found == ALL_LEARNED[name]
+    assert found == ALL_TRAINED[name]
 
 
 def test_a_hundred_classes_add_only_to_the_head():

@@ -95,7 +95,7 @@ def test_gradients_are_those_of_the_plain_model(trained):
         np.testing.assert_allclose(gradient, expected, atol=1e-5, err_msg=path)
 
 
-def test_learned_and_frozen_add_up(trained):
+def test_trainable_and_frozen_parameters_add_up(trained):
     table = trained.model.parameter_table()
     total = sum(int(np.prod(v.shape)) for v in trained.base.trainable_variables)
     trainable = sum(int(np.prod(v.shape)) for v in trained.model.trainable_variables)

@@ -121,7 +121,7 @@ def small_base(seed=0):
     return Base(Recipe("mlp", (6,), 3, {"hidden_layer_sizes": (5,)}), seed=seed)
 
 
-def test_a_network_is_never_lent_twice():
+def test_a_network_is_never_checked_out_twice():
     space = Workspace()
     with space.check_out(small_base()) as one, space.check_out(small_base(1)) as other:
         assert one is not other and one.model is not other.model

@@ -140,7 +140,7 @@ def test_best_score_is_the_negative_log_loss_on_new_rows():
     assert clf.best_score_ > useless.best_score_  # larger is better
 
 
-def test_regression_learns_several_targets_on_any_scale():
+def test_regression_predicts_several_targets_on_any_scale():
     both = np.stack([T, 1e6 + 1e-3 * T], axis=1)
     reg = ELMRegressor((80,), random_state=0).fit(R[:200], both[:200])
     single = ELMRegressor((80,), random_state=0).fit(R[:200], T[:200])

@@ -83,7 +83,7 @@ def test_a_smaller_rate_of_a_layer_is_a_smaller_step_of_it(optimizer):
         assert np.allclose(part, step * 0.5 ** (2 - i), atol=1e-6), path
 
 
-def test_slots_of_what_still_learns_are_carried_over():
+def test_optimizer_state_of_active_layers_is_carried_over():
     def run(cut):
         model = PartialModel(net(), "everything()")
         first = Trainer(model, keras.optimizers.Adam(), "classification")

@@ -78,7 +78,7 @@ def test_a_copy_on_a_given_network_predicts_the_same(way):
     assert same(COPIES[way](estimator), estimator)
 
 
-def test_a_copy_learns_on_as_the_original_does():
+def test_a_copy_continues_training_as_the_original_does():
     X, y = table()
     estimator = classifier(warm_start=True).fit(X, y)
     again = pickle.loads(pickle.dumps(estimator))

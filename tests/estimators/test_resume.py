@@ -40,7 +40,7 @@ def test_partial_fit_takes_one_pass_a_call():
     assert estimator.n_iter_ == 2 and len(estimator.history_["loss"]) == 2
 
 
-def test_partial_fit_learns_with_parts_that_lack_a_class():
+def test_partial_fit_trains_with_parts_that_lack_a_class():
     X, y = table()
     estimator = classifier(learning_rate=0.05)
     for _ in range(10):
@@ -250,7 +250,7 @@ def test_a_regressor_stops_early():
     assert estimator.n_iter_ < 40
 
 
-def test_fit_is_longer_with_more_epochs_and_history_tells():
+def test_fit_is_longer_with_more_epochs_as_the_history_shows():
     estimator = classifier(epochs=4).fit(*table())
     assert estimator.n_iter_ == 4
     assert set(estimator.history_) == {"loss", "accuracy"}

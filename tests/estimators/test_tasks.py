@@ -82,7 +82,7 @@ def test_a_regressor_can_stand_on_a_classifier_s_base(first):
     assert model.predict(X).shape == (300,)
 
 
-def test_a_trained_base_lends_all_but_its_head():
+def test_a_trained_base_shares_all_but_its_head():
     estimator = cheap_ensemble(n_estimators=1, **SMALL).fit(X, y)
     few = on(estimator.base_, trainable="head()").fit(X[FEW], y[FEW])
     ours, theirs = dict(few.model_.assembled()), estimator.base_.overrides

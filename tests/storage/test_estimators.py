@@ -215,7 +215,7 @@ def test_what_came_from_an_earlier_fit_needs_include_frozen(given, path):
     assert same(there_and_back(estimator, path, include_frozen=True), estimator)
 
 
-def test_fill_keep_of_a_callable_needs_include_frozen(path):
+def test_kept_values_of_a_callable_needs_include_frozen(path):
     estimator = classifier(model=registered_cnn, frozen="keep").fit(*images())
     with pytest.raises(ValueError, match="include_frozen=True"):
         frozenfit.save(estimator, path)
@@ -284,7 +284,7 @@ def test_with_everything_in_it_a_file_needs_no_stream(path, monkeypatch):
     assert same(frozenfit.load(path), estimator)
 
 
-def test_with_everything_in_it_a_random_fill_needs_no_draw(path, monkeypatch):
+def test_with_everything_in_it_random_frozen_values_need_no_draw(path, monkeypatch):
     X, y = table()
     estimator = classifier(model=given_net(), trainable="filters(2) | head()", frozen="random")
     estimator.set_params(warm_start=True).fit(X, y)
@@ -299,7 +299,9 @@ def test_with_everything_in_it_a_random_fill_needs_no_draw(path, monkeypatch):
 
 
 @pytest.mark.parametrize("include_frozen", [False, True])
-def test_a_loaded_random_fill_is_saved_and_trained_as_the_first(include_frozen, path, tmp_path):
+def test_loaded_random_frozen_values_are_saved_and_trained_as_the_first(
+    include_frozen, path, tmp_path
+):
     X, y = table()
     estimator = classifier(model=given_net(), trainable="magnitude(0.3)", frozen="random").fit(X, y)
     given = None if include_frozen else given_net()
@@ -309,7 +311,7 @@ def test_a_loaded_random_fill_is_saved_and_trained_as_the_first(include_frozen, 
     assert same(again.partial_fit(X, y), estimator.partial_fit(X, y))
 
 
-def test_estimators_on_one_base_keep_their_fills_apart(path):
+def test_estimators_on_one_base_keep_their_frozen_values_apart(path):
     X, y = table()
     first = classifier(model=given_net(), trainable="head()").fit(X, y)
     params = {"model": first.base_, "trainable": "filters(2) | head()", "frozen": "random"}
@@ -350,7 +352,7 @@ def test_a_failed_save_leaves_the_older_file(path):
 
 
 def test_a_file_contains_the_trained_parameters_and_little_else(path, tmp_path):
-    """The bound of two hundredths above the learned fraction, on a network of 1.2 million."""
+    """The bound of two hundredths above the trained fraction, on a network of 1.2 million."""
     rng = np.random.default_rng(0)
     X, y = rng.random((8, 32, 32, 3), "float32"), np.arange(8) % 2
     estimator = classifier(

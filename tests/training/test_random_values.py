@@ -25,7 +25,7 @@ def lstm():
 
 
 def frozen(model, trainable):
-    """A network, its base, the filled base, and what is trained."""
+    """A network, its base, the base with random frozen values, and the selection."""
     base = Base(model, seed=3)
     network = Network(base)
     selection = as_selector(trainable).resolve(network.layout, Context(seed=0))

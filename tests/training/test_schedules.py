@@ -57,7 +57,7 @@ def test_a_layer_that_has_stopped_had_no_rate_left():
         assert not (policy.multipliers(7, [t])[0] * ~policy.active(7, t)).any()
 
 
-def test_the_last_layer_alone_learns_to_the_end():
+def test_the_last_layer_alone_is_trained_to_the_end():
     assert FreezeOut(0.3).freeze_times(1).tolist() == [1]
     assert FreezeOut(0.3).active(1, 0.99).tolist() == [True]
 

@@ -33,7 +33,7 @@ def digest(arrays) -> str:
     return whole.hexdigest()[:16]
 
 
-def random_fill(kind: str, seed: int) -> PartialModel:
+def random_frozen(kind: str, seed: int) -> PartialModel:
     return PartialModel(build(kind), "head()", frozen="random", seed=seed)
 
 
@@ -43,7 +43,7 @@ def named_network() -> str:
 
 
 def test_random_frozen_values_are_the_same_on_every_backend_and_day():
-    weights = random_fill("attention", 7).assembled()
+    weights = random_frozen("attention", 7).assembled()
     assert digest(v for path, v in weights if not path.startswith("out/")) == DRAWN
 
 
@@ -56,7 +56,7 @@ def test_a_drawn_network_repeats_in_a_process_that_built_other_things_before():
         "import keras, numpy, random; keras.layers.Dense(3)(numpy.ones((1, 2)));"
         "random.random(); numpy.random.rand(3); keras.utils.set_random_seed(9);"
         "keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)]);"
-        "import test_fills as t; print(t.named_network())"
+        "import test_frozen_values as t; print(t.named_network())"
     )
     paths = [str(ROOT), str(ROOT / "tests" / "contract"), str(ROOT / "tests" / "support")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
@@ -79,7 +79,7 @@ def test_automatic_layer_names_do_not_decide_the_draw():
 
 
 def test_another_seed_draws_other_values():
-    one, other = (dict(random_fill("dense", seed).assembled()) for seed in (1, 2))
+    one, other = (dict(random_frozen("dense", seed).assembled()) for seed in (1, 2))
     assert (one["a/kernel"] != other["a/kernel"]).any()
 
 
