@@ -284,8 +284,8 @@ def _estimator_of(record: Record, base: Any, bases: dict[int, Base], number: int
     try:
         parameters = _read_parameters(record.parameters, network, bases)
         meta = decode(record.fitted, "the fitted state", base=network)
-        kind: Any = _class_of(record.class_name)
-        estimator = kind(**parameters)
+        kind = _class_of(record.class_name)
+        estimator: Any = kind(**parameters)
         check_parameters(estimator)
         if issubclass(kind, NetworkEstimator):
             check_fitted_state(estimator, meta)
