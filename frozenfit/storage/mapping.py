@@ -123,6 +123,8 @@ def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> 
         The base with the number of the value.
     """
     number = node["number"]
+    if type(number) is not int:
+        raise ValueError(f"the number of a base must be an int, got {number!r}")
     if number not in bases:
         given = None
         if node["network"] is not None:
@@ -217,7 +219,10 @@ def split(record: Record, base: Any, estimator_of: Callable[..., Any]) -> dict[s
             part = Record(
                 own_record["class"], own_record["parameters"], fitted[name]["fitted"], own
             )
-            parts[name] = part, fitted[name]["base"]
+            number = fitted[name]["base"]
+            if type(part.class_name) is not str or type(number) not in (int, type(None)):
+                raise TypeError("the class must be a string, and the base a number")
+            parts[name] = part, number
         order = sorted(parts, key=lambda name: _rank(*parts[name]))
     except (KeyError, TypeError, AttributeError) as error:
         raise StorageError("it is damaged: the description of its estimators is invalid") from error

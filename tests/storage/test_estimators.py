@@ -329,10 +329,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_a_file_cannot_hold_trains_and_is_refused_in_words(name, path):
-    params, words = REFUSED[name]
+def test_what_a_file_cannot_store_trains_and_is_refused_with_a_message(name, path):
+    params, message = REFUSED[name]
     estimator = classifier(**params).fit(*(images() if name == "callable" else table()))
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         frozenfit.save(estimator, path)
     assert not path.exists()
 
@@ -351,8 +351,8 @@ def test_a_failed_save_leaves_the_older_file(path):
     assert path.read_bytes() == data and list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_holds_the_trained_parameters_and_little_else(path, tmp_path):
-    """The bound of two hundredths above the learned fraction, on a network of 1.2 million."""
+def test_a_file_contains_the_trained_parameters_and_little_else(path, tmp_path):
+    """The bound of two hundredths above the trained fraction, on a network of 1.2 million."""
     rng = np.random.default_rng(0)
     X, y = rng.random((8, 32, 32, 3), "float32"), np.arange(8) % 2
     estimator = classifier(

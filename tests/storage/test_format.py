@@ -76,7 +76,7 @@ def test_bfloat16_is_kept(path):
     assert load(path).arrays_["half"].tolist() == [0, 1, 2]
 
 
-def test_a_value_that_holds_itself_is_refused(path):
+def test_a_value_that_contains_itself_is_refused(path):
     value = []
     value.append(value)
     with pytest.raises(ValueError, match="contains itself"):

@@ -27,9 +27,16 @@ def ensemble(kind, **params):
     return cls(member, n_estimators=2, random_state=0, **params)
 
 
+def several():
+    first = classifier(epochs=1).fit(*table())
+    second = classifier(epochs=1, model=first.base_, trainable="head()").fit(*table())
+    return {"first": first, "second": second}
+
+
 KINDS = {
     "classifier": lambda: classifier(epochs=1).fit(*table()),
     "regressor": lambda: regressor(epochs=1).fit(*targets(n_targets=2)),
+    "several": lambda: several(),
     "mask": lambda: classifier(epochs=1, trainable="magnitude(0.3)", frozen="random").fit(*table()),
     "network": lambda: classifier(model=small_cnn((8, 8, 1), 2), epochs=1).fit(*images()),
     "ensemble of classifiers": lambda: ensemble("Classifier").fit(*table()),
@@ -76,5 +83,6 @@ def refused_or_predicts(path):
         return
     finally:
         frozenfit.clear_workspace()
-    X = np.zeros((2, *loaded.input_shape_), "float32")
-    assert len(loaded.predict(X)) == 2
+    for estimator in loaded.values() if isinstance(loaded, dict) else [loaded]:
+        X = np.zeros((2, *estimator.input_shape_), "float32")
+        assert len(estimator.predict(X)) == 2

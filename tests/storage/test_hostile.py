@@ -46,7 +46,7 @@ def test_a_pickle_is_refused_and_not_executed(path, tmp_path, monkeypatch):
     assert not (tmp_path / "exploded").exists()
 
 
-def test_a_keras_file_is_told_apart(path):
+def test_a_keras_file_is_recognized(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", "{}" * 100)
     assert "keras.saving.load_model" in refusal(path, path.read_bytes())
@@ -69,7 +69,7 @@ META = {"__metadata__": {"frozenfit": "{}"}}
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         (b"", "it is empty"),
         (b"1234", "truncated or damaged"),
@@ -87,8 +87,8 @@ META = {"__metadata__": {"frozenfit": "{}"}}
         (safetensors.numpy.save({"a": np.ones(3)}), "without the metadata of frozenfit"),
     ],
 )
-def test_a_foreign_file_is_refused_in_words(path, data, words):
-    assert words in refusal(path, data)
+def test_a_foreign_file_is_refused_with_a_message(path, data, message):
+    assert message in refusal(path, data)
 
 
 def document(**changes):
@@ -127,7 +127,7 @@ def test_another_format_is_not_damage(path, version, remedy):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"format": True}, "lacks a valid 'format'"),
         ({"class": "Popen"}, "it contains a Popen"),
@@ -140,8 +140,8 @@ def test_another_format_is_not_damage(path, version, remedy):
         ({"arrays": {}}, "KeyError: 'dense/kernel'"),
     ],
 )
-def test_a_forged_file_is_refused_in_words(path, changes, words):
-    assert words in refusal(path, forged(**changes))
+def test_a_forged_file_is_refused_with_a_message(path, changes, message):
+    assert message in refusal(path, forged(**changes))
 
 
 def keras_node(class_name, module="keras.layers", config=None, **more):
@@ -157,7 +157,7 @@ def nested(depth):
 
 
 @pytest.mark.parametrize(
-    ("node", "words"),
+    ("node", "message"),
     [
         ({"$": "pickle", "value": ""}, "unknown kind 'pickle'"),
         ({"$": ["tuple"]}, "unknown kind"),
@@ -198,8 +198,8 @@ def nested(depth):
     ],
     ids=lambda value: None,
 )
-def test_a_forged_parameter_is_refused_in_words(path, node, words):
-    assert words in refusal(path, forged(parameters={"trainable": node}))
+def test_a_forged_parameter_is_refused_with_a_message(path, node, message):
+    assert message in refusal(path, forged(parameters={"trainable": node}))
 
 
 def with_entry(**entry):

@@ -1,4 +1,4 @@
-"""Parameters in files: each value comes back with its type, or is refused by name in words."""
+"""Parameters in files: each value comes back with its type, or is refused by name."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def unregistered_function(x):
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "message"),
     [
         (unregistered_function, r"@frozenfit\.architectures\.register\('name'\)"),
         (lambda x: x, r"<lambda>, which a file cannot store: decorate"),
@@ -236,8 +236,8 @@ def unregistered_function(x):
     ],
     ids=lambda value: None,
 )
-def test_a_parameter_that_cannot_be_stored_is_refused_by_name(path, value, words):
-    with pytest.raises(ValueError, match=words) as refused:
+def test_a_parameter_that_cannot_be_stored_is_refused_by_name(path, value, message):
+    with pytest.raises(ValueError, match=message) as refused:
         save(Fake(trainable=value).fit(), path)
     assert str(refused.value).startswith("parameter 'trainable'")
     assert list(path.parent.iterdir()) == []
