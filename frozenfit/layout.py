@@ -336,6 +336,7 @@ def _walk(
     layer: Any, parent: Any, prefix: str, seen: set[int], inside: tuple[str, ...]
 ) -> Iterator[_Leaf]:
     """Visit a layer, then those inside it, each once."""
+    # A shared layer is visited once.
     if id(layer) in seen or isinstance(layer, kl.InputLayer):
         return
     seen.add(id(layer))

@@ -142,6 +142,7 @@ class PartialModel(keras.Model):
     ):
         _check_arguments(base, frozen, freeze_statistics)
         survey = base if isinstance(base, Survey) else Survey(base)
+        # Without autocast: under mixed precision on torch it silently stops moving statistics.
         super().__init__(dtype=survey.model.dtype_policy, autocast=False, name=name)
         self.frozen = frozen
         self.seed = 0 if seed is None else int(seed)
@@ -152,6 +153,8 @@ class PartialModel(keras.Model):
         self._parts.computed = computed_forms(self.selection)
         self._parts.inference_layers = self.layers_with_stored_statistics()
         self._make_variables()
+        # There is nothing left to build: the base is built, and Keras would call `build` with a
+        # shape.
         self.built = True
 
     @property
@@ -379,6 +382,8 @@ class PartialModel(keras.Model):
         trainable = {
             p: ops.stop_gradient(v.value) if p in waiting else v for p, v in parts.compact.items()
         }
+        # By variable, not by position: the order of the variables of a model changes with its
+        # flags.
         mapping = [(v, _constant(v)) for v in self.base.variables]
         mapping += [
             (v, self._assemble(p, trainable.get(p))) for p, v in parts.survey.trainable.items()
@@ -387,6 +392,7 @@ class PartialModel(keras.Model):
         kwargs = {"training": training} if network._call_has_training_arg else {}
         inference = parts.inference_layers if inference_layers is None else inference_layers
         stored = inference_mode(list(inference)) if training else nullcontext()
+        # The base computes on the mapped values and is itself unchanged.
         with keras.StatelessScope(mapping, collect_losses=True) as scope, stored:
             before = [scope.get_current_value(v) for v in parts.survey.states.values()]
             outputs = network(inputs, **kwargs)

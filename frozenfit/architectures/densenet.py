@@ -85,6 +85,7 @@ def densenet(
 def _unit(x: Any, growth: int, bottleneck: bool, name: str) -> Any:
     y = parts.activate(parts.norm(x, f"{name}_norm1"), f"{name}_activation1")
     if bottleneck:
+        # Four times the growth: DenseNet-B of the paper.
         y = parts.conv(y, 4 * growth, 1, f"{name}_conv1")
         y = parts.activate(parts.norm(y, f"{name}_norm2"), f"{name}_activation2")
     y = parts.conv(y, growth, 3, f"{name}_conv2" if bottleneck else f"{name}_conv1")
@@ -92,6 +93,7 @@ def _unit(x: Any, growth: int, bottleneck: bool, name: str) -> Any:
 
 
 def _transition(x: Any, compression: float, name: str) -> Any:
+    # Compensates for rounding errors, so that half of 30 is 15.
     filters = max(1, math.floor(x.shape[-1] * compression + 1e-9))
     x = parts.activate(parts.norm(x, f"{name}_norm"), f"{name}_activation")
     return parts.pool(parts.conv(x, filters, 1, f"{name}_conv"), f"{name}_pool", average=True)

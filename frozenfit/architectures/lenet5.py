@@ -59,7 +59,9 @@ def lenet5(
     44426
     """
     x = inputs = parts.image_input("lenet5", input_shape)
+    # Two convolutions of 5 x 5 without padding would leave nothing of a smaller image.
     padding = "valid" if min(input_shape[:2]) >= 28 else "same"
+    # A normalization has an offset, which a bias before it would duplicate.
     bias = not batch_norm
 
     def finish(x: Any, name: str) -> Any:

@@ -62,6 +62,7 @@ def register(name: str) -> Callable[[_Builder], _Builder]:
                 f"got {function!r}."
             )
         known = _BUILDERS.get(name)
+        # By name rather than by identity: a notebook cell that runs again defines another function.
         if known is not None and _identity(known) != _identity(function):
             raise ValueError(
                 f"The architecture {name!r} is already registered by {'.'.join(_identity(known))}. "

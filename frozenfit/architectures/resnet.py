@@ -67,6 +67,8 @@ def _unit(x: Any, filters: int, stride: int, name: str) -> Any:
     y = parts.conv(x, filters, 3, f"{name}_conv1", stride=stride)
     y = parts.activate(parts.norm(y, f"{name}_norm1"), f"{name}_activation1")
     y = parts.norm(parts.conv(y, filters, 3, f"{name}_conv2"), f"{name}_norm2")
+    # A projection only where the shapes differ: option B of the paper, as the published counts
+    # require.
     if stride > 1 or x.shape[-1] != filters:
         x = parts.conv(x, filters, 1, f"{name}_shortcut", stride=stride)
         x = parts.norm(x, f"{name}_shortcut_norm")

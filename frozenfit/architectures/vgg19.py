@@ -63,5 +63,6 @@ def vgg19(
                 x = parts.norm(x, f"block{block}_norm{number}")
             x = parts.activate(x, f"block{block}_activation{number}")
         x = parts.pool(x, f"block{block}_pool")
+    # The initializer of the head in the reference network.
     initializer = keras.initializers.RandomNormal(stddev=0.01)
     return keras.Model(inputs, parts.head(x, n_outputs, initializer), name="vgg19")

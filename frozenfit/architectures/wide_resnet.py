@@ -78,6 +78,8 @@ def wide_resnet(
 def _unit(x: Any, filters: int, stride: int, dropout: float, name: str) -> Any:
     y = parts.activate(parts.norm(x, f"{name}_norm1"), f"{name}_activation1")
     if stride > 1 or x.shape[-1] != filters:
+        # From the normalized input, as in the reference network; the other units pass the raw one
+        # on.
         x = parts.conv(y, filters, 1, f"{name}_shortcut", stride=stride)
     y = parts.conv(y, filters, 3, f"{name}_conv1", stride=stride)
     y = parts.activate(parts.norm(y, f"{name}_norm2"), f"{name}_activation2")

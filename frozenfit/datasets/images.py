@@ -95,6 +95,7 @@ def pixels(
             with pillow.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
                 if image.mode.startswith(("I", "F")):
                     raise ValueError(f"its pixels have more than 8 bits (mode {image.mode})")
+                # Photos may have their orientation in EXIF data; prepared data sets have none.
                 if isinstance(source, Path):
                     image = upright(image)
                 if image.mode != mode:
@@ -106,6 +107,7 @@ def pixels(
             label = source if isinstance(source, Path) else f"{index} {where}"
             raise ValueError(f"The image {label} cannot be read: {error}.") from error
 
+    # Before any thread starts, so that a missing codec is one error.
     first = decode(0)
     images = np.empty((len(sources), *first.shape[:2], len(mode)), dtype=np.uint8)
 

@@ -73,5 +73,6 @@ def temperature(logits: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
         chosen = pooled(logits, np.exp(log_temperature))[rows, y]
         return -float(np.average(chosen, weights=weight))
 
+    # Over the logarithm, in which the loss is smooth and the temperature stays positive.
     result = minimize_scalar(loss, bounds=_RANGE, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(result.x))

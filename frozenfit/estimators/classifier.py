@@ -35,6 +35,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 f"y contains labels {np.unique(y[~known]).tolist()}, which are not among the "
                 f"classes {self.classes_.tolist()} of the first fit."
             )
+        # int32, which every backend accepts for labels.
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
     def _n_outputs(self, y: np.ndarray, one_pass: bool) -> int:
@@ -113,6 +114,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         with self._restored_on_error():
             resume = self.__sklearn_is_fitted__()
             if not resume:
+                # scikit-learn takes existing classes for those of an earlier call.
                 self.__dict__.pop("classes_", None)
             check_partial_fit_first_call(self, classes)
             self._learn(X, y, sample_weight, resume=resume, one_pass=True, classes_known=True)
@@ -134,6 +136,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             ``classes_[1]`` is predicted.
         """
         logits = self._outputs(X)
+        # One column for two classes, as scikit-learn's metrics expect.
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict(self, X: SamplesLike) -> np.ndarray:

@@ -152,6 +152,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             return fit_data, fit_data.validation
         rng = np.random.default_rng(seeds["held_out"])
         fraction = self._settings.validation_fraction
+        # Before the base is trained: a temperature fitted on samples of training would be too low.
         training, held_out = split(fit_data.data, fraction, rng, stratify=True)
         return replace(fit_data, data=training), held_out
 

@@ -57,6 +57,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
             spread = np.average((y - self._target_mean) ** 2, axis=0, weights=data.weight)
             # A constant target has no spread; dividing by 1 keeps it finite.
             self._target_scale = np.where(spread > 0, np.sqrt(spread), 1.0)
+        # The learning rates suit targets of unit variance. Mean and scale are those of the first
+        # fit, because the outputs of a resumed network are on that scale.
         return replace(data, y=((data.y - self._target_mean) / self._target_scale).astype("f4"))
 
     @final
