@@ -160,7 +160,8 @@ class Memory:
             raise ValueError("Unlearning these rows leaves no row to fit on. Keep some rows.")
         memory = replace(self, sample=sample)
         if self.frozen is None:
-            return memory
+            # The sample is all rows, so the range without the removed targets can be computed.
+            return replace(memory, target_range=_range(self.config, sample.y))
         assert self.sums is not None
         empty = replace(self, sums=tuple(ridge.Sums(s.center, s.n_targets) for s in self.sums))
         parts = empty.added([block]).sums

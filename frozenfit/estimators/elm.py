@@ -94,7 +94,8 @@ class ELMClassifier(ELM, NetworkClassifier):
     image_shape : tuple of int, default=None
         Height, width and channels of images that are passed as rows.
     random_state : int, RandomState or None, default=None
-        Seed of the frozen weights and of the choice of rows.
+        Seed of the frozen weights and of the choice of rows. Fits are identical bit for bit with
+        the same number of BLAS threads; with another number they agree up to rounding.
     verbose : int, default=0
         1 shows a progress bar once a fit has taken three seconds.
 
@@ -256,7 +257,8 @@ class ELMRegressor(ELM, NetworkRegressor):
     image_shape : tuple of int, default=None
         Height, width and channels of images that are passed as rows.
     random_state : int, RandomState or None, default=None
-        Seed of the frozen weights and of the choice of rows.
+        Seed of the frozen weights and of the choice of rows. Fits are identical bit for bit with
+        the same number of BLAS threads; with another number they agree up to rounding.
     verbose : int, default=0
         1 shows a progress bar once a fit has taken three seconds.
 
@@ -402,7 +404,8 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RandomLayer
     image_shape : tuple of int, default=None
         Height, width and channels of images that are passed as rows.
     random_state : int, RandomState or None, default=None
-        Seed of the frozen weights and of the choice of rows.
+        Seed of the frozen weights and of the choice of rows. Fits are identical bit for bit with
+        the same number of BLAS threads; with another number they agree up to rounding.
 
     Attributes
     ----------

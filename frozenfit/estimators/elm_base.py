@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -336,9 +337,12 @@ class ELM(RandomLayers):
     def unlearn(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Remove rows from the fit, as if they had never been part of it.
 
-        The result is that of a fit without the rows, up to rounding. If more than `loo_rows`
-        distinct rows have been fitted, the scaling of columns and frozen weights that were made
-        from data stay as they are.
+        Up to `loo_rows` distinct rows, the result is that of a fit without the rows. Beyond that,
+        the sums over the rows are exact up to rounding, and the rest is approximate: alpha and
+        the calibration of probabilities come from the stored sample without these rows, which is
+        smaller than the sample of a new fit. The scaling, frozen weights made from data, class
+        weights and the range of regression targets do not change. Only a new fit removes every
+        trace of the rows.
 
         Parameters
         ----------
@@ -358,6 +362,11 @@ class ELM(RandomLayers):
         ------
         ValueError
             If the rows cannot have been part of the fit, or no row would be left.
+
+        Warns
+        -----
+        UserWarning
+            If more than `loo_rows` distinct rows have been fitted.
 
         See Also
         --------
@@ -383,6 +392,8 @@ class ELM(RandomLayers):
             solved = _Solved(memory.config)
             solved.solve(memory)
             self._memory, self._solved = memory, solved
+        if memory.frozen is not None:
+            warnings.warn(_APPROXIMATE, UserWarning, stacklevel=2)
         return self
 
     # Prediction and fitted attributes
@@ -464,6 +475,13 @@ class ELM(RandomLayers):
 _NO_SUMS = (
     "{} needs the sums over the rows, which an estimator that was loaded from a file does not "
     "have. Fit it again, or pickle the estimator instead."
+)
+
+_APPROXIMATE = (
+    "More than `loo_rows` distinct rows have been fitted, so `unlearn` removes rows exactly from "
+    "the sums but not from the scaling, from frozen weights made from data, or from the choice of "
+    "alpha and the calibration. Fit again without the rows, or with a larger `loo_rows`, for an "
+    "exact result."
 )
 
 # Parameters of the estimators that a Config takes as they are.

@@ -74,7 +74,12 @@ def test_partial_fit_continues_a_fit():
 @pytest.mark.parametrize("loo_rows", [1000, 150])
 def test_unlearned_rows_leave_no_trace(loo_rows):
     settings = {"loo_rows": loo_rows, "scale": None, "alpha": 0.01}
-    clf = small(**settings).fit(X, Y).unlearn(X[400:], Y[400:])
+    clf = small(**settings).fit(X, Y)
+    if loo_rows == 1000:
+        clf.unlearn(X[400:], Y[400:])
+    else:
+        with pytest.warns(UserWarning, match="loo_rows"):
+            clf.unlearn(X[400:], Y[400:])
     never = small(**settings).fit(X[:400], Y[:400])
     np.testing.assert_allclose(
         clf._current()[1].coefs[0], never._current()[1].coefs[0], rtol=1e-6, atol=1e-8
@@ -167,6 +172,14 @@ def test_regression_in_parts_with_unlearned_rows_equals_the_whole():
     np.testing.assert_allclose(
         parts._current()[1].coefs[0], whole._current()[1].coefs[0], rtol=1e-6, atol=1e-6
     )
+
+
+def test_unlearned_targets_leave_the_range_of_predictions():
+    targets = T.copy()
+    targets[:5] = 10 * np.abs(T).max()
+    reg = ELMRegressor((40,), random_state=0).fit(R, targets).unlearn(R[:5], targets[:5])
+    never = ELMRegressor((40,), random_state=0).fit(R[5:], targets[5:])
+    np.testing.assert_array_equal(reg.predict(100 * R), never.predict(100 * R))
 
 
 def test_a_transformer_or_a_network_may_come_first():
