@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-_SEED_LIMIT = 2**31 - 1
+# Seeds are below it: every backend and NumPy accept such an int.
+SEED_LIMIT = 2**31 - 1
 # The global streams belong to the process: if two threads overlapped, each would save the state of
 # the other and restore it as that of the user. The lock is re-entrant, because blocks are nested.
 _global_streams = threading.RLock()
@@ -46,7 +47,7 @@ def spawn(seed: int, *names: str) -> dict[str, int]:
     True
     """
     state = np.random.SeedSequence(seed).generate_state(len(names), np.uint64)
-    return {name: int(value % _SEED_LIMIT) for name, value in zip(names, state, strict=True)}
+    return {name: int(value % SEED_LIMIT) for name, value in zip(names, state, strict=True)}
 
 
 @contextmanager

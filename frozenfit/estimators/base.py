@@ -22,13 +22,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from frozenfit.isolation import SEED_LIMIT
 from frozenfit.training.data import Data, distinct
 from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
 
 if TYPE_CHECKING:
     from frozenfit.types import ArrayLike, SamplesLike
-
-_SEED_LIMIT = 2**31 - 1
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -282,8 +281,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         """
         state = getattr(self, "random_state", None)
         if state is None:
-            return int(np.random.SeedSequence().generate_state(1)[0] % _SEED_LIMIT)
-        return int(check_random_state(state).randint(_SEED_LIMIT))
+            return int(np.random.SeedSequence().generate_state(1)[0] % SEED_LIMIT)
+        return int(check_random_state(state).randint(SEED_LIMIT))
 
     @contextmanager
     def _restored_on_error(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 
+from frozenfit.isolation import SEED_LIMIT
 from frozenfit.search._optuna import default_sampler, set_constraints
 from frozenfit.search.folds import Folds, mean
 from frozenfit.search.objectives import make_scorer, read_constraints, read_directions
@@ -23,7 +24,6 @@ from frozenfit.search.trial_progress import TrialProgress
 if TYPE_CHECKING:
     from frozenfit.search.freeze_search import FreezeSearchCV
 
-_SEED_LIMIT = 2**31 - 1
 _ON_REQUEST = frozenset({"bytes", "predict_time", "trainable"})
 
 
@@ -60,7 +60,7 @@ class Run:
         self.directions = read_directions(settings.directions)
         self.constraints = read_constraints(settings.constraints)
         rng = check_random_state(settings.random_state)
-        seed = None if settings.random_state is None else int(rng.randint(_SEED_LIMIT))
+        seed = None if settings.random_state is None else int(rng.randint(SEED_LIMIT))
         self.estimator = _seeded(settings.estimator, seed)
         self.space = self._space()
         # Made once: trials are comparable on the same splits only, and a shuffling splitter without
@@ -230,5 +230,5 @@ def _seeded(estimator: Any, seed: int | None) -> Any:
         if value is None and name.rpartition("__")[2] == "random_state"
     )
     seeds = np.random.SeedSequence(seed).generate_state(len(missing))
-    values = {n: int(s % _SEED_LIMIT) for n, s in zip(missing, seeds, strict=True)}
+    values = {n: int(s % SEED_LIMIT) for n, s in zip(missing, seeds, strict=True)}
     return estimator.set_params(**values) if values else estimator

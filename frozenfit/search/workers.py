@@ -12,6 +12,7 @@ from sklearn import config_context, get_config
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from frozenfit.isolation import SEED_LIMIT
 from frozenfit.search._optuna import default_sampler, load_optuna, quiet
 from frozenfit.search.results import ERROR, count_done
 from frozenfit.search.running import Run
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from frozenfit.search.freeze_search import FreezeSearchCV
-
-_SEED_LIMIT = 2**31 - 1
 
 
 def run_workers(
@@ -123,7 +122,7 @@ class _WorkerFactory:
     def __init__(self, search: FreezeSearchCV, data: tuple, limit: int | None):
         self.search, self.data, self.limit = search, data, limit
         state = search.random_state
-        first = None if state is None else int(check_random_state(state).randint(_SEED_LIMIT))
+        first = None if state is None else int(check_random_state(state).randint(SEED_LIMIT))
         self._seeds = None if first is None else np.random.SeedSequence(first)
 
     def __call__(self) -> BaseProcess:

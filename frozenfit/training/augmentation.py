@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit.isolation import isolated
+from frozenfit.isolation import SEED_LIMIT, isolated
 from frozenfit.utils.arrays import to_numpy
 from frozenfit.utils.names import did_you_mean
 
@@ -135,7 +135,7 @@ def _from_layer(layer: keras.Layer) -> Augmentation:
     def step(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         # A fresh copy with drawn seeds for each batch: a seed generator of Keras is a variable,
         # whose state would carry over from fit to fit.
-        with isolated(int(rng.integers(2**31 - 1))):
+        with isolated(int(rng.integers(SEED_LIMIT))):
             fresh = type(layer).from_config(_reseeded(layer.get_config(), rng))
             return np.asarray(to_numpy(fresh(x, training=True)))
 
@@ -145,7 +145,7 @@ def _from_layer(layer: keras.Layer) -> Augmentation:
 def _reseeded(config: Any, rng: np.random.Generator) -> Any:
     if isinstance(config, dict):
         return {
-            name: int(rng.integers(2**31 - 1)) if name == "seed" else _reseeded(value, rng)
+            name: int(rng.integers(SEED_LIMIT)) if name == "seed" else _reseeded(value, rng)
             for name, value in config.items()
         }
     return [_reseeded(item, rng) for item in config] if isinstance(config, list) else config

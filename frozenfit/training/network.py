@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from frozenfit.delta import Delta, computed_forms
-from frozenfit.isolation import isolated
+from frozenfit.isolation import SEED_LIMIT, isolated
 from frozenfit.layout import Survey
 from frozenfit.partial import PartialModel
 from frozenfit.selectors import Layout, Selection, forms
@@ -242,7 +242,7 @@ class Network:
         rng = np.random.default_rng(seed)
         for path, info in self.survey.state_infos.items():
             if info.kind == "seed":
-                draw = rng.integers(0, 2**31 - 1, size=values[path].shape)
+                draw = rng.integers(0, SEED_LIMIT, size=values[path].shape)
                 values[path] = (draw * [1, 0]).astype(values[path].dtype)
         return values
 
