@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from frozenfit.search._optuna import load_optuna, retry_option
+from frozenfit.search.mark import differences
 from frozenfit.utils.optional import require
 
 if TYPE_CHECKING:
@@ -259,17 +260,10 @@ def _found_mark(study: Any) -> dict[str, Any] | None:
 
 
 def _check_mark(name: str, found: dict[str, Any], mark: dict[str, Any]) -> None:
-    words = {
-        "estimator": "for another estimator",
-        "directions": "with other directions",
-        "splits": "with other targets or splits",
-    }
-    for key, value in mark.items():
-        if found.get(key) != value:
-            what = words.get(key, f"with other {key}")
-            # The splits are a digest, which means nothing to a reader.
-            values = "" if key == "splits" else f": {found.get(key)}, not {value}"
-            raise ValueError(
-                f"The study {name!r} was created {what}{values}. Give another `study_name`, or the "
-                "settings of the study."
-            )
+    differing = differences(found, mark)
+    if differing:
+        raise ValueError(
+            f"The study {name!r} was created by a search that differs in: {', '.join(differing)}. "
+            "Values of different searches cannot be compared. Give another `study_name`, or the "
+            "data and settings of the study."
+        )
