@@ -113,10 +113,9 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
         if storage.engine.dialect.name == "sqlite" and in_a_file:
             _begin_with_lock(storage.engine)
         return storage
-    from optuna.storages.journal import JournalFileBackend
+    from frozenfit.search.journal import open_journal
 
-    _check_journal(Path(text))
-    return optuna.storages.JournalStorage(JournalFileBackend(text))
+    return open_journal(Path(text))
 
 
 def _begin_with_lock(engine: Engine) -> None:
@@ -151,16 +150,6 @@ def _check_tables(url: str) -> None:
         engine.dispose()
     if tables and not {"studies", "trials", "version_info"} <= set(tables):
         raise ValueError(f"it has other tables ({', '.join(sorted(tables)[:3])}) and no studies")
-
-
-def _check_journal(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise ValueError(f"the folder {str(path.parent)!r} does not exist")
-    if not path.exists() or not path.stat().st_size:
-        return
-    with path.open("rb") as file:
-        if not file.read(20).startswith(b'{"op_code"'):
-            raise ValueError("the file is not a journal of Optuna")
 
 
 @contextmanager

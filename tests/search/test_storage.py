@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -194,6 +195,53 @@ def test_a_file_of_another_program_is_refused_and_not_changed(tmp_path, name):
     with pytest.raises(ValueError, match=f"{name}' cannot be opened"):
         open_storage(place)
     assert place.read_text().startswith("dear diary")
+
+
+@pytest.mark.parametrize("cut", range(1, 61))
+def test_a_journal_with_an_incomplete_last_line_is_continued(tmp_path, cut):
+    storage = tmp_path / "journal.log"
+    searched(storage=storage, cv=2, n_trials=2, refit=False).fit(X, y)
+    for n_trials in (3, 4):
+        os.truncate(storage, storage.stat().st_size - cut)
+        search = searched(storage=storage, cv=2, n_trials=n_trials, refit=False).fit(X, y)
+        assert len(search.cv_results_["params"]) == n_trials
+    assert all(json.loads(line) for line in storage.read_text().splitlines())
+
+
+def test_a_journal_that_ends_in_its_first_record_is_new(tmp_path):
+    storage = tmp_path / "journal.log"
+    searched(storage=storage).fit(X, y)
+    for size in (1, 5, 12, 40):
+        os.truncate(storage, size)
+        assert len(searched(storage=storage).fit(X, y).study_.trials) == 3
+
+
+def test_a_line_that_a_killed_worker_left_is_cut_by_the_next_record(tmp_path):
+    storage = tmp_path / "journal.log"
+    study = searched(storage=storage).fit(X, y).study_
+    with storage.open("ab") as file:
+        file.write(b'{"op_code":5,"worker')
+    study.set_user_attr("note", "appended by a process that has the journal open")
+    again = searched(storage=storage).fit(X, y).study_
+    assert "note" in again.user_attrs and len(again.trials) == 3
+
+
+def test_a_journal_that_is_damaged_inside_raises_one_sentence(tmp_path):
+    storage = tmp_path / "journal.log"
+    searched(storage=storage).fit(X, y)
+    lines = storage.read_bytes().splitlines(keepends=True)
+    storage.write_bytes(b"".join([*lines[:5], lines[5][:10] + b"\n", *lines[6:]]))
+    with pytest.raises(ValueError, match="journal.log' is damaged before its last line") as error:
+        searched(storage=storage).fit(X, y)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_only_regular_files_are_journals(tmp_path):
+    os.mkfifo(tmp_path / "pipe.log")
+    for path in (tmp_path / "pipe.log", tmp_path, "/dev/zero"):
+        with pytest.raises(ValueError, match="is not a regular file"):
+            open_storage(path)
 
 
 @pytest.mark.parametrize(
