@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
@@ -43,10 +42,6 @@ class Folds:
     fit_params: dict[str, Any] = field(default_factory=dict)
     score_params: dict[str, Any] = field(default_factory=dict)
     wanted: frozenset[str] = frozenset()
-
-    def digest(self) -> str:
-        """Return a digest of the splits and targets, by which processes detect other data."""
-        return str(joblib.hash((self.y, self.splits)))
 
     def test_part(self, estimator: Any, fold: int) -> tuple[Any, Any, dict[str, Any]]:
         """Return the validation samples, targets and scorer arguments of a fold.

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state, indexable
 from frozenfit.isolation import SEED_LIMIT
 from frozenfit.search._optuna import default_sampler, set_constraints
 from frozenfit.search.folds import Folds, mean
+from frozenfit.search.mark import make_mark
 from frozenfit.search.objectives import make_scorer, read_constraints, read_directions
 from frozenfit.search.pruning import EpochReports
 from frozenfit.search.results import ERROR, FIGURES, count_done
@@ -67,17 +68,31 @@ class Run:
         # a seed gives other splits at each call.
         self.folds = self._folds(X, y, given)
         tools = {"sampler": self._sampler(seed), "pruner": self._pruner()}
-        # What must agree between all processes and fits that share a study.
-        mark = {
-            "estimator": type(target(self.estimator)[1]).__name__,
-            "directions": dict(self.directions),
-            "splits": self.folds.digest(),
-        }
+        mark = self._mark()
         storage = open_storage(settings.storage, heartbeat=settings.heartbeat)
         self.study = open_study(storage, settings.study_name, self.directions, mark, **tools)
         if isinstance(self.space, Space):
             for values in self.space.known_good():
                 self.study.enqueue_trial(values, skip_if_exists=True)
+
+    def _mark(self) -> dict[str, Any]:
+        """Describe what must agree between all processes and fits that share a study."""
+        space: dict[str, Any] = {"function": self.space}
+        if isinstance(self.space, Space):
+            space = {**self.space.parts, "groups": self.space.groups}
+        return make_mark(
+            data={"X": self.folds.X, "y": self.folds.y, "splits": self.folds.splits},
+            directions=self.directions,
+            scoring=self.settings.scoring,
+            # Without the seeds that are drawn for this run: a `random_state` that is None means
+            # that the seed may vary, and a RandomState draws other seeds in each process.
+            estimator=self.settings.estimator,
+            space=space,
+            fit_params={**self.folds.fit_params, **self._scorer_params()},
+        )
+
+    def _scorer_params(self) -> dict[str, Any]:
+        return {f"{name} of the scorer": v for name, v in self.folds.score_params.items()}
 
     def _space(self) -> Any:
         space = self.settings.space

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from frozenfit.search._optuna import load_optuna, retry_option
+from frozenfit.search.mark import differences
 from frozenfit.utils.optional import require
 
 if TYPE_CHECKING:
@@ -112,10 +113,9 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
         if storage.engine.dialect.name == "sqlite" and in_a_file:
             _begin_with_lock(storage.engine)
         return storage
-    from optuna.storages.journal import JournalFileBackend
+    from frozenfit.search.journal import open_journal
 
-    _check_journal(Path(text))
-    return optuna.storages.JournalStorage(JournalFileBackend(text))
+    return open_journal(Path(text))
 
 
 def _begin_with_lock(engine: Engine) -> None:
@@ -150,16 +150,6 @@ def _check_tables(url: str) -> None:
         engine.dispose()
     if tables and not {"studies", "trials", "version_info"} <= set(tables):
         raise ValueError(f"it has other tables ({', '.join(sorted(tables)[:3])}) and no studies")
-
-
-def _check_journal(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise ValueError(f"the folder {str(path.parent)!r} does not exist")
-    if not path.exists() or not path.stat().st_size:
-        return
-    with path.open("rb") as file:
-        if not file.read(20).startswith(b'{"op_code"'):
-            raise ValueError("the file is not a journal of Optuna")
 
 
 @contextmanager
@@ -259,17 +249,10 @@ def _found_mark(study: Any) -> dict[str, Any] | None:
 
 
 def _check_mark(name: str, found: dict[str, Any], mark: dict[str, Any]) -> None:
-    words = {
-        "estimator": "for another estimator",
-        "directions": "with other directions",
-        "splits": "with other targets or splits",
-    }
-    for key, value in mark.items():
-        if found.get(key) != value:
-            what = words.get(key, f"with other {key}")
-            # The splits are a digest, which means nothing to a reader.
-            values = "" if key == "splits" else f": {found.get(key)}, not {value}"
-            raise ValueError(
-                f"The study {name!r} was created {what}{values}. Give another `study_name`, or the "
-                "settings of the study."
-            )
+    differing = differences(found, mark)
+    if differing:
+        raise ValueError(
+            f"The study {name!r} was created by a search that differs in: {', '.join(differing)}. "
+            "Values of different searches cannot be compared. Give another `study_name`, or the "
+            "data and settings of the study."
+        )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from search_fakes import Hopeless, Quick
 from sklearn.datasets import load_iris
 
 from frozenfit.search import FreezeSearchCV, open_storage
+from frozenfit.search.mark import describe, digest
 
 optuna = pytest.importorskip("optuna")
 X, y = load_iris(return_X_y=True)
 
 
-def searched(estimator=None, **settings):
-    settings = {"n_trials": 3, "cv": 3, "random_state": 0, **settings}
-    return FreezeSearchCV(estimator or Quick(), **settings)
+def searched(**settings):
+    settings = {"estimator": Quick(), "n_trials": 3, "cv": 3, "random_state": 0, **settings}
+    return FreezeSearchCV(**settings)
 
 
 @pytest.fixture(params=["journal.log", "study.db", "sqlite:///{}/other.sqlite3", "memory"])
@@ -55,25 +61,106 @@ def test_sql_storages_have_heartbeats(tmp_path):
     assert opened.grace_period == 14
 
 
-def test_a_study_on_other_targets_is_refused(tmp_path):
-    place = tmp_path / "journal.log"
-    searched(storage=place).fit(X, y)
-    with pytest.raises(ValueError, match="with other targets or splits. Give another `study_name`"):
-        searched(storage=place).fit(X[1:], y[1:])
+def score_of_first_class(estimator, X, y):
+    return float(np.mean(estimator.predict(X)[y == 0] == 0))
 
 
-def test_a_study_with_other_directions_is_refused(tmp_path):
-    place = tmp_path / "journal.log"
-    searched(storage=place).fit(X, y)
-    with pytest.raises(ValueError, match="with other directions"):
-        searched(storage=place, directions={"trainable": "minimize"}).fit(X, y)
+OTHER_SEARCHES = {
+    "noise for X": ({}, (np.random.default_rng(0).normal(size=X.shape), y), "in: X. Values"),
+    "one X": ({}, (np.where(X == X[0, 0], X + 1e-9, X), y), "in: X. Values"),
+    "other targets": ({}, (X, np.roll(y, 1)), "in: y, splits"),
+    "fewer samples": ({}, (X[1:], y[1:]), "in: X, y, splits"),
+    "other splits": ({"cv": 2}, (X, y), "in: splits. Values"),
+    "other scorer": (
+        {"scoring": "balanced_accuracy"},
+        (X, y),
+        r"scoring \(None, not 'balanced_accuracy'\)",
+    ),
+    "callable scorer": ({"scoring": score_of_first_class}, (X, y), "score_of_first_class"),
+    "other directions": ({"directions": {"trainable": "minimize"}}, (X, y), "directions"),
+    "other estimator": ({"estimator": Hopeless()}, (X, y), r"estimator \(Quick, not Hopeless\)"),
+    "other parameter": (
+        {"estimator": Quick(epochs=2)},
+        (X, y),
+        r"parameter 'epochs' \(1, not 2\)",
+    ),
+    "other space": (
+        {"space": {"frozen": "zero"}},
+        (X, y),
+        r"part of the space 'frozen' \(.*, not 'zero'\)",
+    ),
+    "a part less": (
+        {"space": {"leave": ("learning_rate",)}},
+        (X, y),
+        r"'learning_rate' \(.*, not absent\)",
+    ),
+}
 
 
-def test_a_study_for_another_estimator_is_refused(tmp_path):
-    place = tmp_path / "journal.log"
-    searched(storage=place).fit(X, y)
-    with pytest.raises(ValueError, match="for another estimator: Quick, not Hopeless"):
-        searched(Hopeless(), storage=place).fit(X, y)
+@pytest.mark.parametrize("case", OTHER_SEARCHES)
+def test_a_study_of_another_search_is_refused_with_what_differs(tmp_path, case):
+    changes, data, message = OTHER_SEARCHES[case]
+    storage = tmp_path / "journal.log"
+    first = searched(storage=storage).fit(X, y)
+    with pytest.raises(ValueError, match=f"differs.*{message}.*Give another `study_name`"):
+        searched(**{"storage": storage, "n_trials": 5, **changes}).fit(*data)
+    again = searched(storage=storage).fit(X, y)
+    assert len(again.study_.trials) == 3 and again.best_score_ == first.best_score_
+
+
+def test_sample_weights_belong_to_the_mark(tmp_path):
+    searched(storage=tmp_path / "journal.log").fit(X, y)
+    with pytest.raises(ValueError, match="differs in: sample_weight"):
+        searched(storage=tmp_path / "journal.log").fit(X, y, sample_weight=np.arange(150.0))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        np.asfortranarray,
+        np.ndarray.tolist,
+        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    ],
+)
+def test_a_mark_does_not_depend_on_the_layout_of_the_data(same):
+    array = np.asarray(same(X))
+    assert digest(array) == digest(X)
+
+
+def test_settings_without_effect_on_values_continue_a_study(tmp_path):
+    storage = tmp_path / "journal.log"
+    searched(storage=storage).fit(X, y)
+    other = searched(storage=storage, n_trials=4, random_state=1, n_jobs=1, verbose=0)
+    assert len(other.fit(X, y).study_.trials) == 4
+
+
+DESCRIBE = """
+import numpy as np
+from functools import partial
+from sklearn.metrics import f1_score, make_scorer
+from frozenfit.search.mark import describe
+def outer(k):
+    return lambda e, X, y: k if e in {"a", "b", "c"} else 0
+class Plain:
+    def __init__(self): self.a, self.b = {"x", "y", "z"}, np.arange(3)
+values = [outer(1), make_scorer(f1_score, average="macro"), partial(outer, k=2), Plain(),
+          {"a": (1, 2.5)}, np.random.RandomState(3), outer]
+print([describe(value) for value in values])
+"""
+
+
+def test_descriptions_are_the_same_in_all_processes():
+    texts = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", DESCRIBE]
+        texts.add(subprocess.check_output(command, env=environment, text=True))
+    assert len(texts) == 1 and "0x" not in texts.pop()
+
+
+def test_descriptions_differ_with_what_a_function_does():
+    assert describe(lambda a: a + 1) != describe(lambda a: a + 2)
+    assert describe(lambda a: a + 1) == describe(lambda a: a + 1)
 
 
 @pytest.mark.parametrize("trials", [0, 1])
@@ -108,6 +195,53 @@ def test_a_file_of_another_program_is_refused_and_not_changed(tmp_path, name):
     with pytest.raises(ValueError, match=f"{name}' cannot be opened"):
         open_storage(place)
     assert place.read_text().startswith("dear diary")
+
+
+@pytest.mark.parametrize("cut", range(1, 61))
+def test_a_journal_with_an_incomplete_last_line_is_continued(tmp_path, cut):
+    storage = tmp_path / "journal.log"
+    searched(storage=storage, cv=2, n_trials=2, refit=False).fit(X, y)
+    for n_trials in (3, 4):
+        os.truncate(storage, storage.stat().st_size - cut)
+        search = searched(storage=storage, cv=2, n_trials=n_trials, refit=False).fit(X, y)
+        assert len(search.cv_results_["params"]) == n_trials
+    assert all(json.loads(line) for line in storage.read_text().splitlines())
+
+
+def test_a_journal_that_ends_in_its_first_record_is_new(tmp_path):
+    storage = tmp_path / "journal.log"
+    searched(storage=storage).fit(X, y)
+    for size in (1, 5, 12, 40):
+        os.truncate(storage, size)
+        assert len(searched(storage=storage).fit(X, y).study_.trials) == 3
+
+
+def test_a_line_that_a_killed_worker_left_is_cut_by_the_next_record(tmp_path):
+    storage = tmp_path / "journal.log"
+    study = searched(storage=storage).fit(X, y).study_
+    with storage.open("ab") as file:
+        file.write(b'{"op_code":5,"worker')
+    study.set_user_attr("note", "appended by a process that has the journal open")
+    again = searched(storage=storage).fit(X, y).study_
+    assert "note" in again.user_attrs and len(again.trials) == 3
+
+
+def test_a_journal_that_is_damaged_inside_raises_one_sentence(tmp_path):
+    storage = tmp_path / "journal.log"
+    searched(storage=storage).fit(X, y)
+    lines = storage.read_bytes().splitlines(keepends=True)
+    storage.write_bytes(b"".join([*lines[:5], lines[5][:10] + b"\n", *lines[6:]]))
+    with pytest.raises(ValueError, match="journal.log' is damaged before its last line") as error:
+        searched(storage=storage).fit(X, y)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_only_regular_files_are_journals(tmp_path):
+    os.mkfifo(tmp_path / "pipe.log")
+    for path in (tmp_path / "pipe.log", tmp_path, "/dev/zero"):
+        with pytest.raises(ValueError, match="is not a regular file"):
+            open_storage(path)
 
 
 @pytest.mark.parametrize(
