@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -79,6 +81,21 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if reporter is not None:
         threads = os.environ["OMP_NUM_THREADS"]
         reporter.write_line(f"keras backend: {backend}, OMP_NUM_THREADS: {threads}")
+
+
+@pytest.fixture(autouse=True)
+def registries() -> Iterator[None]:
+    """What a test registers is forgotten after it, so that tests can run in any order."""
+    import frozenfit.architectures.registry as architectures
+    import frozenfit.elm.stages.base as stages
+    import frozenfit.selectors.registry as selectors
+
+    with (
+        patch.dict(architectures._BUILDERS),
+        patch.dict(selectors._SELECTORS),
+        patch.dict(stages._named),
+    ):
+        yield
 
 
 @pytest.fixture

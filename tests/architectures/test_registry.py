@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from frozenfit import architectures
-from frozenfit.architectures import parts, registry
+from frozenfit.architectures import parts
 from frozenfit.layout import describe
 from frozenfit.selectors import block
 
@@ -53,15 +53,6 @@ def numbers(value):
 
 def layer(model, name):
     return next(layer for layer in model.layers if layer.name == name)
-
-
-@pytest.fixture
-def registered():
-    """Forget afterwards what a test registers."""
-    before = dict(registry._BUILDERS)
-    yield
-    registry._BUILDERS.clear()
-    registry._BUILDERS.update(before)
 
 
 def test_the_families_are_known_by_name():
@@ -291,24 +282,24 @@ def _linear(input_shape, n_outputs, use_bias=True):
     return keras.Model(inputs, keras.layers.Dense(n_outputs, use_bias=use_bias, name="d")(inputs))
 
 
-def test_a_function_of_the_user_is_built_by_name(registered):
+def test_a_function_of_the_user_is_built_by_name():
     assert architectures.register("linear")(_linear) is _linear
     assert architectures.build("linear", (4,), 3, use_bias=False).count_params() == 12
     assert "linear" in architectures.names()
 
 
-def test_a_name_belongs_to_one_function(registered):
+def test_a_name_belongs_to_one_function():
     with pytest.raises(ValueError, match="'mlp' is already registered by frozenfit"):
         architectures.register("mlp")(_linear)
 
 
-def test_a_function_can_be_registered_again(registered):
+def test_a_function_can_be_registered_again():
     architectures.register("linear")(_linear)
     architectures.register("linear")(_linear)
     assert architectures.build("linear", (4,), 3).count_params() == 15
 
 
-def test_a_required_parameter_is_asked_for(registered):
+def test_a_required_parameter_is_asked_for():
     @architectures.register("needs_width")
     def needs_width(input_shape, n_outputs, width):
         return _linear(input_shape, n_outputs)
@@ -317,13 +308,13 @@ def test_a_required_parameter_is_asked_for(registered):
         architectures.build("needs_width", (4,), 3)
 
 
-def test_a_function_that_returns_no_model_is_refused(registered):
+def test_a_function_that_returns_no_model_is_refused():
     architectures.register("nothing_built")(lambda input_shape, n_outputs: None)
     with pytest.raises(TypeError, match="must return a keras.Model, got NoneType"):
         architectures.build("nothing_built", (4,), 3)
 
 
-def test_only_functions_of_shape_and_outputs_are_registered(registered):
+def test_only_functions_of_shape_and_outputs_are_registered():
     with pytest.raises(TypeError, match=r"\(input_shape, n_outputs"):
         architectures.register("short")(lambda input_shape: None)
 
