@@ -93,6 +93,7 @@ class PartialNet(NetworkEstimator):
         ],
         "freeze_schedule": [FreezeSchedule, str, None],
         "freeze_statistics": [StrOptions({"auto"}), "boolean"],
+        "refresh_statistics": [StrOptions({"auto"}), "boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
@@ -121,6 +122,7 @@ class PartialNet(NetworkEstimator):
         lr_schedule: LearningRateSchedule = "auto",
         freeze_schedule: FreezeScheduleLike = None,
         freeze_statistics: bool | Literal["auto"] = "auto",
+        refresh_statistics: bool | Literal["auto"] = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
@@ -145,6 +147,7 @@ class PartialNet(NetworkEstimator):
         self.lr_schedule = lr_schedule
         self.freeze_schedule = freeze_schedule
         self.freeze_statistics = freeze_statistics
+        self.refresh_statistics = refresh_statistics
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
@@ -305,6 +308,8 @@ class PartialNet(NetworkEstimator):
             lr_schedule=lr_schedule,
             freeze_schedule=freeze_schedule,
             cache_features=self.cache_features,
+            # `partial_fit` sees a part of the samples only.
+            refresh_statistics=False if fit_data.one_pass else self.refresh_statistics,
             augment=augmentation.make(self.augment, self.input_shape_),
             validation=validation,
             patience=self.patience if self._stops_early(fit_data) else None,

@@ -93,6 +93,12 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         Whether frozen batch normalizations keep their moving statistics and use them in training.
         "auto" does so with ``frozen="keep"`` where everything before the layer is frozen too, and
         nowhere else.
+    refresh_statistics : bool or "auto", default="auto"
+        Whether `fit` ends with one pass over the training samples, without those set aside for
+        validation, that replaces the moving statistics of the batch normalizations that used the
+        statistics of the batch in training. Moving averages follow slowly: with Keras's momentum
+        of 0.99, a few hundred steps leave them near their initial values. "auto" does so where
+        ``steps * (1 - momentum) < 10``.
     early_stopping : bool, default=False
         Whether to stop when the validation loss has not improved for `patience` epochs, and to
         restore the best trained parameters. The loss is computed on `X_val` and `y_val` of `fit`,
@@ -223,6 +229,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         lr_schedule: LearningRateSchedule = "auto",
         freeze_schedule: FreezeScheduleLike = None,
         freeze_statistics: bool | Literal["auto"] = "auto",
+        refresh_statistics: bool | Literal["auto"] = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         patience: int = 5,
@@ -307,6 +314,12 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         Whether frozen batch normalizations keep their moving statistics and use them in training.
         "auto" does so with ``frozen="keep"`` where everything before the layer is frozen too, and
         nowhere else.
+    refresh_statistics : bool or "auto", default="auto"
+        Whether `fit` ends with one pass over the training samples, without those set aside for
+        validation, that replaces the moving statistics of the batch normalizations that used the
+        statistics of the batch in training. Moving averages follow slowly: with Keras's momentum
+        of 0.99, a few hundred steps leave them near their initial values. "auto" does so where
+        ``steps * (1 - momentum) < 10``.
     early_stopping : bool, default=False
         Whether to stop when the validation loss has not improved for `patience` epochs, and to
         restore the best trained parameters. The loss is computed on `X_val` and `y_val` of `fit`,

@@ -56,6 +56,9 @@ class Plan:
     cache_features : bool or "auto", default=False
         Whether the features of a frozen prefix are computed once. True raises an error where
         they cannot be.
+    refresh_statistics : bool or "auto", default=False
+        Whether moving statistics are computed anew from the training samples at the end. "auto"
+        does so where moving averages over the steps still depend on where they started.
     augment : Augmentation or None, default=None
         Changes each training batch.
     validation : Data or None, default=None
@@ -77,6 +80,7 @@ class Plan:
     lr_schedule: Any = None
     freeze_schedule: schedules.FreezeSchedule | None = None
     cache_features: bool | str = False
+    refresh_statistics: bool | str = False
     augment: Augmentation | None = None
     validation: Data | None = None
     patience: int | None = None
@@ -154,9 +158,8 @@ def train(
         interrupted = True
     run.trainer.finish()
     plan.callbacks.end(run.logs)
-    delta = run.best if run.best is not None else compiled.model.delta()
     return TrainResult(
-        delta,
+        run.final_delta(),
         run.history,
         run.trainer.optimizer_state(),
         run.step,
@@ -329,6 +332,19 @@ class _Run:
         multipliers = self.phases.multipliers(self.phase, done / (self.total - self.first_step))
         rates = schedules.rates(self.plan.lr_schedule, rate, start, steps, total)
         return rates, multipliers
+
+    def final_delta(self) -> Delta:
+        """Return the best delta with early stopping, else the last, as the plan asks for it."""
+        model, plan = self.compiled.model, self.plan
+        delta = self.best if self.best is not None else model.delta()
+        if not plan.refresh_statistics:
+            return delta
+        statistics = self.compiled.moving_statistics
+        if plan.refresh_statistics == "auto" and not statistics.are_behind(self.step):
+            return delta
+        model.load_delta(delta)
+        statistics.refresh(self.samples, self.rng)
+        return model.delta()
 
     def _out_of_patience(self) -> bool:
         if self.plan.patience is None:

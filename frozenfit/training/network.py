@@ -6,6 +6,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -20,6 +21,7 @@ from frozenfit.training import prefix
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
 from frozenfit.training.phases import Phase
+from frozenfit.training.refresh import MovingStatistics
 from frozenfit.utils.arrays import keras_reads_variables, to_numpy
 
 # Trainers that stay compiled for one model: enough for the phases of a freeze schedule, few enough
@@ -304,6 +306,11 @@ class CompiledModel:
     def invalidate(self) -> None:
         """Load the delta again at the next use."""
         self._loaded = None
+
+    @cached_property
+    def moving_statistics(self) -> MovingStatistics:
+        """Computes the moving statistics anew from samples."""
+        return MovingStatistics(self.model)
 
     def prefix(self, phase: Phase) -> prefix.Prefix | None:
         """Return the frozen prefix of the network in a phase.
