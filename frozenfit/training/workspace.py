@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import keras
 
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
+from frozenfit.utils.processes import check_not_forked
 
 
 class Workspace:
@@ -31,7 +31,6 @@ class Workspace:
         self.limit = limit
         self._lock = threading.Lock()
         self._free: list[tuple[tuple, Network]] = []
-        self._process: int | None = None
 
     @contextmanager
     def check_out(self, base: Base) -> Iterator[Network]:
@@ -52,7 +51,7 @@ class Workspace:
         RuntimeError
             In a process that was forked after networks were used, on TensorFlow and JAX.
         """
-        self._check_process()
+        check_not_forked()
         key = (*base.key, keras.distribution.distribution())
         network = self._take(key, base) or Network(base, self.limit)
         try:
@@ -64,22 +63,6 @@ class Workspace:
             with self._lock:
                 self._free.append((key, network))
                 del self._free[: -self.limit]
-
-    def _check_process(self) -> None:
-        """Raise an error where the threads of a backend were lost in a fork.
-
-        The first computation starts the threads of TensorFlow and JAX. A forked child has none of
-        them, and would wait for them without end.
-        """
-        process, backend = os.getpid(), keras.config.backend()
-        if self._process is None:
-            self._process = process
-        elif process != self._process and backend in ("tensorflow", "jax"):
-            raise RuntimeError(
-                f"{backend} does not work in a process that was forked after its first use. Start "
-                "processes by 'spawn' or 'forkserver' (multiprocessing.set_start_method), or use "
-                "joblib, whose default loky does so."
-            )
 
     def _take(self, key: tuple, base: Base) -> Network | None:
         with self._lock:

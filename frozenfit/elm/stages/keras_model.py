@@ -10,6 +10,7 @@ import numpy as np
 from frozenfit.elm.stages.base import FeatureStage, frozen_row, register_wrapper
 from frozenfit.parameter_table import TableRow
 from frozenfit.utils.arrays import to_numpy
+from frozenfit.utils.processes import check_not_forked
 
 __all__ = ["KerasFeatures"]
 
@@ -43,6 +44,7 @@ class KerasFeatures(FeatureStage):
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Compute the outputs of the model."""
+        check_not_forked()
         parts = [
             np.asarray(to_numpy(self.model(X[i : i + _BATCH_SIZE], training=False)))
             for i in range(0, X.shape[0], _BATCH_SIZE)
