@@ -37,6 +37,9 @@ NetworkBuilder: TypeAlias = "Callable[..., keras.Model]"
 # The last alternative is a fitted PartialNetClassifier or PartialNetRegressor.
 Network: TypeAlias = "str | NetworkBuilder | keras.Model | Base | BaseEstimator"
 WeightInit: TypeAlias = "str | keras.Initializer | None"
+# A name, a loss of Keras, or a function of targets and outputs with one value per sample.
+Loss: TypeAlias = "str | keras.losses.Loss | Callable[[Any, Any], Any]"
+MetricList: TypeAlias = "Sequence[str | keras.metrics.Metric | Callable[[Any, Any], Any]] | None"
 Optimizer: TypeAlias = "str | keras.optimizers.Optimizer"
 LearningRateSchedule: TypeAlias = (
     'Literal["auto", "cosine", "steps"] | keras.optimizers.schedules.LearningRateSchedule | None'

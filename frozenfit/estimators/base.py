@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from frozenfit.isolation import SEED_LIMIT
 from frozenfit.training.data import Data, distinct
+from frozenfit.training.objective import Task
 from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class FitData:
         Validation data given by the user.
     n_outputs : int
         Number of classes or targets.
-    classifies : bool
-        Whether the estimator is a classifier.
+    task : {"classification", "multilabel", "regression"}
+        The kind of the targets.
     seed : int
         Seed from which all random streams of this fit are derived.
     resume : bool
@@ -62,7 +63,7 @@ class FitData:
     data: Data
     validation: Data | None
     n_outputs: int
-    classifies: bool
+    task: Task
     seed: int
     resume: bool
     one_pass: bool
@@ -72,6 +73,7 @@ class FitData:
 class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     """Base class of all estimators; the module's docstring describes how to extend it."""
 
+    _task: Task
     _parameter_constraints: dict = {}
     _takes_sparse = False
 
@@ -241,7 +243,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             data=self._scaled(data, reset=not resume),
             validation=self._held_out(X_val, y_val),
             n_outputs=self._n_outputs(y, one_pass),
-            classifies=y.ndim == 1,
+            task=self._task,
             seed=self._fit_seed(),
             resume=resume,
             one_pass=one_pass,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     """Base class of all classifiers."""
 
+    _task = "classification"
+
     def _check_data(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         X, y = self._check_input(X, reset=reset, y=y)
         check_classification_targets(y)

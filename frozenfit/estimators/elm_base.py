@@ -293,7 +293,9 @@ class ELM(RandomLayers):
                 raise ValueError(_NO_SUMS.format("partial_fit"))
             self._store(self._memory.plus(block), solve=False)
             return
-        config = self._config(fit_data.n_outputs, fit_data.classifies, fit_data.seed, data.y)
+        config = self._config(
+            fit_data.n_outputs, fit_data.task == "classification", fit_data.seed, data.y
+        )
         if fit_data.one_pass:
             self._store(Memory.of(config, block), solve=False)
             return

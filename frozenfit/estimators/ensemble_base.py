@@ -168,7 +168,7 @@ class CheapEnsemble(NetworkEstimator):
             settings.trainable, self.members, self.n_estimators, seeds["selector"]
         )
         with workspace.check_out(base) as network:
-            network.check(self.input_shape_, fit_data.n_outputs, fit_data.classifies)
+            network.check(self.input_shape_, fit_data.n_outputs, fit_data.task)
             if self.base == "trained" and not network.is_copy:
                 raise ValueError(
                     f"`base='trained'` requires a model that can be copied, which "

@@ -30,7 +30,9 @@ from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.data import Data, split
 from frozenfit.training.fisher import diagonal_fisher
 from frozenfit.training.loop import Plan, TrainResult, train
+from frozenfit.training.metrics import Metrics
 from frozenfit.training.network import CompiledModel, Network
+from frozenfit.training.objective import Objective, make_loss
 from frozenfit.training.progress import EpochProgress
 from frozenfit.training.recipe import Recipe, initializer_json
 from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule, as_freeze_schedule
@@ -40,6 +42,8 @@ from frozenfit.types import (
     FreezeScheduleLike,
     FrozenValues,
     LearningRateSchedule,
+    Loss,
+    MetricList,
     Optimizer,
     RandomState,
     Shape,
@@ -83,6 +87,8 @@ class PartialNet(NetworkEstimator):
         "weight_init": [str, keras.initializers.Initializer, None],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "loss": [str, keras.losses.Loss, callable],
+        "metrics": [list, tuple, None],
         "optimizer": [str, keras.optimizers.Optimizer],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -116,6 +122,8 @@ class PartialNet(NetworkEstimator):
         weight_init: WeightInit = None,
         epochs: int = 20,
         batch_size: int = 32,
+        loss: Loss = "auto",
+        metrics: MetricList = None,
         optimizer: Optimizer = "adam",
         learning_rate: float | Literal["auto"] = "auto",
         weight_decay: float = 0.0,
@@ -141,6 +149,8 @@ class PartialNet(NetworkEstimator):
         self.weight_init = weight_init
         self.epochs = epochs
         self.batch_size = batch_size
+        self.loss = loss
+        self.metrics = metrics
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -216,7 +226,7 @@ class PartialNet(NetworkEstimator):
         context = Context(
             seed=seeds["selector"],
             values=network.values(base),
-            fisher=lambda: diagonal_fisher(network, base, fit_data.data, fit_data.classifies),
+            fisher=lambda: diagonal_fisher(network, base, fit_data.data, fit_data.task),
         )
         selection = as_selector(self.trainable).resolve(network.layout, context)
         frozen, statistics = self._mode(base)
@@ -301,7 +311,8 @@ class PartialNet(NetworkEstimator):
             _check_freeze_schedule(freeze_schedule, fit_data, epochs, lr_schedule, optimizer)
         return Plan(
             optimizer=lambda: make()[0],
-            loss="classification" if fit_data.classifies else "regression",
+            objective=Objective(fit_data.task, make_loss(self.loss, fit_data.task)),
+            metrics=self._metrics(fit_data),
             epochs=epochs,
             batch_size=self.batch_size,
             learning_rate=rate,
@@ -315,6 +326,15 @@ class PartialNet(NetworkEstimator):
             patience=self.patience if self._stops_early(fit_data) else None,
             callbacks=KerasCallbacks(self.callbacks),
         )
+
+    def _metrics(self, fit_data: FitData) -> Metrics:
+        scale: tuple = ()
+        if fit_data.task == "regression":
+            data: Any = self  # a regressor
+            scale = data._target_mean, data._target_scale
+        metrics = Metrics(self.metrics, fit_data.task, *scale)
+        metrics.check(fit_data.n_outputs)
+        return metrics
 
     def _named_schedule(self, fit_data: FitData) -> Any:
         """Return the schedule with "auto" resolved: cosine decay for automatic rates in `fit`."""
@@ -337,7 +357,8 @@ class PartialNet(NetworkEstimator):
     def _split(self, fit_data: FitData, rng: np.random.Generator) -> tuple[Data, Data | None]:
         if fit_data.validation is not None or not self._stops_early(fit_data):
             return fit_data.data, fit_data.validation
-        return split(fit_data.data, self.validation_fraction, rng, fit_data.classifies)
+        stratify = fit_data.task == "classification"
+        return split(fit_data.data, self.validation_fraction, rng, stratify)
 
     def _joined_history(self, fit_data: FitData, new: dict[str, list[float]]) -> dict:
         old = self.history_ if fit_data.resume else {}
@@ -439,7 +460,7 @@ def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) 
     """
     base = make_base(estimator, fit_data, seeds["base"])
     with workspace.check_out(base) as network:
-        network.check(estimator.input_shape_, fit_data.n_outputs, fit_data.classifies)
+        network.check(estimator.input_shape_, fit_data.n_outputs, fit_data.task)
         part = estimator._start(fit_data, network, base, seeds)
         result = estimator._run(fit_data, part.load(network), part, seeds)
     # Before any attribute is set: the estimator keeps its last fit when training diverges.

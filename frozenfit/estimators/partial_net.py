@@ -14,6 +14,8 @@ from frozenfit.types import (
     FrozenValues,
     KerasCallbacks,
     LearningRateSchedule,
+    Loss,
+    MetricList,
     Network,
     Optimizer,
     RandomState,
@@ -30,10 +32,10 @@ _OWN_NAMES = ("self", "__class__", "class_weight")
 class PartialNetClassifier(PartialNet, NetworkClassifier):
     """A classifier that trains selected parameters of a neural network and freezes all others.
 
-    The network has one output per class, also for two classes, and is trained on the softmax
-    cross-entropy of these logits, weighted by sample and class weights. A fitted estimator owns
-    only what it trained; the frozen parameters come from a seed or from a network that several
-    estimators can share.
+    The network has one output per class, also for two classes, and is trained on the softmax cross-
+    entropy of these logits, or on another `loss`, weighted by sample and class weights. A fitted
+    estimator owns only what it trained; the frozen parameters come from a seed or from a network
+    that several estimators can share.
 
     Parameters
     ----------
@@ -70,6 +72,19 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         Number of passes over the training data.
     batch_size : int, default=32
         Number of samples per training step.
+    loss : str, keras.losses.Loss or callable, default="auto"
+        The loss. "auto" is the cross-entropy of the softmax of the outputs. The name of a Keras
+        loss is computed from the logits: "categorical_focal_crossentropy", for example. A loss
+        object must have ``from_logits=True``, as in ``keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=0.1)``; a loss class of your own and a function
+        ``f(y_true, y_pred)`` receive one-hot labels and logits, and return one value per sample.
+        Training minimizes the mean over samples, weighted by their weights.
+    metrics : list or None, default=None
+        What `history_` reports besides loss and accuracy: names of Keras metrics,
+        ``keras.metrics.Metric`` objects, which are copied, or functions of targets and
+        predictions with one value per sample. They receive probabilities and one-hot labels (class
+        indices where the name begins with "Sparse"); of two classes, those of the second one
+        alone, as metrics such as ``keras.metrics.AUC`` expect.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
         The name of a Keras optimizer, or an optimizer, whose configuration is copied for each
         fit. Optimizer state is allocated for trainable parameters only.
@@ -151,7 +166,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     model_ : PartialModel
         The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
-        Loss and accuracy of each epoch, and the same as ``val_loss`` and ``val_accuracy`` if there
+        Loss, accuracy and `metrics` of each epoch, and the same with the prefix ``val_`` if there
         were validation data (NaN in the epochs of fits without).
     n_iter_ : int
         Number of completed epochs.
@@ -223,6 +238,8 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         weight_init: WeightInit = None,
         epochs: int = 20,
         batch_size: int = 32,
+        loss: Loss = "auto",
+        metrics: MetricList = None,
         optimizer: Optimizer = "adam",
         learning_rate: float | Literal["auto"] = "auto",
         weight_decay: float = 0.0,
@@ -252,9 +269,10 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     """A regressor that trains selected parameters of a neural network and freezes all others.
 
     The network has one output per target and is trained on the mean squared error, averaged over
-    the targets and weighted by sample weights. Targets are standardized for training, and
-    predictions are returned on the original scale. A fitted estimator owns only what it trained;
-    the frozen parameters come from a seed or from a network that several estimators can share.
+    the targets, or on another `loss`, weighted by sample weights. Targets are standardized for
+    training, and predictions are returned on the original scale. A fitted estimator owns only what
+    it trained; the frozen parameters come from a seed or from a network that several estimators can
+    share.
 
     Parameters
     ----------
@@ -291,6 +309,15 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         Number of passes over the training data.
     batch_size : int, default=32
         Number of samples per training step.
+    loss : str, keras.losses.Loss or callable, default="auto"
+        The loss of the standardized targets. "auto" is the mean squared error; names of Keras such
+        as "mean_absolute_error" and "huber", loss objects, and functions ``f(y_true, y_pred)``
+        that return one value per sample are accepted too. Training minimizes the mean over samples,
+        weighted by their weights.
+    metrics : list or None, default=None
+        What `history_` reports besides the loss: names of Keras metrics, ``keras.metrics.Metric``
+        objects, which are copied, or functions of targets and predictions with one value per
+        sample. They receive targets and predictions on the original scale.
     optimizer : str or keras.optimizers.Optimizer, default="adam"
         The name of a Keras optimizer, or an optimizer, whose configuration is copied for each
         fit. Optimizer state is allocated for trainable parameters only.
@@ -367,8 +394,8 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     model_ : PartialModel
         The fitted Keras model; the same object until the next fit.
     history_ : dict of str to list of float
-        Loss of each epoch, and ``val_loss`` if there were validation data (NaN in the epochs of
-        fits without).
+        Loss and `metrics` of each epoch, and the same with the prefix ``val_`` if there were
+        validation data (NaN in the epochs of fits without).
     n_iter_ : int
         Number of completed epochs.
     freeze_fraction_ : float

@@ -25,6 +25,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     that one learning rate suits targets of any unit.
     """
 
+    _task = "regression"
+
     def __sklearn_tags__(self) -> Tags:
         """Declare that the estimator supports several targets."""
         tags = super().__sklearn_tags__()

@@ -189,7 +189,7 @@ def restore_base(
     with workspace.check_out(found) as network:
         fits = _fits(network.model, estimator.input_shape_, n_outputs)
         if not fits or base is not None or _is_small(network.model):
-            network.check(estimator.input_shape_, n_outputs, meta["classes"] is not None)
+            network.check(estimator.input_shape_, n_outputs, estimator._task)
         stored_base.check(found, network, about, stored)
     return found
 

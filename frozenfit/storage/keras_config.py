@@ -14,6 +14,7 @@ import keras
 
 from frozenfit.isolation import isolated
 from frozenfit.storage.allow_list import check_config
+from frozenfit.utils import losses
 from frozenfit.utils.arrays import keras_reads_variables
 
 __all__ = ["OBJECTS", "build", "check_registered", "describe", "first_line"]
@@ -59,6 +60,8 @@ def describe(value: Any) -> Any:
         return {**_POLICY, "config": value.get_config()}
     with keras_reads_variables():
         config = _portable(keras.saving.serialize_keras_object(value))
+    if losses.is_of_keras(value):
+        config["config"] = losses.arguments(value)
     if not isinstance(value, keras.Model):
         config.pop("build_config", None)
     return config

@@ -75,7 +75,7 @@ class KerasCallbacks:
         self._rate = float(to_numpy(trainer.optimizer.learning_rate))
         model.optimizer = trainer.optimizer
         model.stop_training = False
-        model.shown_metrics = _shown_metrics(plan.loss)
+        model.shown_metrics = _shown_metrics(plan)
         params = {"epochs": plan.epochs, "steps": steps, "verbose": 0}
         self._collector = _Collector()
         called = [*self.copies, self._collector]
@@ -180,12 +180,13 @@ def _copied(callback: keras.callbacks.Callback) -> keras.callbacks.Callback:
         return callback
 
 
-def _shown_metrics(loss: str) -> list[keras.metrics.Metric]:
+def _shown_metrics(plan: Any) -> list[keras.metrics.Metric]:
     """Return metrics by which Keras finds out whether a monitored metric should be large."""
-    if loss != "classification":
-        return []
+    metrics = plan.metrics.objects
     with isolated(0):
-        return [metrics_list([keras.metrics.SparseCategoricalAccuracy("accuracy")])]
+        if plan.objective.task != "regression":
+            metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy"), *metrics]
+        return [metrics_list(metrics)] if metrics else []
 
 
 def _number(value: Any) -> float | None:

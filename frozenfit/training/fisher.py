@@ -9,13 +9,12 @@ from frozenfit.selectors import everything
 from frozenfit.training.base import Base
 from frozenfit.training.data import Data
 from frozenfit.training.network import Network
+from frozenfit.training.objective import Objective, Task
 
 _SAMPLES = 256
 
 
-def diagonal_fisher(
-    network: Network, base: Base, data: Data, classifies: bool
-) -> dict[str, np.ndarray]:
+def diagonal_fisher(network: Network, base: Base, data: Data, task: Task) -> dict[str, np.ndarray]:
     """Average the squared gradient of each sample's loss, weight by weight.
 
     Parameters
@@ -27,8 +26,8 @@ def diagonal_fisher(
     data : Data
         Training samples; 256 spread evenly over them are used, which was enough in the
         method's source.
-    classifies : bool
-        Cross-entropy, or squared error.
+    task : {"classification", "multilabel", "regression"}
+        Cross-entropy of classes or labels, or squared error.
 
     Returns
     -------
@@ -44,8 +43,7 @@ def diagonal_fisher(
     states = network.initial_states(base, 0)
     delta = compiled.model.initial_delta(network.values(base), states)
     compiled.load(base, selection, delta)
-    kind = "classification" if classifies else "regression"
-    trainer = compiled.trainer(keras.optimizers.SGD(), kind)
+    trainer = compiled.trainer(keras.optimizers.SGD(), Objective(task))
     # Spread over the canonical order rather than drawn, so that the scores need no seed.
     chosen = np.unique(np.linspace(0, len(data) - 1, _SAMPLES).astype(int))
     sums: list[np.ndarray] | None = None

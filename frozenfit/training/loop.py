@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
-from scipy.special import log_softmax
 
 from frozenfit.delta import Delta
 from frozenfit.training import prefix, schedules
@@ -17,7 +16,9 @@ from frozenfit.training.augmentation import Augmentation
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.data import Data, batches
+from frozenfit.training.metrics import Metrics
 from frozenfit.training.network import CompiledModel
+from frozenfit.training.objective import Objective
 from frozenfit.training.phases import Phase, PhasePlan
 from frozenfit.training.prefix import is_plain, operations
 
@@ -41,8 +42,8 @@ class Plan:
     ----------
     optimizer : callable
         Returns a fresh optimizer.
-    loss : {"classification", "regression"}
-        Name of the loss.
+    objective : Objective
+        The loss.
     epochs : int
         Number of passes over the data.
     batch_size : int
@@ -66,6 +67,8 @@ class Plan:
     patience : int or None, default=None
         Number of epochs without a lower validation loss after which training stops and the best
         delta is returned; None never stops.
+    metrics : Metrics
+        What is reported besides loss and accuracy.
     callbacks : KerasCallbacks
         The user's callbacks.
     epoch_callbacks : sequence of EpochCallback
@@ -73,7 +76,7 @@ class Plan:
     """
 
     optimizer: Callable[[], keras.optimizers.Optimizer]
-    loss: str
+    objective: Objective
     epochs: int
     batch_size: int
     learning_rate: float
@@ -84,6 +87,7 @@ class Plan:
     augment: Augmentation | None = None
     validation: Data | None = None
     patience: int | None = None
+    metrics: Metrics = field(default_factory=lambda: Metrics(None, "regression"))
     callbacks: KerasCallbacks = field(default_factory=lambda: KerasCallbacks(None))
     epoch_callbacks: Sequence[EpochCallback] = ()
 
@@ -210,7 +214,10 @@ class _Run:
         phase = replace(planned, from_prefix=self._caches(planned, self.plan.epochs - epoch))
         # Each phase has a trainer of its own, because the variables of an optimizer are fixed when
         # it is built.
-        trainer = self.compiled.trainer(self.plan.optimizer(), self.plan.loss, phase)
+        plan = self.plan
+        trainer = self.compiled.trainer(
+            plan.optimizer(), plan.objective, phase, keep_outputs=bool(plan.metrics)
+        )
         if self.phase is not None:
             trainer.take_over(self.trainer)
             self.plan.callbacks.follow(trainer)
@@ -257,7 +264,9 @@ class _Run:
             callback.epoch_begin(number)
         self.logs = self._train_epoch()
         if self.validation is not None:
-            self.logs |= evaluate(self.predictor, self.validation, self._classifies)
+            self.logs |= evaluate(
+                self.predictor, self.validation, self.plan.objective, self.plan.metrics
+            )
         if self.plan.freeze_schedule is not None:
             self.logs |= self._savings(time.perf_counter() - started)
         for name, value in self.logs.items():
@@ -290,14 +299,11 @@ class _Run:
             "measured_saving": 1 - seconds / full,
         }
 
-    @property
-    def _classifies(self) -> bool:
-        return self.data.y.ndim == 1
-
     def _train_epoch(self) -> dict[str, float]:
         """Train on every batch once; return the training metrics."""
         plan, callbacks = self.plan, self.plan.callbacks
         loss = n_correct = weight = 0.0
+        plan.metrics.reset()
         # The only draw of an epoch without augmentation, so that the batches depend on seed and
         # number of samples alone.
         order = self.rng.permutation(len(self.data))
@@ -311,16 +317,18 @@ class _Run:
             for part in callbacks.cut(len(x)):
                 callbacks.batch_begin((self.step - self.first_step) % self.steps_per_epoch)
                 rates, multipliers = self._rates(len(x[part]))
-                sums = self.trainer.run(x[part], y[part], w[part], rates, multipliers)
+                sums, outputs = self.trainer.run(x[part], y[part], w[part], rates, multipliers)
+                if outputs is not None:
+                    plan.metrics.update(*(np.concatenate(a) for a in (y[part], outputs, w[part])))
                 loss, weight = loss + sums.loss, weight + sums.weight
                 n_correct += sums.n_correct
                 self.step += len(rates)
                 logs = {"loss": sums.loss / sums.weight}
                 callbacks.batch_end((self.step - 1 - self.first_step) % self.steps_per_epoch, logs)
         logs = {"loss": loss / weight}
-        if self._classifies:
+        if plan.objective.task != "regression":
             logs["accuracy"] = n_correct / weight
-        return logs
+        return logs | plan.metrics.result()
 
     def _rates(self, steps: int) -> tuple[np.ndarray, np.ndarray | None]:
         rate = self.plan.callbacks.learning_rate(self.plan.learning_rate)
@@ -359,7 +367,9 @@ class _Run:
         return self.epochs_waited >= self.plan.patience
 
 
-def evaluate(predictor: Predictor, data: Data, classifies: bool) -> dict[str, float]:
+def evaluate(
+    predictor: Predictor, data: Data, objective: Objective, metrics: Metrics
+) -> dict[str, float]:
     """Compute the validation metrics of the loaded model.
 
     Parameters
@@ -368,25 +378,25 @@ def evaluate(predictor: Predictor, data: Data, classifies: bool) -> dict[str, fl
         Predictor of a model with base and delta loaded.
     data : Data
         Validation samples.
-    classifies : bool
-        Whether to compute cross-entropy and accuracy, or the mean squared error.
+    objective : Objective
+        The loss.
+    metrics : Metrics
+        Further metrics, whose state is replaced.
 
     Returns
     -------
     dict of str to float
-        ``val_loss``, and ``val_accuracy`` for a classifier.
+        ``val_loss``, ``val_accuracy`` unless the task is regression, and the metrics with the
+        prefix ``val_``.
     """
-    outputs = predictor(data.X[data.rows]).astype(np.float64)
-    y, weight = data.y[data.rows], data.weight.astype(np.float64)
-    if not classifies:
-        errors = np.mean((outputs - y) ** 2, axis=1)
-        return {"val_loss": float(np.average(errors, weights=weight))}
-    losses = -log_softmax(outputs, axis=1)[np.arange(len(y)), y]
-    correct = outputs.argmax(axis=1) == y
-    return {
-        "val_loss": float(np.average(losses, weights=weight)),
-        "val_accuracy": float(np.average(correct, weights=weight)),
-    }
+    outputs, y, weight = predictor(data.X[data.rows]), data.y[data.rows], data.weight
+    metrics.reset()
+    metrics.update(y, outputs, weight)
+    losses, correct = objective.evaluated(y, outputs)
+    logs = {"val_loss": float(np.average(losses, weights=weight.astype(np.float64)))}
+    if correct is not None:
+        logs["val_accuracy"] = float(np.average(correct, weights=weight.astype(np.float64)))
+    return logs | metrics.result("val_")
 
 
 def rows_are_independent(compiled: CompiledModel) -> bool:

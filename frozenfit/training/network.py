@@ -20,6 +20,7 @@ from frozenfit.selectors import Layout, Selection, forms
 from frozenfit.training import prefix
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
+from frozenfit.training.objective import Objective, Task
 from frozenfit.training.phases import Phase
 from frozenfit.training.refresh import MovingStatistics
 from frozenfit.utils.arrays import keras_reads_variables, to_numpy
@@ -175,7 +176,7 @@ class Network:
             self._compiled.popitem(last=False)
         return found
 
-    def check(self, input_shape: tuple[int, ...], n_outputs: int, classifies: bool) -> None:
+    def check(self, input_shape: tuple[int, ...], n_outputs: int, task: Task) -> None:
         """Raise an error where the network does not match the data.
 
         Parameters
@@ -184,15 +185,15 @@ class Network:
             Shape of one sample.
         n_outputs : int
             Number of classes or targets.
-        classifies : bool
-            Whether the outputs are logits of classes.
+        task : {"classification", "multilabel", "regression"}
+            Whether the outputs are logits of classes or labels, or targets.
 
         Raises
         ------
         ValueError
             If the shape of inputs or outputs differs, or the network ends in an activation.
         """
-        name, asked = self.model.name, (input_shape, n_outputs, classifies)
+        name, asked = self.model.name, (input_shape, n_outputs, task)
         if asked in self._checked:
             return
         try:
@@ -204,13 +205,13 @@ class Network:
             ) from error
         found = tuple(getattr(outputs, "shape", ()))
         if found != (1, n_outputs):
-            what = "classes" if classifies else "targets"
+            what = {"classification": "classes", "multilabel": "labels"}.get(task, "targets")
             raise ValueError(
                 f"The model {name!r} must have {n_outputs} outputs, one for each of the {what} of "
                 f"y, got outputs of shape {found[1:]}. End it in Dense({n_outputs})."
             )
         squashing = _last_activation(self.survey)
-        if classifies and squashing in ("softmax", "sigmoid", "log_softmax"):
+        if task != "regression" and squashing in ("softmax", "sigmoid", "log_softmax"):
             raise ValueError(
                 f"The model {name!r} must return logits, but it ends in {squashing}. Remove the "
                 "activation of its last layer."
@@ -363,7 +364,11 @@ class CompiledModel:
         return self._suffix_predictors[key]
 
     def trainer(
-        self, optimizer: keras.optimizers.Optimizer, loss: str, phase: Phase | None = None
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        objective: Objective,
+        phase: Phase | None = None,
+        keep_outputs: bool = False,
     ) -> Trainer:
         """Return the compiled trainer of this model, with the optimizer at its first step.
 
@@ -371,10 +376,12 @@ class CompiledModel:
         ----------
         optimizer : keras.optimizers.Optimizer
             A fresh optimizer. The first call for its settings uses it; later calls compare it.
-        loss : str
-            Name of the loss.
+        objective : Objective
+            The loss.
         phase : Phase or None, default=None
             Which trainable weights are active; None means all of them.
+        keep_outputs : bool, default=False
+            Whether the trainer returns the outputs of the network for each batch.
 
         Returns
         -------
@@ -382,12 +389,12 @@ class CompiledModel:
             Ready for the first step.
         """
         phase = phase or Phase()
-        key = (_optimizer_key(optimizer), loss, phase)
+        key = (_optimizer_key(optimizer), objective.key, phase, keep_outputs)
         if key not in self._trainers:
             network, layers = self._suffix(phase), self._inference_layers(phase)
             with isolated(0):
                 self._trainers[key] = Trainer(
-                    self.model, optimizer, loss, phase, network=network, inference_layers=layers
+                    self.model, optimizer, objective, phase, keep_outputs, network, layers
                 )
         self._trainers.move_to_end(key)
         while len(self._trainers) > _MAX_TRAINERS:

@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 _LISTED = 8
+
+
+def snake_case(name: str) -> str:
+    """Convert the name of a class as Keras does.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+
+    Returns
+    -------
+    str
+        The name in lower case, with underscores between words.
+
+    Examples
+    --------
+    >>> from frozenfit.utils.names import snake_case
+    >>> snake_case("MeanSquaredError"), snake_case("AUC"), snake_case("F1Score")
+    ('mean_squared_error', 'auc', 'f1_score')
+    """
+    separated = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", separated).lower()
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

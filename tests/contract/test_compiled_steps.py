@@ -12,6 +12,7 @@ from keras import layers as kl
 
 from frozenfit import PartialModel
 from frozenfit.training.backends import Trainer
+from frozenfit.training.objective import Objective
 from frozenfit.training.phases import Phase
 
 BACKEND = keras.config.backend()
@@ -34,7 +35,7 @@ def adamw():
 def make(kind, trainable=HALF, optimizer=adamw, loss="classification", per_weight=False) -> Any:
     base = build(kind) if isinstance(kind, str) else kind
     model = PartialModel(base, trainable, frozen="random", seed=5)
-    return Trainer(model, optimizer(), loss, phase=Phase(per_weight=per_weight))
+    return Trainer(model, optimizer(), Objective(loss), phase=Phase(per_weight=per_weight))
 
 
 def recordings(trainer) -> list:
@@ -52,8 +53,8 @@ def plainly(trainer):
         loop = trainer._loop
 
         def one_by_one(*stacks):
-            sums = [loop(*(stack[i : i + 1] for stack in stacks)) for i in range(STEPS)]
-            return [sum(each) for each in zip(*sums, strict=True)]
+            sums = [loop(*(stack[i : i + 1] for stack in stacks))[0] for i in range(STEPS)]
+            return [sum(each) for each in zip(*sums, strict=True)], ()
 
         trainer._loop = one_by_one
     return trainer
@@ -69,7 +70,7 @@ def results(trainer, kind="dense", calls=2, regression=False):
         scales = np.linspace(0, 1, STEPS * len(trainer.variables), dtype="float32")
         scales = scales.reshape(STEPS, -1)
     rates = np.linspace(0.01, 0.001, STEPS, dtype="float32")
-    sums = [trainer.run(x, y, weight, rates, scales) for _ in range(calls)]
+    sums = [trainer.run(x, y, weight, rates, scales)[0] for _ in range(calls)]
     after = [*trainer.variables, *trainer.model.state_variables, *trainer.optimizer.variables]
     return np.array(sums), [array(v) for v in after]
 

@@ -20,6 +20,7 @@ from contract_networks import (
 from frozenfit import PartialModel
 from frozenfit.layout import Survey
 from frozenfit.training.backends import Trainer
+from frozenfit.training.objective import Objective
 
 PLAIN = ["dense", "conv_norm", "nested", "lstm", "attention"]
 
@@ -101,8 +102,8 @@ def test_a_row_of_weight_zero_takes_no_part():
         model = PartialModel(build("dense"), "head()")
         x, y, weight = data("dense")
         x[:, -2:], weight[:, -2:] = junk, 0
-        trainer = Trainer(model, adam(), "classification")
-        totals = trainer.run(x, y, weight, np.full(STEPS, 0.01, "float32"))
+        trainer = Trainer(model, adam(), Objective("classification"))
+        totals, _ = trainer.run(x, y, weight, np.full(STEPS, 0.01, "float32"))
         assert totals.weight == (BATCH - 2) * STEPS
         results.append(dict(model.assembled())["out/kernel"])
     np.testing.assert_array_equal(*results)
@@ -111,7 +112,7 @@ def test_a_row_of_weight_zero_takes_no_part():
 def test_the_rate_of_each_step_is_the_one_given():
     model = PartialModel(build("dense"), "head()")
     x, y, weight = data("dense")
-    trainer = Trainer(model, keras.optimizers.SGD(1.0), "classification")
+    trainer = Trainer(model, keras.optimizers.SGD(1.0), Objective("classification"))
     before = dict(model.assembled())["out/kernel"]
     trainer.run(x, y, weight, np.zeros(STEPS, "float32"))
     np.testing.assert_array_equal(before, dict(model.assembled())["out/kernel"])

@@ -20,6 +20,7 @@ from keras import layers as kl
 
 from frozenfit import PartialModel
 from frozenfit.isolation import isolated
+from frozenfit.training.objective import Objective
 
 
 def sgd():
@@ -163,7 +164,7 @@ def test_in_double_precision_everything_stays_double():
         x, y, weight = data("dense")
         from frozenfit.training.backends import Trainer
 
-        trainer = Trainer(model, sgd(), "classification")
+        trainer = Trainer(model, sgd(), Objective("classification"))
         trainer.run(x.astype("float64"), y, weight, np.full(len(x), 0.01, "float32"))
     finally:
         keras.config.set_floatx(before)

@@ -15,6 +15,7 @@ from frozenfit.isolation import isolated
 from frozenfit.selectors import random
 from frozenfit.training.base import Base
 from frozenfit.training.network import _MAX_TRAINERS, CompiledModel, Network
+from frozenfit.training.objective import Objective
 from frozenfit.training.recipe import Recipe
 from frozenfit.training.workspace import Workspace
 
@@ -160,7 +161,9 @@ def test_optimizers_of_one_model_do_not_pile_up():
     selection = random(0.5, seed=1).resolve(network.layout)
     compiled = network.compiled(small_base(), selection)
     for decay in np.linspace(0.01, 0.1, _MAX_TRAINERS + 3):
-        compiled.trainer(keras.optimizers.SGD(0.1, weight_decay=float(decay)), "classification")
+        compiled.trainer(
+            keras.optimizers.SGD(0.1, weight_decay=float(decay)), Objective("classification")
+        )
     assert len(compiled._trainers) == _MAX_TRAINERS
 
 

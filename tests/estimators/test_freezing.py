@@ -15,6 +15,7 @@ import frozenfit
 from frozenfit import FreezeSchedule
 from frozenfit.partial import PartialModel
 from frozenfit.training.backends import Trainer
+from frozenfit.training.objective import Objective
 from frozenfit.training.phases import Phase, PhasePlan
 from frozenfit.training.schedules import FreezeOut, GradualUnfreeze, LayerwiseRates
 
@@ -86,13 +87,15 @@ def test_a_smaller_rate_of_a_layer_is_a_smaller_step_of_it(optimizer):
 def test_optimizer_state_of_active_layers_is_carried_over():
     def run(cut):
         model = PartialModel(net(), "everything()")
-        first = Trainer(model, keras.optimizers.Adam(), "classification")
+        first = Trainer(model, keras.optimizers.Adam(), Objective("classification"))
         X, y = (a[None] for a in table(16))
         weight, rate = np.ones((1, 16), "float32"), np.full(1, 0.01, "float32")
         first.run(X, y, weight, rate)
         last = first
         if cut:
-            last = Trainer(model, keras.optimizers.Adam(), "classification", Phase(WAITING))
+            last = Trainer(
+                model, keras.optimizers.Adam(), Objective("classification"), Phase(WAITING)
+            )
             last.take_over(first)
         last.run(X, y, weight, rate)
         return dict(model.assembled()), last

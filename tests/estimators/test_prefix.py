@@ -12,6 +12,7 @@ from frozenfit import PartialNetRegressor
 from frozenfit.partial import PartialModel
 from frozenfit.training import prefix
 from frozenfit.training.backends import Trainer
+from frozenfit.training.objective import Objective
 from frozenfit.training.workspace import workspace
 
 DEEP = {"model_params": {"hidden_layer_sizes": (8, 8, 8)}}
@@ -134,8 +135,8 @@ def test_the_rest_gives_the_outputs_and_gradients_of_the_whole():
     assert found is not None
     features = found.predictor(X)
     sgd = keras.optimizers.SGD
-    whole = Trainer(model, sgd(), "classification").gradients(X, y, weight)
-    part = Trainer(model, sgd(), "classification", network=found.suffix)
+    whole = Trainer(model, sgd(), Objective("classification")).gradients(X, y, weight)
+    part = Trainer(model, sgd(), Objective("classification"), network=found.suffix)
     for a, b in zip(whole, part.gradients(features, y, weight), strict=True):
         assert np.allclose(a, b, atol=1e-5)
 

@@ -13,6 +13,7 @@ from frozenfit import PartialModel
 from frozenfit.isolation import isolated
 from frozenfit.selectors import forms
 from frozenfit.training.backends import Trainer
+from frozenfit.training.objective import Objective
 
 CLASSES, BATCH, STEPS = 3, 8, 3
 
@@ -207,7 +208,7 @@ def batches(kind: str):
 
 def run(model: PartialModel, optimizer, kind: str, rate: float = 0.01) -> Trainer:
     """Train on `data` by our own loop."""
-    trainer = Trainer(model, optimizer, "classification")
+    trainer = Trainer(model, optimizer, Objective("classification"))
     x, y, weight = data(kind)
     trainer.run(x, y, weight, np.full(STEPS, rate, "float32"))
     trainer.finish()
@@ -255,7 +256,7 @@ def train(kind: str, trainable, frozen: str) -> Trained:
     plain = model.to_keras()
     start = dict(model.assembled())
     optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.1, clipnorm=1.0)
-    trainer = Trainer(model, optimizer, "classification")
+    trainer = Trainer(model, optimizer, Objective("classification"))
     x, y, weight = data(kind)
     gradients = trainer.gradients(x[0], y[0], weight[0])
     trainer.run(x, y, weight, np.full(STEPS, 0.01, "float32"))

@@ -10,6 +10,7 @@ import numpy as np
 
 from frozenfit.training.backends.predictor import Predictor, pad_rows
 from frozenfit.training.backends.trainer import Trainer, scaled_step
+from frozenfit.utils.arrays import to_numpy
 
 
 class JaxTrainer(Trainer):
@@ -27,10 +28,16 @@ class JaxTrainer(Trainer):
         import jax
 
         def loop(carry, fixed, stacks, steps):
-            def body(i, carry):
-                return self._step(carry, fixed, [stack[i] for stack in stacks])
+            def body(i, state):
+                carry, kept = state
+                carry, outputs = self._step(carry, fixed, [stack[i] for stack in stacks])
+                return carry, None if kept is None else kept.at[i].set(outputs)
 
-            return jax.lax.fori_loop(0, steps, body, carry)
+            kept = None
+            if self.keep_outputs:
+                first = jax.eval_shape(self._step, carry, fixed, [stack[0] for stack in stacks])[1]
+                kept = jax.numpy.zeros((len(stacks[0]), *first.shape), first.dtype)
+            return jax.lax.fori_loop(0, steps, body, (carry, kept))
 
         self._compiled_step = jax.jit(self._step)
         self._compiled_loop = jax.jit(loop)
@@ -38,7 +45,7 @@ class JaxTrainer(Trainer):
         self._loops: bool | None = None
 
     def _step(self, carry, fixed, batch):
-        """Take a step as a function of the values of all variables."""
+        """Take a step as a function of the values of all variables; return also the outputs."""
         import jax
 
         active, states, optimizer_state, totals = carry
@@ -50,14 +57,14 @@ class JaxTrainer(Trainer):
             for variable, value in zip(self.optimizer.variables, optimizer_state, strict=True)
         ]
         gradient = jax.value_and_grad(self._loss, has_aux=True)
-        (_, (sums, states)), gradients = gradient(
+        (_, (sums, states, outputs)), gradients = gradient(
             active, states, fixed, optimizer_state, x, y, weight
         )
         active, optimizer_state = self._updated(
             active, fixed, optimizer_state, gradients, multipliers
         )
         totals = tuple(map(sum, zip(totals, sums, strict=True)))
-        return active, states, optimizer_state, totals
+        return (active, states, optimizer_state, totals), outputs if self.keep_outputs else None
 
     def _updated(self, active, fixed, optimizer_state, gradients, multipliers):
         """Return the active variables and the optimizer state after a step."""
@@ -83,12 +90,12 @@ class JaxTrainer(Trainer):
             for pair in zip(group, given, strict=True)
         ]
         with keras.StatelessScope(mapping):
-            loss, totals, changed = self._objective(x, y, weight)
+            loss, totals, changed, outputs = self._objective(x, y, weight)
         # States that the batch does not change keep their values: the carry of a loop has a fixed
         # structure.
         new = {id(variable): value for variable, value in changed}
         after = [new.get(id(v), old) for v, old in zip(groups[1], states, strict=True)]
-        return loss, (totals, after)
+        return loss, (totals, after, outputs)
 
     @property
     def _variables(self) -> tuple[list, list, list, list]:
@@ -115,12 +122,13 @@ class JaxTrainer(Trainer):
             )
         carry = (active, states, optimizer_state, (np.float32(0),) * 3)
         run = self._in_a_loop if self._loops else self._one_by_one
-        *values, totals = run(carry, fixed, (x, y, weight), (rates, multipliers))
+        carry, outputs = run(carry, fixed, (x, y, weight), (rates, multipliers))
+        *values, totals = carry
         # `fixed` is not assigned: no step changes it.
         for group, new in zip((groups[0], groups[1], groups[3]), values, strict=True):
             for variable, value in zip(group, new, strict=True):
                 variable.assign(value)
-        return totals
+        return totals, outputs
 
     def _in_a_loop(self, carry, fixed, batches, settings):
         steps = len(batches[0])
@@ -129,13 +137,16 @@ class JaxTrainer(Trainer):
         length = 1 << (steps - 1).bit_length()
         stacks = [_distribute(pad_rows(np.asarray(a), length)) for a in batches]
         stacks += [pad_rows(a, length) for a in settings]
-        return self._compiled_loop(carry, fixed, stacks, steps)
+        carry, outputs = self._compiled_loop(carry, fixed, stacks, steps)
+        return carry, None if outputs is None else outputs[:steps]
 
     def _one_by_one(self, carry, fixed, batches, settings):
-        stacks = [*(_distribute(np.asarray(a)) for a in batches), *settings]
+        stacks, kept = [*(_distribute(np.asarray(a)) for a in batches), *settings], []
         for batch in zip(*stacks, strict=True):
-            carry = self._compiled_step(carry, fixed, batch)
-        return carry
+            carry, outputs = self._compiled_step(carry, fixed, batch)
+            if self.keep_outputs:
+                kept.append(to_numpy(outputs))
+        return carry, np.stack(kept) if kept else None
 
 
 class JaxPredictor(Predictor):

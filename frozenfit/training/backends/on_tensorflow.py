@@ -25,22 +25,22 @@ class TensorFlowTrainer(Trainer):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            loss, sums, states = self._objective(x, y, weight)
+            loss, sums, states, outputs = self._objective(x, y, weight)
         values = [v.value for v in self.variables]
         # A trainable weight may be unused, as in a phase that runs on cached features.
         unused = tf.UnconnectedGradients.ZERO
         gradients: Any = tape.gradient(loss, values, unconnected_gradients=unused)
         # The gradient of an embedding is a list of rows; the optimizer needs it whole.
-        return [tf.convert_to_tensor(g) for g in gradients], sums, states
+        return [tf.convert_to_tensor(g) for g in gradients], sums, states, outputs
 
     def _step(self, rate, x, y, weight, multipliers):
         self._inner_optimizer.learning_rate.assign(rate)
-        gradients, sums, states = self._step_gradients(x, y, weight)
+        gradients, sums, states, outputs = self._step_gradients(x, y, weight)
         self._apply(gradients, multipliers)
         # States last: the gradients above were computed with the old ones, as in Keras.
         for variable, value in states:
             variable.assign(value)
-        return list(sums)
+        return list(sums), outputs
 
     def _run(self, x, y, weight, rates, multipliers):
         import tensorflow as tf
@@ -65,12 +65,16 @@ class TensorFlowTrainer(Trainer):
     def _loop(self, *stacks):
         import tensorflow as tf
 
-        def body(i, totals):
-            sums = self._step(*(stack[i] for stack in stacks))
-            return i + 1, [t + s for t, s in zip(totals, sums, strict=True)]
+        def body(i, totals, kept):
+            sums, outputs = self._step(*(stack[i] for stack in stacks))
+            totals = [t + s for t, s in zip(totals, sums, strict=True)]
+            return i + 1, totals, kept.write(i, outputs) if self.keep_outputs else kept
 
-        steps, start = tf.shape(stacks[0])[0], (tf.constant(0), [tf.constant(0.0)] * 3)
-        return tf.while_loop(lambda i, _: i < steps, body, start)[1]
+        steps = tf.shape(stacks[0])[0]
+        kept = tf.TensorArray(tf.float32, steps) if self.keep_outputs else ()
+        start = tf.constant(0), [tf.constant(0.0)] * 3, kept
+        _, totals, kept = tf.while_loop(lambda i, *_: i < steps, body, start)
+        return totals, kept.stack() if self.keep_outputs else ()
 
 
 class TensorFlowPredictor(Predictor):

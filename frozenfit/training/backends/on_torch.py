@@ -51,12 +51,12 @@ class TorchTrainer(Trainer):
     def _step_gradients(self, x, y, weight):
         import torch
 
-        loss, sums, states = self._objective(x, y, weight)
+        loss, sums, states, outputs = self._objective(x, y, weight)
         values = [v.value for v in self.variables]
         # For the active variables alone: `backward` would compute the gradient of every variable of
         # the base.
         gradients = torch.autograd.grad(loss, values, allow_unused=True, materialize_grads=True)
-        return list(gradients), sums, states
+        return list(gradients), sums, states, outputs
 
     def _run(self, x, y, weight, rates, multipliers):
         if self._recorder is not None:
@@ -73,21 +73,24 @@ class TorchTrainer(Trainer):
         step = self._step
         if self._recorder is not None:
             step = self._recorder.stepper([stack[0] for stack in stacks])
-        totals = [0.0, 0.0, 0.0]
+        totals, kept = [0.0, 0.0, 0.0], []
         for batch in zip(*stacks, strict=True):
-            totals = [t + s for t, s in zip(totals, step(*batch), strict=True)]
-        return totals
+            *sums, outputs = step(*batch)
+            totals = [t + s for t, s in zip(totals, sums, strict=True)]
+            if self.keep_outputs:
+                kept.append(to_numpy(outputs))
+        return totals, np.stack(kept) if kept else None
 
     def _step(self, rate, x, y, weight, multipliers):
         import torch
 
         self._inner_optimizer.learning_rate.assign(rate)
-        gradients, sums, states = self._step_gradients(x, y, weight)
+        gradients, sums, states, outputs = self._step_gradients(x, y, weight)
         with torch.no_grad():
             self._apply(gradients, multipliers)
             for variable, value in states:
                 variable.assign(value.detach())
-        return [s.detach() for s in sums]
+        return [s.detach() for s in (*sums, outputs)]
 
 
 class TorchPredictor(Predictor):

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from frozenfit.partial import PartialModel
-from frozenfit.training.backends.losses import LOSSES, Totals
+from frozenfit.training.objective import Objective, Totals
 from frozenfit.training.phases import Phase
 from frozenfit.utils.arrays import to_numpy
 
@@ -34,10 +34,12 @@ class Trainer(ABC):
         The model to train.
     optimizer : keras.optimizers.Optimizer
         A fresh optimizer. It is built for the variables that are active in the phase.
-    loss : {"classification", "regression"}
-        Name of the loss.
+    objective : Objective
+        The loss.
     phase : Phase or None, default=None
         Which trainable variables are active; None means all of them.
+    keep_outputs : bool, default=False
+        Whether `run` returns the outputs of the network for each batch.
     network : keras.Model or None, default=None
         Network to run in place of the base, such as the layers after a cached prefix.
     inference_layers : sequence of keras.Layer or None, default=None
@@ -57,14 +59,16 @@ class Trainer(ABC):
         self,
         model: PartialModel,
         optimizer: keras.optimizers.Optimizer,
-        loss: str,
+        objective: Objective,
         phase: Phase | None = None,
+        keep_outputs: bool = False,
         network: keras.Model | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
     ):
         self.model = model
-        self.loss = LOSSES[loss]
+        self.objective = objective
         self.phase = phase or Phase()
+        self.keep_outputs = keep_outputs
         self.network = network
         self.inference_layers = inference_layers
         self.optimizer = _with_loss_scale(optimizer, model)
@@ -119,7 +123,7 @@ class Trainer(ABC):
         weight: np.ndarray,
         rates: np.ndarray,
         multipliers: np.ndarray | None = None,
-    ) -> Totals:
+    ) -> tuple[Totals, np.ndarray | None]:
         """Train on a stack of batches.
 
         Parameters
@@ -138,13 +142,16 @@ class Trainer(ABC):
 
         Returns
         -------
-        Totals
+        totals : Totals
             Sums over all steps, computed before the update of each step.
+        outputs : ndarray of float32, shape (steps, batch, n_outputs), or None
+            Outputs of the network before the update of each step, where they are kept.
         """
         if multipliers is None:
             multipliers = np.ones((len(rates), len(self.variables)), np.float32)
-        sums = self._run(x, y, weight, rates, multipliers.astype(np.float32))
-        return Totals(*(float(to_numpy(v)) for v in sums))
+        sums, outputs = self._run(x, y, weight, rates, multipliers.astype(np.float32))
+        totals = Totals(*(float(to_numpy(v)) for v in sums))
+        return totals, np.asarray(to_numpy(outputs), np.float32) if self.keep_outputs else None
 
     def gradients(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
         """Compute the gradient of the loss of one batch, without a step.
@@ -171,14 +178,14 @@ class Trainer(ABC):
 
     @abstractmethod
     def _run(self, x, y, weight, rates, multipliers) -> Any:
-        """Take the steps of `run`; return the three sums of `Totals` as scalars or tensors."""
+        """Take the steps of `run`; return the three sums of `Totals`, and the kept outputs."""
 
     @abstractmethod
     def _gradients(self, x, y, weight) -> Any:
         """Return the gradients of `gradients` as tensors."""
 
     def _objective(self, x, y, weight):
-        """Return the scaled loss, the totals and the changed states of one batch."""
+        """Return the scaled loss, the totals, the changed states and the outputs of one batch."""
         outputs, states, losses = self.model.apply_base(
             x,
             training=True,
@@ -186,10 +193,10 @@ class Trainer(ABC):
             network=self.network,
             inference_layers=self.inference_layers,
         )
-        loss, totals = self.loss(y, outputs, weight)
+        loss, totals = self.objective(y, outputs, weight)
         for extra in losses:
             loss = loss + ops.cast(extra, loss.dtype)
-        return self.optimizer.scale_loss(loss), totals, states
+        return self.optimizer.scale_loss(loss), totals, states, ops.cast(outputs, "float32")
 
     def _apply(self, gradients, multipliers) -> None:
         """Take one step of the optimizer, scaled per variable where the phase asks for it.
