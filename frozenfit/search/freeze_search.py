@@ -284,6 +284,10 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
             run = Run(self, optuna, X, y, given)
             self.study_ = run.study
             run.search()
+        return self._finish(run)
+
+    def _finish(self, run: Run) -> FreezeSearchCV:
+        """Collect the results of the study, and refit the best parameters."""
         self._collect(run)
         if self.refit:
             start = time.perf_counter()
