@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from frozenfit.search.freeze_search import FreezeSearchCV
 
 _ON_REQUEST = frozenset({"bytes", "predict_time", "trainable"})
-# Threads that share a study create it, and enqueue its first trials, once. Filters of warnings, which
-# change meanwhile, belong to the whole process.
+# Threads that share a study create it, and enqueue its first trials, once. Filters of warnings
+# change meanwhile, and belong to the whole process.
 _opening = threading.Lock()
 
 
