@@ -120,8 +120,41 @@ def retry_option(max_retry: int) -> dict[str, Any]:
         The argument of `optuna.storages.RDBStorage` by its name in the installed version.
     """
     storages = load_optuna().storages
-    if hasattr(storages, "RetryHeartbeatStaleTrialCallback"):
-        retry = storages.RetryHeartbeatStaleTrialCallback(max_retry=max_retry)
-        return {"heartbeat_stale_trial_callback": retry}
-    with _experimental():  # before Optuna 4.9
+    with _experimental():
+        if hasattr(storages, "RetryHeartbeatStaleTrialCallback"):
+            retry = storages.RetryHeartbeatStaleTrialCallback(max_retry=max_retry)
+            return {"heartbeat_stale_trial_callback": retry}
+        # before Optuna 4.9
         return {"failed_trial_callback": storages.RetryFailedTrialCallback(max_retry=max_retry)}
+
+
+def repeat_trial(study: optuna.Study, trial: optuna.trial.FrozenTrial, max_retry: int) -> None:
+    """Enqueue the suggested values of a trial whose process died.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        The study.
+    trial : optuna.trial.FrozenTrial
+        The trial.
+    max_retry : int
+        How often a trial is repeated.
+    """
+    (repeat,) = retry_option(max_retry).values()
+    repeat(study, trial)
+
+
+def was_stopped(study: optuna.Study) -> bool:
+    """Return whether a callback called the method ``stop`` in the last call of ``optimize``.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        The study.
+
+    Returns
+    -------
+    bool
+        Whether the search ends.
+    """
+    return study._stop_flag

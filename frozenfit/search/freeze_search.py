@@ -86,16 +86,19 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         How the best trial is chosen, and whether an estimator is refitted with its parameters on
         all data.
 
-        - True chooses by the metric ``"score"``. Unlike in `GridSearchCV`, this also holds for
-          several objectives, because the score of every trial is measured.
-        - A metric name chooses by this metric.
+        - True chooses the best score. With the objectives ``"score"`` and ``"trainable"``, it
+          chooses the smallest network whose score is within one standard error of the best one
+          (the standard error of the mean over the folds, with ``ddof=1``).
+        - A metric name chooses by this metric; ``"score"`` chooses the best score in any case.
         - A callable receives `cv_results_` and returns `best_index_`, the index of a feasible
           trial.
         - False chooses as True does and refits nothing: `best_index_`, `best_params_` and
           `best_score_` are available; `best_estimator_` and the prediction methods are not.
 
-        True and a metric name choose among the Pareto-optimal trials. Ties are broken by the other
-        objectives in their order, then by the number of trainable parameters.
+        Unlike in `GridSearchCV`, True is allowed with several objectives, because the score of
+        every trial is measured. True and a metric name choose among the Pareto-optimal trials. Ties
+        are broken by the other objectives in their order, then by the number of trainable
+        parameters.
     sampler : optuna.samplers.BaseSampler or None, default=None
         The sampler, copied for each fit. None is `TPESampler` for one objective and
         `NSGAIISampler` for several, with a population of a quarter of `n_trials`.
@@ -136,7 +139,9 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
     cv_results_ : dict of str to ndarray or list
         The completed trials in the layout of `GridSearchCV`, with further keys: ``trial`` (trial
         number), ``pareto_optimal``, ``feasible`` (all constraints are met), and ``mean_trainable``
-        and the like for each further metric.
+        and the like for each further metric. As in `GridSearchCV`, ``std_test_score`` is the
+        standard deviation of the folds themselves (``ddof=0``); `trials_table` and the report have
+        the standard error of the mean (``ddof=1``).
     study_ : optuna.Study
         The study, including failed and pruned trials.
     scorer_ : callable
@@ -161,7 +166,7 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     With the default space the first two trials are the estimator's own fraction (or 0.1) and
-    ``trainable=1.0``, so the result is never worse than both on the validation folds.
+    ``trainable=1.0``, so the best score on the validation folds is at least that of both.
 
     Examples
     --------
@@ -284,6 +289,10 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
             run = Run(self, optuna, X, y, given)
             self.study_ = run.study
             run.search()
+        return self._finish(run)
+
+    def _finish(self, run: Run) -> FreezeSearchCV:
+        """Collect the results of the study, and refit the best parameters."""
         self._collect(run)
         if self.refit:
             start = time.perf_counter()
@@ -307,11 +316,13 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         better = {**METRICS, **run.directions}
         sign = 1.0 if better["score"] == "maximize" else -1.0
         self.cv_results_ = results.cv_results(self.study_, rows, params, sign)
+        self._best_score_index = results.choose_trial(rows, "score", run.directions, better)
         if callable(self.refit):
             self.best_index_ = results.checked_index(self.refit(self.cv_results_), rows)
+        elif isinstance(self.refit, bool):
+            self.best_index_ = results.choose_small(rows, run.directions, better)
         else:
-            metric = "score" if isinstance(self.refit, bool) else self.refit
-            self.best_index_ = results.choose_trial(rows, metric, run.directions, better)
+            self.best_index_ = results.choose_trial(rows, self.refit, run.directions, better)
         self.best_params_ = params[self.best_index_]
         self.best_score_ = rows[self.best_index_]["score"]
         self.scorer_, self.n_splits_ = run.folds.scorer, len(run.folds.splits)
@@ -325,7 +336,8 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         list of dict
             One row per completed trial: ``trial`` (its number), ``params`` (the suggested values),
             the mean over the folds of ``score``, ``trainable``, ``total``, ``fraction``,
-            ``fit_time`` and of each further metric that was measured, ``feasible`` and
+            ``fit_time`` and of each further metric that was measured, ``standard_error`` (of the
+            mean score, with ``ddof=1``; 0 with a single fold), ``feasible`` and
             ``pareto_optimal``. ``pandas.DataFrame`` accepts it, and `frozenfit.plots` draws it.
 
         Examples
@@ -379,7 +391,8 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         """Write the result to one self-contained HTML file.
 
         Where matplotlib is installed, the report includes plots of the Pareto front, of the score
-        against the trained fraction, and of the parameter importances.
+        against the trained fraction, and of the parameter importances. With several objectives it
+        lists the trials on the Pareto front and what each costs compared with the best score.
 
         Parameters
         ----------
@@ -414,7 +427,8 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
             "best parameters": self.best_params_,
         }
         shares = self.param_importances()
-        page = report.html_page(self.study_, self._rows, self.best_index_, settings, shares)
+        chosen = self.best_index_, self._best_score_index
+        page = report.html_page(self.study_, self._rows, *chosen, settings, shares)
         report.write_page(path, page)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frozenfit import plots
+from frozenfit.search.results import standard_errors_from
 
 if TYPE_CHECKING:
     import optuna
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from frozenfit import types
 
 _ROWS_SHOWN = 100
-_COLUMNS = ("trial", "score", "trainable", "fraction", "bytes", "fit_time", "predict_time")
+_COLUMNS = (
+    *("trial", "score", "standard_error", "trainable", "fraction"),
+    *("bytes", "fit_time", "predict_time"),
+)
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 img{max-width:100%;height:auto;margin:.5em 0} table{border-collapse:collapse;font-size:13px}
@@ -35,6 +39,7 @@ def html_page(
     study: optuna.Study,
     rows: Sequence[Mapping[str, Any]],
     best_index: int,
+    best_score_index: int,
     settings: Mapping[str, object],
     importances: Mapping[str, float],
 ) -> str:
@@ -47,7 +52,9 @@ def html_page(
     rows : sequence of mapping
         The completed trials, as `FreezeSearchCV.trials_table` returns them.
     best_index : int
-        Row of the best trial.
+        Row of the chosen trial.
+    best_score_index : int
+        Row of the Pareto-optimal trial with the best score.
     settings : mapping of str to object
         Settings to list, by name.
     importances : mapping of str to float
@@ -72,7 +79,8 @@ def html_page(
         "<!DOCTYPE html><html lang=en><head><meta charset=utf-8>"
         f"<title>{html.escape(study.study_name)}</title><style>{_STYLE}</style></head>"
         f"<body><h1>Search over trainable parameters</h1><p>{html.escape(_summary(best))}</p>"
-        f"<table>{listed}</table>{images}<h2>Trials</h2>{_table(rows, best)}</body></html>"
+        f"<table>{listed}</table>{_alternatives(rows, best, best_score_index)}{images}"
+        f"<h2>Trials</h2>{_table(rows, best)}</body></html>"
     )
 
 
@@ -91,6 +99,7 @@ def write_page(path: types.Path, page: str) -> None:
 
 def _summary(best: Mapping[str, Any]) -> str:
     text = f"The best trial is trial {best['trial']} with a score of {best['score']:.4f}"
+    text += f" (standard error {best['standard_error']:.4f})"
     if "total" in best:
         text += (
             f"; it trains {best['trainable']:,.0f} of {best['total']:,.0f} parameters "
@@ -116,6 +125,26 @@ def _image(title: str, axes: Axes) -> str:
     data = base64.b64encode(file.getvalue()).decode("ascii")
     name = html.escape(title)
     return f'<h2>{name}</h2><img alt="{name}" src="data:image/png;base64,{data}">'
+
+
+def _alternatives(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any], top: int) -> str:
+    """Return a table of the Pareto front with what each trial costs; empty for a single trial."""
+    front = [(standard_errors_from(row, rows[top]), row) for row in rows if row["pareto_optimal"]]
+    if len(front) < 2:
+        return ""
+    columns = [name for name in ("trial", "score", "trainable") if name in rows[top]]
+    head = "".join(f"<th>{name}</th>" for name in [*columns, "standard errors from best score"])
+    body = ""
+    for distance, row in sorted(front, key=lambda pair: pair[0])[:_ROWS_SHOWN]:
+        cells = [*(_number(row[name]) for name in columns), f"{distance:.2f}"]
+        kind = ' class="best"' if row is best else ""
+        body += f"<tr{kind}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    score, error = rows[top]["score"], rows[top]["standard_error"]
+    return (
+        f"<h2>Alternatives on the Pareto front</h2><p>The best score is {score:.4f}, with a "
+        f"standard error of {error:.4f} over the folds.</p>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
 
 
 def _table(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> str:

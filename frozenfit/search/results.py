@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,12 +75,15 @@ def trial_rows(
     Returns
     -------
     list of dict
-        Rows with ``trial``, ``params`` (suggested values), the mean of each metric, ``fraction``
-        (trainable of all parameters), ``feasible`` and ``pareto_optimal``.
+        Rows with ``trial``, ``params`` (suggested values), the mean of each metric,
+        ``standard_error`` (of the mean score), ``fraction`` (trainable of all parameters),
+        ``feasible`` and ``pareto_optimal``.
     """
     rows: list[Row] = []
     for trial in completed(study):
-        means = {name: float(np.mean(v)) for name, v in trial.user_attrs[FIGURES].items()}
+        figures = trial.user_attrs[FIGURES]
+        means = {name: float(np.mean(v)) for name, v in figures.items()}
+        means["standard_error"] = _standard_error(figures["score"])
         if means.get("total"):
             means["fraction"] = means["trainable"] / means["total"]
         feasible = all(c.violation(means) <= 0 for c in constraints)
@@ -88,6 +92,11 @@ def trial_rows(
         )
     optimal = _pareto_optimal(rows, directions)
     return [{**row, "pareto_optimal": i in optimal} for i, row in enumerate(rows)]
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    """Return the standard error of a mean; 0 for a single value, whose spread is not known."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def _pareto_optimal(rows: Sequence[Row], directions: Mapping[str, str]) -> set[int]:
@@ -146,6 +155,59 @@ def choose_trial(
         return [value if how == "minimize" else -value for value, how in values]
 
     return min(optimal, key=key)
+
+
+def choose_small(
+    rows: Sequence[Row], directions: Mapping[str, str], better: Mapping[str, str]
+) -> int:
+    """Choose the smallest network whose score is not clearly below the best one.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        The table of `trial_rows`.
+    directions : mapping of str to str
+        The objectives.
+    better : mapping of str to str
+        Direction of every metric.
+
+    Returns
+    -------
+    int
+        Index into `rows` of the Pareto-optimal trial with the fewest trainable parameters among
+        those within one standard error of the best score. The trial with the best score, unless
+        the score and the number of trainable parameters are both objectives.
+    """
+    best = choose_trial(rows, "score", directions, better)
+    if "score" not in directions or directions.get("trainable") != "minimize":
+        return best
+    near = [
+        i
+        for i, row in enumerate(rows)
+        if row["pareto_optimal"] and standard_errors_from(row, rows[best]) <= 1
+    ]
+    index = choose_trial([rows[i] for i in near], "trainable", directions, better)
+    return near[index]
+
+
+def standard_errors_from(row: Mapping[str, Any], best: Mapping[str, Any]) -> float:
+    """Return by how many standard errors of the best score a score differs from it.
+
+    Parameters
+    ----------
+    row, best : mapping
+        Rows of the table of `trial_rows`.
+
+    Returns
+    -------
+    float
+        At least 0; infinite where the scores differ and the standard error is 0.
+    """
+    # Rounded, so that the last bits of a mean do not decide.
+    difference = round(abs(row["score"] - best["score"]), 12)
+    if not difference:
+        return 0.0
+    return difference / best["standard_error"] if best["standard_error"] else math.inf
 
 
 def checked_index(index: object, rows: Sequence[Row]) -> int:
@@ -241,9 +303,9 @@ def cv_results(
     Returns
     -------
     dict of str to ndarray or list
-        ``params``, ``param_*``, ``split*_test_score``, means and standard deviations,
-        ``rank_test_score``, and ``trial``, ``pareto_optimal``, ``feasible``, ``mean_trainable``
-        and the like.
+        ``params``, ``param_*``, ``split*_test_score``, means and standard deviations (of the
+        folds themselves, ``ddof=0``, as in GridSearchCV), ``rank_test_score``, and ``trial``,
+        ``pareto_optimal``, ``feasible``, ``mean_trainable`` and the like.
     """
     folds = [trial.user_attrs[FIGURES] for trial in completed(study)]
     results: dict[str, Any] = {}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -11,21 +14,25 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 
 from frozenfit.isolation import SEED_LIMIT
-from frozenfit.search._optuna import default_sampler, set_constraints
+from frozenfit.search._optuna import default_sampler, set_constraints, was_stopped
 from frozenfit.search.folds import Folds, mean
 from frozenfit.search.mark import make_mark
 from frozenfit.search.objectives import make_scorer, read_constraints, read_directions
 from frozenfit.search.pruning import EpochReports
-from frozenfit.search.results import ERROR, FIGURES, count_done
+from frozenfit.search.results import ERROR, FIGURES
 from frozenfit.search.routing import route_fit
 from frozenfit.search.spaces import Space, make_space, target
 from frozenfit.search.storages import open_storage, open_study
+from frozenfit.search.tickets import Tickets, TicketSource
 from frozenfit.search.trial_progress import TrialProgress
 
 if TYPE_CHECKING:
     from frozenfit.search.freeze_search import FreezeSearchCV
 
 _ON_REQUEST = frozenset({"bytes", "predict_time", "trainable"})
+# Threads that share a study create it, and enqueue its first trials, once. Filters of warnings
+# change meanwhile, and belong to the whole process.
+_opening = threading.Lock()
 
 
 class Run:
@@ -67,13 +74,14 @@ class Run:
         # Made once: trials are comparable on the same splits only, and a shuffling splitter without
         # a seed gives other splits at each call.
         self.folds = self._folds(X, y, given)
-        tools = {"sampler": self._sampler(seed), "pruner": self._pruner()}
         mark = self._mark()
-        storage = open_storage(settings.storage, heartbeat=settings.heartbeat)
-        self.study = open_study(storage, settings.study_name, self.directions, mark, **tools)
-        if isinstance(self.space, Space):
-            for values in self.space.known_good():
-                self.study.enqueue_trial(values, skip_if_exists=True)
+        with _opening:
+            tools = {"sampler": self._sampler(seed), "pruner": self._pruner()}
+            storage = open_storage(settings.storage, heartbeat=settings.heartbeat)
+            self.study = open_study(storage, settings.study_name, self.directions, mark, **tools)
+            if isinstance(self.space, Space):
+                for values in self.space.known_good():
+                    self.study.enqueue_trial(values, skip_if_exists=True)
 
     def _mark(self) -> dict[str, Any]:
         """Describe what must agree between all processes and fits that share a study."""
@@ -177,38 +185,38 @@ class Run:
         epochs = parts.get("epochs", target(self.estimator)[1].get_params().get("epochs", 1))
         return int(max(getattr(epochs, "choices", [getattr(epochs, "high", epochs)])))
 
-    def search(self) -> None:
-        """Run trials until the study has `n_trials`, including those of other processes."""
-        wanted = self.settings.n_trials
-        callbacks = self.settings.callbacks or ()
-        missing = wanted - count_done(self.study)
-        if missing <= 0:
+    def search(self, tickets: TicketSource | None = None) -> None:
+        """Run trials until the study has `n_trials`, including those of other processes.
+
+        Parameters
+        ----------
+        tickets : TicketSource or None, default=None
+            Decides when a trial may start. None asks the other threads of this process only.
+        """
+        settings, callbacks = self.settings, self.settings.callbacks or ()
+        own = Tickets(self.study, settings.n_trials, settings.storage)
+        if own.complete:
             return
-        with TrialProgress(wanted, int(self.settings.verbose)) as bar:
-            self.study.optimize(
-                self._objective,
-                n_trials=missing,
-                timeout=self.settings.timeout,
-                catch=() if self.settings.error_score == "raise" else (Exception,),
-                callbacks=[
-                    self._stop_at(wanted),
-                    bar,
-                    *([callbacks] if callable(callbacks) else callbacks),
-                ],
-            )
+        tickets = tickets or own
+        deadline = time.monotonic() + (settings.timeout or float("inf"))
+        with TrialProgress(settings.n_trials, int(settings.verbose)) as bar:
+            while tickets.take(deadline):
+                try:
+                    self.study.optimize(
+                        partial(self._objective, tickets),
+                        n_trials=1,
+                        catch=() if settings.error_score == "raise" else (Exception,),
+                        callbacks=[bar, *([callbacks] if callable(callbacks) else callbacks)],
+                    )
+                finally:
+                    tickets.give_back()
+                if was_stopped(self.study):
+                    break
 
-    # `missing` is counted at the start; other processes finish trials meanwhile.
-    @staticmethod
-    def _stop_at(wanted: int) -> Any:
-        def stop(study: Any, trial: Any) -> None:
-            if count_done(study) >= wanted:
-                study.stop()
-
-        return stop
-
-    def _objective(self, trial: Any) -> Any:
+    def _objective(self, tickets: TicketSource, trial: Any) -> Any:
         try:
-            figures = self._measure(trial)
+            with tickets.trial(trial.number):
+                figures = self._measure(trial)
         except (KeyboardInterrupt, self.optuna.TrialPruned):
             raise
         except Exception as error:

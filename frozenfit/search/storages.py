@@ -28,7 +28,7 @@ _SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
 _ENGINE = {"connect_args": {"timeout": 60}}  # seconds to wait for the lock of SQLite
 # A trial whose process died is run again this often; a trial that kills its process, for instance
 # by taking all memory, must not do so forever.
-_RETRIES = 3
+RETRIES = 3
 
 
 def open_storage(
@@ -47,7 +47,8 @@ def open_storage(
         Seconds between two heartbeats of a running trial in an SQL storage. If a trial has no
         heartbeat for twice as long, its process is considered dead and another process runs the
         trial again, at most three times. A journal file and Redis have no heartbeats: the trial of
-        a dead process stays in the state "running" and is not repeated.
+        a dead process stays in the state "running" and is not repeated. Workers of `run_workers`
+        need no heartbeats, because their parent notices at once that one has died.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
             engine_kwargs=_ENGINE if text.startswith("sqlite") else None,
             heartbeat_interval=heartbeat,
             grace_period=2 * heartbeat,
-            **retry_option(_RETRIES),
+            **retry_option(RETRIES),
         )
         # A database in memory belongs to one connection: disposing of its engine would empty it.
         in_a_file = storage.engine.url.database not in (None, "", ":memory:")

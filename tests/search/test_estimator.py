@@ -14,13 +14,14 @@ from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_iris
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, KFold
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from frozenfit import PartialNetClassifier, clear_workspace
 from frozenfit.search import FreezeSearchCV
-from frozenfit.search.objectives import read_constraints, read_directions
+from frozenfit.search.objectives import METRICS, read_constraints, read_directions
+from frozenfit.search.results import choose_small
 
 optuna = pytest.importorskip("optuna")
 X, y = load_iris(return_X_y=True)
@@ -150,9 +151,57 @@ def test_refit_is_a_metric_or_a_callable_of_cv_results():
     assert again.best_estimator_.get_params()["trainable"] == found.best_params_["trainable"]
 
 
-def test_refit_true_chooses_by_the_score_of_several_objectives():
-    both, score = (searched(directions=BOTH, refit=refit).fit(X, y) for refit in (True, "score"))
-    assert both.best_index_ == score.best_index_
+def test_refit_true_chooses_the_smallest_within_one_standard_error_of_the_best_score():
+    large = optuna.distributions.FloatDistribution(0.8, 1.0)
+    settings = {"directions": BOTH, "n_trials": 20, "space": {"fraction": large}}
+    found = searched(**settings).fit(X, y)
+    results = found.cv_results_
+    folds = np.array([results[f"split{i}_test_score"] for i in range(3)])
+    scores, errors = folds.mean(axis=0), folds.std(axis=0, ddof=1) / np.sqrt(3)
+    best = searched(**settings, refit="score").fit(X, y).best_index_
+    assert scores[best] == scores.max()
+    near = scores >= scores[best] - errors[best]
+    assert results["mean_trainable"][found.best_index_] == results["mean_trainable"][near].min()
+    assert near.sum() > 1 and found.best_index_ != best
+    assert [row["standard_error"] for row in found.trials_table()] == pytest.approx(errors)
+
+
+def test_refit_true_chooses_the_best_score_where_size_is_no_objective():
+    for directions in (None, {"score": "maximize", "fit_time": "minimize"}):
+        found = searched(directions=directions, n_trials=20).fit(X, y)
+        assert found.best_score_ == found.cv_results_["mean_test_score"].max()
+
+
+def rows_of(*triples):
+    """A table of trials: score, standard error and number of trainable parameters."""
+    names = ("score", "standard_error", "trainable")
+    rows = [dict(zip(names, triple, strict=True)) for triple in triples]
+    return [{**row, "pareto_optimal": True} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (rows_of((0.9, 0.02, 900), (0.88, 0.0, 90), (0.87, 0.5, 9)), 1),
+        (rows_of((0.9, 0.0, 900), (0.9 - 1e-15, 0.0, 90), (0.89, 0.0, 9)), 1),
+        (rows_of((0.8, 0.2, 9), (0.9, 0.01, 900)), 1),  # the error of the best score counts
+    ],
+)
+def test_the_error_of_the_best_score_decides_which_networks_are_near(rows, expected):
+    assert choose_small(rows, BOTH, METRICS) == expected
+
+
+def test_a_score_that_is_minimized_is_near_from_above():
+    rows = rows_of((0.1, 0.02, 900), (0.11, 0.0, 90), (0.13, 0.0, 9))
+    directions = {"score": "minimize", "trainable": "minimize"}
+    assert choose_small(rows, directions, METRICS | directions) == 1
+
+
+def test_a_single_fold_has_no_standard_error():
+    cv = ShuffleSplit(1, random_state=0)
+    found = searched(directions=BOTH, n_trials=8, cv=cv).fit(X, y)
+    assert found.best_score_ == found.cv_results_["mean_test_score"].max()
+    assert {row["standard_error"] for row in found.trials_table()} == {0.0}
 
 
 def test_refit_false_chooses_the_same_trial():

@@ -53,9 +53,34 @@ def test_the_page_is_self_contained(page):
 
 
 def test_the_page_has_a_row_for_each_trial(page, found):
-    assert page.count("<tr class=") == 10
+    assert page.partition("<h2>Trials</h2>")[2].count("<tr class=") == 10
     best = found.cv_results_["trial"][found.best_index_]
     assert f"The best trial is trial {best} " in page
+
+
+def test_the_page_shows_what_the_trials_on_the_pareto_front_cost(page, found):
+    table = page.partition("Alternatives on the Pareto front")[2].partition("</table>")[0]
+    cells = [re.findall("<td>(.*?)</td>", line) for line in re.findall("<tr.*?</tr>", table)[1:]]
+    front = [row for row in found.trials_table() if row["pareto_optimal"]]
+    assert len(front) > 1
+    top = max(front, key=lambda row: row["score"])
+    expected = [
+        [
+            str(row["trial"]),
+            f"{row['score']:.4g}",
+            f"{row['trainable']:.0f}",
+            f"{(top['score'] - row['score']) / top['standard_error']:.2f}",
+        ]
+        for row in sorted(front, key=lambda row: -row["score"])
+    ]
+    assert cells == expected
+    assert table.count('class="best"') == 1
+
+
+def test_a_single_objective_has_no_alternatives(tmp_path):
+    one = search.FreezeSearchCV(Quick(), n_trials=4, cv=2).fit(*load_iris(return_X_y=True))
+    one.write_report(tmp_path / "r.html")
+    assert "Alternatives" not in (tmp_path / "r.html").read_text()
 
 
 def test_names_cannot_break_the_page(tmp_path):
@@ -72,4 +97,4 @@ def test_the_report_has_no_plots_without_matplotlib(found, tmp_path, monkeypatch
     )
     found.write_report(tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "data:image" not in page and page.count("<tr class=") == 10
+    assert "data:image" not in page and "<h2>Trials</h2>" in page

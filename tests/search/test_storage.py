@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.datasets import load_iris
 
 from frozenfit.search import FreezeSearchCV, open_storage
 from frozenfit.search.mark import describe, digest
+from frozenfit.search.tickets import Tickets
 
 optuna = pytest.importorskip("optuna")
 X, y = load_iris(return_X_y=True)
@@ -273,3 +275,33 @@ def test_two_workers_never_take_one_trial(tmp_path):
             connection.exec_driver_sql("UPDATE trials SET state = 'RUNNING'")
             connection.commit()
             assert taken.result(timeout=30) is False
+
+
+class Brief(Quick):
+    """Takes so long that other threads begin a trial meanwhile."""
+
+    def fit(self, X, y, sample_weight=None):
+        time.sleep(0.02)
+        return super().fit(X, y, sample_weight)
+
+
+@pytest.mark.parametrize("name", [None, "journal.log"])
+def test_threads_that_share_a_study_run_exactly_n_trials(tmp_path, name):
+    place = optuna.storages.InMemoryStorage() if name is None else tmp_path / name
+    searches = [searched(estimator=Brief(), n_trials=5, storage=place) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda search: search.fit(X, y), searches))
+    assert [t.state.name for t in found[0].study_.trials] == ["COMPLETE"] * 5
+
+
+def test_a_ticket_becomes_free_when_its_trial_has_no_result():
+    study, storage = optuna.create_study(), optuna.storages.InMemoryStorage()
+    one, other = (Tickets(study, 1, storage) for _ in range(2))
+    unrelated = Tickets(optuna.create_study(), 1, storage)
+    assert one.take() and not other.try_take() and unrelated.take()
+    one.give_back()
+    assert other.take()
+    study.tell(study.ask(), 0.0)
+    other.give_back()
+    unrelated.give_back()
+    assert not one.take()

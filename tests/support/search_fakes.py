@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
@@ -72,3 +76,33 @@ class Hopeless(Quick):
 
     def fit(self, X, y, sample_weight=None):
         raise ValueError("no memory left")
+
+
+class Waiting(Quick):
+    """Is never fitted; while it waits, its process holds the lock of a file in a folder."""
+
+    def __init__(self, trainable=0.1, frozen="auto", learning_rate="auto", place=None):
+        super().__init__(trainable, frozen, learning_rate)
+        self.place = place
+
+    def fit(self, X, y, sample_weight=None):
+        import fcntl  # not available on Windows
+
+        with open(Path(self.place) / f"{os.getpid()}.pid", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            while True:
+                time.sleep(60)
+
+    @staticmethod
+    def running(place):
+        """The numbers of the processes that wait; the lock of a dead process is free."""
+        import fcntl
+
+        found = []
+        for path in Path(place).glob("*.pid"):
+            with open(path) as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    found.append(int(path.stem))
+        return found
