@@ -3,7 +3,8 @@
 - A file is a safetensors file whose metadata contains one JSON text. It never contains a pickle,
   and reading it never runs code from it. docs/file-format.md describes the format.
 - `save` raises a ValueError that names the parameter before it writes a file that could not be
-  loaded. Writing is atomic and durable: see `atomic_write`.
+  loaded. Writing is atomic and durable: see
+  `frozenfit.utils.atomic_write`.
 - `load` trusts nothing. A file that is damaged, truncated, foreign, forged or of another format
   version raises a `StorageError`, and what does load is exactly what was saved.
 - A digest is not a signature: whoever can write a file chooses its parameters and weights.
@@ -24,12 +25,13 @@ from sklearn.utils.validation import check_is_fitted
 from frozenfit.estimators.base import NetworkEstimator
 from frozenfit.estimators.partial_base import trained_base
 from frozenfit.estimators.stored_base import Base
-from frozenfit.storage import atomic_write, container, mapping
+from frozenfit.storage import mapping
 from frozenfit.storage.codec import decode, encode, encode_network, is_architecture
-from frozenfit.storage.container import Record, StorageError
 from frozenfit.storage.fitted_state import check_fitted_state, check_parameters
 from frozenfit.storage.keras_config import first_line
 from frozenfit.storage.network_size import charged_networks
+from frozenfit.utils import atomic_write, container
+from frozenfit.utils.container import Record, StorageError
 from frozenfit.utils.size_limit import size_limit
 
 __all__ = ["StorageError", "check_writable", "load", "save"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import frozenfit
 from frozenfit import StorageError
-from frozenfit.storage import container
+from frozenfit.utils import container
 
 EXAMPLES = int(os.environ.get("FROZENFIT_FUZZ_EXAMPLES", "40"))  # for each kind
 SECONDS = 30.0 * EXAMPLES / 40  # for each kind; later examples are skipped
