@@ -227,6 +227,8 @@ def _written_parameters(
     """Write constructor parameters, those of an ensemble's estimator by nested names."""
     written: dict[str, Any] = {}
     for name, value in given.items():
+        if name == "checkpoint":  # a path of this machine
+            continue
         where = f"parameter {prefix + name!r}"
         if name == "callbacks" and value:
             raise ValueError(
@@ -255,6 +257,8 @@ def _read_parameters(
     """Read what `_written_parameters` wrote."""
     parameters: dict[str, Any] = {}
     for name, value in written.items():
+        if name == "checkpoint":  # `fit` would write to the path
+            raise ValueError("a file must not contain the parameter 'checkpoint'")
         if name == "estimator" and isinstance(value, dict) and _NESTED in value:
             nested = {key: item for key, item in value.items() if key != _NESTED}
             if value[_NESTED] not in _MEMBERS:
