@@ -512,10 +512,19 @@ class CheapEnsemble(NetworkEstimator):
         """Combine the outputs of the members, a Keras tensor (members, n, n_outputs)."""
         return keras.ops.mean(outputs, axis=0)
 
-    def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
+    def _fitted_state(
+        self, include_frozen: bool, include_optimizer: bool = False
+    ) -> tuple[dict, dict[str, np.ndarray]]:
+        # Members are restored with the optimizer of `estimator`, which may have changed.
+        optimizer = self._settings.optimizer
         with workspace.check_out(self.base_) as network:
             about, values = stored_base.write(self.base_, network, include_frozen, True)
-            parts = [stored.part_state(m, network, include_frozen) for m in self.estimators_]
+            parts = [
+                stored.part_state(
+                    m, network, include_frozen, include_optimizer and m.optimizer == optimizer
+                )
+                for m in self.estimators_
+            ]
         own = {
             "base": about,
             "base_history": self.base_history_,

@@ -377,8 +377,10 @@ class PartialNet(NetworkEstimator):
     def _logits(self, X: np.ndarray) -> np.ndarray:
         return self.part_.outputs(X)
 
-    def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
-        return stored.fitted_state(self, include_frozen)
+    def _fitted_state(
+        self, include_frozen: bool, include_optimizer: bool = False
+    ) -> tuple[dict, dict[str, np.ndarray]]:
+        return stored.fitted_state(self, include_frozen, include_optimizer)
 
     def _restore(self, meta: dict, arrays: dict[str, np.ndarray], base: Any = None) -> None:
         set_fitted(self, stored.restore(self, meta, arrays, base), meta["history"])
