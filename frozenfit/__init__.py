@@ -18,6 +18,7 @@ _HOMES = {
     "Base": "frozenfit.training.base",
     "CheapEnsembleClassifier": "frozenfit.estimators",
     "CheapEnsembleRegressor": "frozenfit.estimators",
+    "Checkpoint": "frozenfit.training.checkpoint",
     "ELMClassifier": "frozenfit.estimators.elm",
     "ELMFeatures": "frozenfit.estimators.elm",
     "ELMRegressor": "frozenfit.estimators.elm",

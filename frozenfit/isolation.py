@@ -222,6 +222,34 @@ class TorchStream:
         self._seed = seed
         self._states: tuple[Any, Any] | None = None
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the states of the generators by device; empty before the first block."""
+        if self._states is None:
+            return {}
+        cpu, gpus = self._states
+        return {f"{i:03}": state.numpy().copy() for i, state in enumerate((cpu, *gpus))}
+
+    @classmethod
+    def from_state(cls, state: dict[str, np.ndarray]) -> TorchStream:
+        """Return a stream that continues from a state.
+
+        Parameters
+        ----------
+        state : dict of str to ndarray
+            What `state` returned.
+
+        Returns
+        -------
+        TorchStream
+            The stream.
+        """
+        import torch
+
+        stream = cls(0)
+        cpu, *gpus = [torch.from_numpy(state[name]) for name in sorted(state)]
+        stream._states = cpu, gpus
+        return stream
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Let torch draw from this stream inside the block."""

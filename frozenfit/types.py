@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from frozenfit.elm.stages import FeatureStage
     from frozenfit.selectors import Selector
     from frozenfit.training.base import Base
+    from frozenfit.training.checkpoint import Checkpoint
     from frozenfit.training.schedules import FreezeSchedule
 
 Activation: TypeAlias = "str | Callable[[Any], Any]"
@@ -47,6 +48,7 @@ LearningRateSchedule: TypeAlias = (
 FreezeScheduleLike: TypeAlias = "FreezeSchedule | str | None"
 Augmentation: TypeAlias = "str | keras.Layer | Sequence[str | keras.Layer] | None"
 KerasCallbacks: TypeAlias = "keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None"
+CheckpointLike: TypeAlias = "str | PathLike[str] | Checkpoint | None"
 ClassWeight: TypeAlias = 'Mapping[Any, float] | Literal["balanced"] | None'
 # Samples as the user gives them: an array, a data frame, a sparse matrix, or for some estimators an
 # iterable of batches (X, y).

@@ -22,7 +22,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from frozenfit.estimators.fit_signature import checkpoint_of
 from frozenfit.isolation import SEED_LIMIT
+from frozenfit.training.checkpoint import Checkpoint
 from frozenfit.training.data import Data, distinct
 from frozenfit.training.objective import Task
 from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
@@ -58,6 +60,8 @@ class FitData:
         Whether to pass over the data once, as `partial_fit` does.
     callback_args : dict
         X, y and the sample weights, as scikit-learn's callbacks receive them.
+    checkpoint : Checkpoint or None, default=None
+        Where the state of training is written.
     """
 
     data: Data
@@ -68,6 +72,7 @@ class FitData:
     resume: bool
     one_pass: bool
     callback_args: dict[str, Any]
+    checkpoint: Checkpoint | None = None
 
 
 class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
@@ -231,6 +236,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         self, X, y, sample_weight, X_val, y_val, resume, one_pass=False, classes_known=False
     ) -> FitData:
         """Validate and encode the arguments of `fit`."""
+        checkpoint = None if one_pass else checkpoint_of(self)
         X, y = self._check_data(X, y, reset=not resume)
         X, y, weight = self._weighted(X, y, sample_weight)
         weights = None if weight is None else {"sample_weight": weight}
@@ -248,6 +254,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             resume=resume,
             one_pass=one_pass,
             callback_args=callback_args,
+            checkpoint=checkpoint,
         )
 
     def _weighted(self, X, y, sample_weight):

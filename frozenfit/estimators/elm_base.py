@@ -460,7 +460,7 @@ class ELM(RandomLayers):
         fitted = self.__sklearn_is_fitted__()
         return html + self.parameter_table()._repr_html_() if fitted else html
 
-    def _fitted_state(self, include_frozen: bool):
+    def _fitted_state(self, include_frozen: bool, include_optimizer: bool = False):
         frozen, head = self._current()
         meta, arrays = store.write(frozen, head, include_frozen)
         return meta | {"data": data_state(self)}, arrays

@@ -49,6 +49,20 @@ _OF_THE_DATA = (
 _FIXED = ("model", "model_params", "weight_init", "trainable", "frozen", "freeze_statistics")
 
 
+# Parts of a fit that have a checkpoint of their own.
+_BASE_PART = "base"
+
+
+def _member_part(number: int) -> str:
+    return f"member-{number}"
+
+
+def _for_part(fit_data: FitData, name: str) -> FitData:
+    """Return training data with the checkpoint of one part of the ensemble."""
+    checkpoint = fit_data.checkpoint
+    return fit_data if checkpoint is None else replace(fit_data, checkpoint=checkpoint.part(name))
+
+
 def train_members(
     members: Sequence[PartialNet],
     data_of_members: Sequence[FitData],
@@ -223,7 +237,8 @@ class CheapEnsemble(NetworkEstimator):
         task: Any,
     ) -> None:
         """Train members and add them to those in `kept`, which do not change."""
-        done, stopped = self._run(members, training, task)
+        new = numbers[len(kept) :]
+        done, stopped = self._run(members, new, training, task)
         rest = [m for m in members[len(done) :] if hasattr(m, "n_iter_")]
         members_now = [*kept, *done, *rest]
         self._take_in(base, members_now, numbers[: len(members_now)])
@@ -234,14 +249,19 @@ class CheapEnsemble(NetworkEstimator):
                 f"training was interrupted at member {len(done)} of {len(members)}; the ensemble "
                 "is fitted with the members trained so far"
             ) from stopped
+        # Only now: trained members keep their files while others are in training.
+        checkpoint = training.checkpoint
+        if checkpoint is not None and not checkpoint.keep:
+            for part in (_BASE_PART, *map(_member_part, new)):
+                checkpoint.part(part).remove()
 
     def _run(
-        self, members: list[PartialNet], fit_data: FitData, task: Any
+        self, members: list[PartialNet], numbers: list[int], fit_data: FitData, task: Any
     ) -> tuple[list[PartialNet], KeyboardInterrupt | None]:
         data_of_members, seeds = [], []
-        for member in members:
-            seed = member._fit_seed()
-            data_of_members.append(replace(fit_data, seed=seed, resume=hasattr(member, "n_iter_")))
+        for member, number in zip(members, numbers, strict=True):
+            seed, own = member._fit_seed(), _for_part(fit_data, _member_part(number))
+            data_of_members.append(replace(own, seed=seed, resume=hasattr(member, "n_iter_")))
             # Members share the seed of random selectors, so that members="same" selects the
             # same parameters for all; the other seeds differ.
             seeds.append(part_seeds(seed) | {"selector": self._seeds["selector"]})
@@ -285,6 +305,7 @@ class CheapEnsemble(NetworkEstimator):
         part = type(settings)(**settings.get_params(deep=False))
         part.set_params(model=model, model_params=model_params, weight_init=weight_init)
         part.set_params(trainable=trainable, warm_start=self.warm_start, verbose=self.verbose)
+        part.set_params(checkpoint=None)  # `_for_part` gives each member a file of its own
         known = {name: self.__dict__[name] for name in _OF_THE_DATA if name in self.__dict__}
         part.__dict__.update(known, _n_outputs_=self._n_outputs_)
         return part
@@ -306,7 +327,8 @@ class CheapEnsemble(NetworkEstimator):
         seed = self._seeds["base"]
         try:
             with task("base", trainer):
-                plain = replace(fit_data, seed=seed, one_pass=False)
+                own = _for_part(fit_data, _BASE_PART)
+                plain = replace(own, seed=seed, one_pass=False)
                 train_part(trainer, plain, part_seeds(seed))
         except TrainingInterrupted as stop:  # no member is trained yet, so nothing is fitted
             raise KeyboardInterrupt(*stop.args) from stop
@@ -490,10 +512,19 @@ class CheapEnsemble(NetworkEstimator):
         """Combine the outputs of the members, a Keras tensor (members, n, n_outputs)."""
         return keras.ops.mean(outputs, axis=0)
 
-    def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
+    def _fitted_state(
+        self, include_frozen: bool, include_optimizer: bool = False
+    ) -> tuple[dict, dict[str, np.ndarray]]:
+        # Members are restored with the optimizer of `estimator`, which may have changed.
+        optimizer = self._settings.optimizer
         with workspace.check_out(self.base_) as network:
             about, values = stored_base.write(self.base_, network, include_frozen, True)
-            parts = [stored.part_state(m, network, include_frozen) for m in self.estimators_]
+            parts = [
+                stored.part_state(
+                    m, network, include_frozen, include_optimizer and m.optimizer == optimizer
+                )
+                for m in self.estimators_
+            ]
         own = {
             "base": about,
             "base_history": self.base_history_,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from frozenfit.delta import Delta
 from frozenfit.estimators import stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
+from frozenfit.estimators.fit_signature import signature
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.frozen_values import is_drawable, partly_frozen
@@ -27,18 +29,21 @@ from frozenfit.selectors import Context, Selector, as_selector
 from frozenfit.training import augmentation, optimizers
 from frozenfit.training.base import Base
 from frozenfit.training.callbacks import KerasCallbacks
+from frozenfit.training.checkpoint import Checkpoint, CheckpointFile
 from frozenfit.training.data import Data, split
 from frozenfit.training.fisher import diagonal_fisher
 from frozenfit.training.loop import Plan, TrainResult, train
 from frozenfit.training.metrics import Metrics
 from frozenfit.training.network import CompiledModel, Network
 from frozenfit.training.objective import Objective, make_loss
+from frozenfit.training.optimizers import OptimizerState
 from frozenfit.training.progress import EpochProgress
 from frozenfit.training.recipe import Recipe, initializer_json
 from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule, as_freeze_schedule
 from frozenfit.training.workspace import workspace
 from frozenfit.types import (
     Augmentation,
+    CheckpointLike,
     FreezeScheduleLike,
     FrozenValues,
     LearningRateSchedule,
@@ -107,6 +112,7 @@ class PartialNet(NetworkEstimator):
         "image_shape": [list, tuple, None],
         "cache_features": [StrOptions({"auto"}), "boolean"],
         "callbacks": [list, tuple, keras.callbacks.Callback, None],
+        "checkpoint": [str, os.PathLike, Checkpoint, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -138,6 +144,7 @@ class PartialNet(NetworkEstimator):
         image_shape: Shape | None = None,
         cache_features: bool | Literal["auto"] = "auto",
         callbacks: KerasCallbackList = None,
+        checkpoint: CheckpointLike = None,
         warm_start: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,
@@ -165,6 +172,7 @@ class PartialNet(NetworkEstimator):
         self.image_shape = image_shape
         self.cache_features = cache_features
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -274,6 +282,10 @@ class PartialNet(NetworkEstimator):
     ) -> TrainResult:
         data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
         plan = self._plan(fit_data, compiled.network.layout.convolutional, validation)
+        optimizer_state = self._optimizer_state_to_load(part)
+        if fit_data.checkpoint is not None:
+            about = signature(self, fit_data, part, optimizer_state)
+            plan.checkpoint = CheckpointFile(fit_data.checkpoint, about)
 
         def attributes(history: dict[str, list[float]], delta: Delta | None) -> dict[str, Any]:
             joined = self._joined_history(fit_data, history)
@@ -287,7 +299,7 @@ class PartialNet(NetworkEstimator):
         ):
             plan.epoch_callbacks = bar, tasks
             rng = np.random.default_rng(seeds["batches"])
-            result = train(compiled, data, plan, rng, self._optimizer_state_to_load(part))
+            result = train(compiled, data, plan, rng, optimizer_state)
             tasks.delta = result.delta
             return result
 
@@ -371,12 +383,11 @@ class PartialNet(NetworkEstimator):
     def _keep_optimizer_state(self, fit_data: FitData, result: TrainResult) -> None:
         """Keep the optimizer state only where training may continue: it triples the estimator."""
         if self.warm_start or fit_data.one_pass:
-            self._optimizer_state, self._steps = result.optimizer_state, result.steps
-            self._optimizer_state_of = self.optimizer
+            self._optimizer_state, self._optimizer_state_of = result.optimizer_state, self.optimizer
         else:
             self.__dict__.pop("_optimizer_state", None)
 
-    def _optimizer_state_to_load(self, part: FittedPart) -> tuple[list[np.ndarray], int] | None:
+    def _optimizer_state_to_load(self, part: FittedPart) -> OptimizerState | None:
         """Return the optimizer state of the last call if it matches the parameters to train."""
         optimizer_state = getattr(self, "_optimizer_state", None)
         if (
@@ -387,13 +398,15 @@ class PartialNet(NetworkEstimator):
             or self._optimizer_state_of != self.optimizer
         ):
             return None
-        return optimizer_state, self._steps
+        return optimizer_state
 
     def _logits(self, X: np.ndarray) -> np.ndarray:
         return self.part_.outputs(X)
 
-    def _fitted_state(self, include_frozen: bool) -> tuple[dict, dict[str, np.ndarray]]:
-        return stored.fitted_state(self, include_frozen)
+    def _fitted_state(
+        self, include_frozen: bool, include_optimizer: bool = False
+    ) -> tuple[dict, dict[str, np.ndarray]]:
+        return stored.fitted_state(self, include_frozen, include_optimizer)
 
     def _restore(self, meta: dict, arrays: dict[str, np.ndarray], base: Any = None) -> None:
         set_fitted(self, stored.restore(self, meta, arrays, base), meta["history"])

@@ -9,6 +9,7 @@ from frozenfit.estimators.partial_base import PartialNet
 from frozenfit.estimators.regressor import NetworkRegressor
 from frozenfit.types import (
     Augmentation,
+    CheckpointLike,
     ClassWeight,
     FreezeScheduleLike,
     FrozenValues,
@@ -139,6 +140,12 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Keras callbacks, copied for each fit. scikit-learn's callbacks are set by
         ``set_callbacks``.
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        A file to which `fit` writes the state of training after each epoch. A fit that was killed,
+        run again with the same parameters and data, continues from it and ends with the weights of
+        an uninterrupted fit; other parameters or data raise an error. `fit` removes the file when
+        it ends. A `Checkpoint` sets how often it is written and whether it is kept. It requires
+        a `random_state`, and cannot be combined with callbacks; `partial_fit` writes none.
     warm_start : bool, default=False
         Whether `fit` continues from the fitted weights. `trainable` may change between fits; the
         network may not.
@@ -183,6 +190,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     PartialModel : The Keras model that the estimator trains.
     frozenfit.save : Store a fitted estimator; the file contains the trained parameters only.
     frozenfit.load : Load a fitted estimator from a file.
+    Checkpoint : How often `checkpoint` is written, and whether it is kept.
 
     Notes
     -----
@@ -255,6 +263,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         image_shape: Shape | None = None,
         cache_features: bool | Literal["auto"] = "auto",
         callbacks: KerasCallbacks = None,
+        checkpoint: CheckpointLike = None,
         warm_start: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,
@@ -369,6 +378,12 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Keras callbacks, copied for each fit. scikit-learn's callbacks are set by
         ``set_callbacks``.
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        A file to which `fit` writes the state of training after each epoch. A fit that was killed,
+        run again with the same parameters and data, continues from it and ends with the weights of
+        an uninterrupted fit; other parameters or data raise an error. `fit` removes the file when
+        it ends. A `Checkpoint` sets how often it is written and whether it is kept. It requires
+        a `random_state`, and cannot be combined with callbacks; `partial_fit` writes none.
     warm_start : bool, default=False
         Whether `fit` continues from the fitted weights. `trainable` may change between fits; the
         network may not.
@@ -411,6 +426,7 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     PartialModel : The Keras model that the estimator trains.
     frozenfit.save : Store a fitted estimator; the file contains the trained parameters only.
     frozenfit.load : Load a fitted estimator from a file.
+    Checkpoint : How often `checkpoint` is written, and whether it is kept.
 
     Notes
     -----

@@ -7,11 +7,12 @@ states and the seeds; frozen random values are drawn again while loading, and ch
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+from sklearn.base import is_classifier
 
 from frozenfit.delta import Delta
 from frozenfit.estimators import stored_base
@@ -19,8 +20,11 @@ from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.frozen_values import draw_frozen, partly_frozen
 from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
 from frozenfit.selectors.forms import Everything, Form, Indices, Leading
+from frozenfit.training import optimizers
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
+from frozenfit.training.optimizers import OptimizerState
+from frozenfit.training.phases import Phase, PhasePlan
 from frozenfit.training.workspace import workspace
 from frozenfit.utils.size_limit import charge
 
@@ -35,7 +39,7 @@ _TARGETS = {
 
 
 def fitted_state(
-    estimator: Any, include_frozen: bool
+    estimator: Any, include_frozen: bool, include_optimizer: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return what a file needs for a fitted estimator besides its constructor parameters.
 
@@ -45,6 +49,8 @@ def fitted_state(
         The fitted estimator.
     include_frozen : bool
         Whether to store the frozen values too.
+    include_optimizer : bool
+        Whether to store the state of the optimizer too.
 
     Returns
     -------
@@ -52,7 +58,7 @@ def fitted_state(
         Values that JSON can represent, and small arrays.
     arrays : dict of str to ndarray
         ``trained/...`` and ``state/...``; ``base/...`` and ``random/...`` for frozen values that
-        no seed determines.
+        no seed determines; ``optimizer/...``.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def fitted_state(
     base: Base = estimator.base_.parent or estimator.base_
     with workspace.check_out(base) as network:
         about, stored = stored_base.write(base, network, include_frozen)
-        meta, arrays = part_state(estimator, network, include_frozen)
+        meta, arrays = part_state(estimator, network, include_frozen, include_optimizer)
     meta |= data_state(estimator) | {"base": about}
     return meta, {f"base/{path}": value for path, value in stored.items()} | arrays
 
@@ -92,7 +98,7 @@ def data_state(estimator: Any) -> dict[str, Any]:
 
 
 def part_state(
-    estimator: Any, network: Network, include_frozen: bool = False
+    estimator: Any, network: Network, include_frozen: bool, include_optimizer: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return what a file needs for a trained part besides its base.
 
@@ -102,16 +108,18 @@ def part_state(
         The fitted estimator.
     network : Network
         A network with the structure of the base.
-    include_frozen : bool, default=False
+    include_frozen : bool
         Whether to store random frozen values rather than a digest of them.
+    include_optimizer : bool
+        Whether to store the state of the optimizer, where the estimator keeps one.
 
     Returns
     -------
     meta : dict
         History, mode of the frozen values and statistics, seeds, forms where the selector does
-        not determine them, and a digest of random frozen values.
+        not determine them, a digest of random frozen values, and what the optimizer updates.
     arrays : dict of str to ndarray
-        ``trained/...``, ``state/...``, and ``random/...``.
+        ``trained/...``, ``state/...``, ``random/...`` and ``optimizer/...``.
     """
     part: FittedPart = estimator.part_
     meta = {
@@ -127,6 +135,11 @@ def part_state(
         drawn, held = _random_values(part, network, include_frozen)
         meta |= {"frozen": "random", "random": stored_base.draw_digest(part.base.seed, drawn)}
         arrays |= {f"random/{path}": value for path, value in held.items()}
+    # None where training that continues would not use it either.
+    state = estimator._optimizer_state_to_load(part) if include_optimizer else None
+    if state is not None:
+        meta["optimizer"] = {"paths": list(state.paths), "steps": state.steps}
+        arrays |= _named(state.variables)
     return meta, arrays | {f"state/{path}": value for path, value in part.delta.states.items()}
 
 
@@ -251,7 +264,7 @@ def restore_part(
     network: Network,
     base: Base,
 ) -> FittedPart:
-    """Return the trained part of a base from the contents of a file.
+    """Return the trained part of a base from the contents of a file, and set the optimizer state.
 
     Parameters
     ----------
@@ -275,7 +288,44 @@ def restore_part(
         base, frozen = _redrawn(base, network, selection, meta, group(arrays, "random"))
     delta = Delta(group(arrays, "trained"), group(arrays, "state"))
     _check_delta(delta, selection, network)
-    return FittedPart(base, selection, frozen, meta["statistics"], meta["seeds"], delta)
+    part = FittedPart(base, selection, frozen, meta["statistics"], meta["seeds"], delta)
+    _restore_optimizer(estimator, meta.get("optimizer"), group(arrays, "optimizer"), network, part)
+    return part
+
+
+def _named(variables: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"optimizer/{number:06}": value for number, value in enumerate(variables)}
+
+
+def _restore_optimizer(
+    estimator: Any,
+    about: Mapping[str, Any] | None,
+    given: Mapping[str, np.ndarray],
+    network: Network,
+    part: FittedPart,
+) -> None:
+    """Set the optimizer state of an estimator, after its arrays are compared with an optimizer."""
+    if about is None:
+        if given:
+            raise ValueError("the file contains variables of an optimizer and nothing about them")
+        return
+    paths = tuple(about["paths"])
+    phase = Phase(frozenset(part.delta.trained) - set(paths))
+    optimizer, *_ = optimizers.make(
+        estimator.optimizer, estimator.learning_rate, estimator.weight_decay, automatic=1.0
+    )
+    loss = "classification" if is_classifier(estimator) else "regression"
+    compiled = network.compiled(part.base, part.selection, part.frozen, part.statistics)
+    if paths != PhasePlan(None, compiled.model, 1).active(phase):
+        raise ValueError("the optimizer updates other parameters than those of the network")
+    expected = _named(compiled.trainer(optimizer, loss, phase).optimizer_state())
+    wanted = group(expected, "optimizer")
+    _check_arrays("optimizer variables", given, {name: a.shape for name, a in wanted.items()})
+    if any(given[name].dtype != a.dtype for name, a in wanted.items()):
+        raise ValueError("the optimizer variables have other types than those of the optimizer")
+    variables = [given[name] for name in wanted]
+    estimator._optimizer_state = OptimizerState(paths, variables, about["steps"])
+    estimator._optimizer_state_of = estimator.optimizer
 
 
 def _random_values(

@@ -18,6 +18,7 @@ __all__ = ["check_fitted_state", "check_parameters"]
 
 _LARGEST_SEED = 2**32
 _MOST_MEMBERS = 10_000
+_MOST_STEPS = 2**53
 _PART_SEEDS = {"base", "selector", "states", "split", "batches"}
 _ENSEMBLE_SEEDS = {"base", "selector", "held_out", "members"}
 
@@ -147,6 +148,16 @@ def _check_part(meta: Mapping[str, Any]) -> None:
     _require(type(statistics) is bool or statistics == "auto", "statistics")
     _check_seeds(meta["seeds"], _PART_SEEDS)
     _check_history(meta["history"])
+    _check_optimizer(meta.get("optimizer"))
+
+
+def _check_optimizer(about: Any) -> None:
+    if about is None:
+        return
+    _require(isinstance(about, dict) and set(about) == {"paths", "steps"}, "optimizer")
+    paths = about["paths"]
+    _require(isinstance(paths, list) and all(type(path) is str for path in paths), "optimizer")
+    _require(_is_int(about["steps"], 0, _MOST_STEPS), "optimizer")
 
 
 def _check_ensemble(estimator: Any, meta: Mapping[str, Any]) -> None:

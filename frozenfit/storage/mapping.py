@@ -15,8 +15,8 @@ import numpy as np
 
 from frozenfit.estimators.stored_base import Base, shared_base
 from frozenfit.storage.codec import decode, encode, encode_network
-from frozenfit.storage.container import Record, StorageError
 from frozenfit.training.recipe import Recipe
+from frozenfit.utils.container import Record, StorageError
 
 __all__ = ["NAME", "Shared", "is_base", "join", "read_base", "split"]
 

@@ -15,10 +15,12 @@ from frozenfit.training import prefix, schedules
 from frozenfit.training.augmentation import Augmentation
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.callbacks import KerasCallbacks
+from frozenfit.training.checkpoint import CheckpointFile, Progress
 from frozenfit.training.data import Data, batches
 from frozenfit.training.metrics import Metrics
 from frozenfit.training.network import CompiledModel
 from frozenfit.training.objective import Objective
+from frozenfit.training.optimizers import OptimizerState
 from frozenfit.training.phases import Phase, PhasePlan
 from frozenfit.training.prefix import is_plain, operations
 
@@ -73,6 +75,8 @@ class Plan:
         The user's callbacks.
     epoch_callbacks : sequence of EpochCallback
         Further callbacks; each can stop training.
+    checkpoint : CheckpointFile or None, default=None
+        File to which the state is written after an epoch, and from which training continues.
     """
 
     optimizer: Callable[[], keras.optimizers.Optimizer]
@@ -90,6 +94,7 @@ class Plan:
     metrics: Metrics = field(default_factory=lambda: Metrics(None, "regression"))
     callbacks: KerasCallbacks = field(default_factory=lambda: KerasCallbacks(None))
     epoch_callbacks: Sequence[EpochCallback] = ()
+    checkpoint: CheckpointFile | None = None
 
 
 @dataclass
@@ -102,10 +107,8 @@ class TrainResult:
         The trained parameters: the best ones with early stopping, else the last.
     history : dict of str to list of float
         One value per epoch for each metric.
-    optimizer_state : list of ndarray
-        The optimizer's variables after the last step.
-    steps : int
-        Number of steps, including those of earlier calls that were continued.
+    optimizer_state : OptimizerState
+        The optimizer after the last step, for a call that continues.
     interrupted : bool
         Whether the user interrupted training from the keyboard.
     callbacks : list of keras.callbacks.Callback
@@ -114,8 +117,7 @@ class TrainResult:
 
     delta: Delta
     history: dict[str, list[float]]
-    optimizer_state: list[np.ndarray]
-    steps: int
+    optimizer_state: OptimizerState
     interrupted: bool
     callbacks: list[keras.callbacks.Callback]
 
@@ -125,7 +127,7 @@ def train(
     data: Data,
     plan: Plan,
     rng: np.random.Generator,
-    optimizer_state: tuple[list[np.ndarray], int] | None = None,
+    optimizer_state: OptimizerState | None = None,
 ) -> TrainResult:
     """Train what is loaded in a compiled model.
 
@@ -139,9 +141,8 @@ def train(
         Settings of the run.
     rng : numpy.random.Generator
         Source of batch orders and augmentations.
-    optimizer_state : (list of ndarray, int) or None, default=None
-        Optimizer variables to continue from and the number of steps taken with them. They are
-        ignored where their shapes differ from those of the optimizer.
+    optimizer_state : OptimizerState or None, default=None
+        The optimizer to continue with. It is ignored where it updated other parameters.
 
     Returns
     -------
@@ -152,31 +153,33 @@ def train(
     interrupted = False
     plan.callbacks.begin(compiled.model, run.trainer, plan, run.steps_per_epoch)
     try:
-        for epoch in range(plan.epochs):
-            if run.epoch(epoch):
-                break
+        while not run.progress.stopped:
+            run.epoch(run.progress.epochs)
     except KeyboardInterrupt:
         # Nothing was trained, so there is nothing to keep.
-        if run.step == run.first_step:
+        if run.progress.step == run.progress.first_step:
             raise
         interrupted = True
     run.trainer.finish()
     plan.callbacks.end(run.logs)
+    delta = run.final_delta()
+    if plan.checkpoint is not None and not interrupted:
+        plan.checkpoint.end()
     return TrainResult(
-        run.final_delta(),
-        run.history,
-        run.trainer.optimizer_state(),
-        run.step,
+        delta,
+        run.progress.history,
+        run.optimizer_state(),
         interrupted,
         plan.callbacks.copies,
     )
 
 
 class _Run:
-    """The state of one call of `train`."""
+    """The state of one call of `train`; `progress` is the part that a checkpoint contains."""
 
     trainer: Trainer
     predictor: Predictor
+    progress: Progress
 
     def __init__(self, compiled, data, plan, rng, optimizer_state):
         self.compiled, self.plan, self.rng = compiled, plan, rng
@@ -184,27 +187,39 @@ class _Run:
         self.phases = PhasePlan(plan.freeze_schedule, compiled.model, plan.epochs)
         self.phase: Phase | None = None
         self.steps_per_epoch = -(-len(data) // plan.batch_size)
-        self.history: dict[str, list[float]] = {}
         self.logs: dict[str, float] = {}
-        self.full_epoch_seconds: list[float] = []
-        self.best: Delta | None = None
-        self.best_loss, self.epochs_waited = np.inf, 0
         # The last, smaller batch of an epoch would otherwise need a compilation of its own.
         self.pad = rows_are_independent(compiled)
-        self._enter_phase(0)
-        self.first_step = self.step = self._continue_from(optimizer_state)
-        self.total = self.first_step + plan.epochs * self.steps_per_epoch
+        self._begin(optimizer_state)
+        self.total = self.progress.first_step + plan.epochs * self.steps_per_epoch
 
-    def _continue_from(self, state: tuple[list[np.ndarray], int] | None) -> int:
+    def _begin(self, optimizer_state: OptimizerState | None) -> None:
+        """Enter the phase of the first epoch, with the state of a checkpoint where there is one."""
+        file, self.progress = self.plan.checkpoint, Progress()
+        if file is not None:
+            # Before a phase is entered, which may compute features with the trained parameters.
+            self.progress = file.restore(self.compiled.model, self.rng)
+        self._enter_phase(self.progress.phase_start)
+        if file is None or not file.restore_trainer(self.trainer):
+            self.progress.first_step = self.progress.step = self._continue_from(optimizer_state)
+
+    def _continue_from(self, state: OptimizerState | None) -> int:
         """Load an optimizer state that fits; return the number of steps taken with it."""
         if state is None:
             return 0
         # Another optimizer, or other trainable parameters, start from a new state.
-        shapes = [array.shape for array in self.trainer.optimizer_state()]
-        if [array.shape for array in state[0]] != shapes:
+        now = self.optimizer_state()
+        shapes = [[array.shape for array in each.variables] for each in (now, state)]
+        if now.paths != state.paths or shapes[0] != shapes[1]:
             return 0
-        self.trainer.load_optimizer_state(state[0])
-        return state[1]
+        self.trainer.load_optimizer_state(state.variables)
+        return state.steps
+
+    def optimizer_state(self) -> OptimizerState:
+        """Copy the state of the optimizer of the current phase."""
+        assert self.phase is not None
+        paths = self.phases.active(self.phase)
+        return OptimizerState(paths, self.trainer.optimizer_state(), self.progress.step)
 
     def _enter_phase(self, epoch: int) -> None:
         """Switch to the trainer and the inputs of the epoch's phase, where it is a new one."""
@@ -221,7 +236,7 @@ class _Run:
         if self.phase is not None:
             trainer.take_over(self.trainer)
             self.plan.callbacks.follow(trainer)
-        self.phase, self.trainer = phase, trainer
+        self.phase, self.trainer, self.progress.phase_start = phase, trainer, epoch
         self.predictor = self.compiled.phase_predictor(phase)
         self.data, self.validation = self.samples, self.plan.validation
         if phase.from_prefix:
@@ -254,9 +269,9 @@ class _Run:
             )
         return size <= limit
 
-    def epoch(self, number: int) -> bool:
-        """Run one epoch; return whether training stops."""
-        callbacks = self.plan.callbacks
+    def epoch(self, number: int) -> None:
+        """Run one epoch, and find out whether training stops."""
+        callbacks, history = self.plan.callbacks, self.progress.history
         started = time.perf_counter()
         self._enter_phase(number)
         callbacks.epoch_begin(number)
@@ -270,17 +285,22 @@ class _Run:
         if self.plan.freeze_schedule is not None:
             self.logs |= self._savings(time.perf_counter() - started)
         for name, value in self.logs.items():
-            self.history.setdefault(name, []).append(value)
+            history.setdefault(name, []).append(value)
         measured = set(self.logs)
         stop = callbacks.epoch_end(number, self.logs)
         for name in set(self.logs) - measured:
             # Every list has one value per epoch; a callback may add its number later.
-            values = self.history.setdefault(name, [])
-            values += [np.nan] * (len(self.history["loss"]) - 1 - len(values))
+            values = history.setdefault(name, [])
+            values += [np.nan] * (len(history["loss"]) - 1 - len(values))
             values.append(self.logs[name])
         for callback in self.plan.epoch_callbacks:
             stop = callback.epoch_end(number, self.logs) or stop
-        return self._out_of_patience() or stop
+        stop = self._out_of_patience() or stop
+        progress, file = self.progress, self.plan.checkpoint
+        progress.epochs = number + 1
+        progress.stopped = bool(stop) or progress.epochs == self.plan.epochs
+        if file is not None:
+            file.write(progress, self.compiled.model, self.trainer, self.rng)
 
     def _savings(self, seconds: float) -> dict[str, float]:
         """Compare the time of an epoch with the median of those in which all layers were active.
@@ -290,8 +310,8 @@ class _Run:
         assert self.phase is not None
         predicted = self.phases.predicted_saving(self.phase)
         if not self.phase.waiting:
-            self.full_epoch_seconds.append(seconds)
-        seen = self.full_epoch_seconds
+            self.progress.full_epoch_seconds.append(seconds)
+        seen = self.progress.full_epoch_seconds
         full = float(np.median(seen[1:] or seen or [np.nan]))
         return {
             "seconds": seconds,
@@ -301,7 +321,7 @@ class _Run:
 
     def _train_epoch(self) -> dict[str, float]:
         """Train on every batch once; return the training metrics."""
-        plan, callbacks = self.plan, self.plan.callbacks
+        plan, callbacks, progress = self.plan, self.plan.callbacks, self.progress
         loss = n_correct = weight = 0.0
         plan.metrics.reset()
         # The only draw of an epoch without augmentation, so that the batches depend on seed and
@@ -315,16 +335,17 @@ class _Run:
                 flat = x.reshape(-1, *x.shape[2:])
                 x = plan.augment(flat, self.rng).astype(x.dtype).reshape(x.shape)
             for part in callbacks.cut(len(x)):
-                callbacks.batch_begin((self.step - self.first_step) % self.steps_per_epoch)
+                callbacks.batch_begin((progress.step - progress.first_step) % self.steps_per_epoch)
                 rates, multipliers = self._rates(len(x[part]))
                 sums, outputs = self.trainer.run(x[part], y[part], w[part], rates, multipliers)
                 if outputs is not None:
                     plan.metrics.update(*(np.concatenate(a) for a in (y[part], outputs, w[part])))
                 loss, weight = loss + sums.loss, weight + sums.weight
                 n_correct += sums.n_correct
-                self.step += len(rates)
+                progress.step += len(rates)
                 logs = {"loss": sums.loss / sums.weight}
-                callbacks.batch_end((self.step - 1 - self.first_step) % self.steps_per_epoch, logs)
+                done = progress.step - 1 - progress.first_step
+                callbacks.batch_end(done % self.steps_per_epoch, logs)
         logs = {"loss": loss / weight}
         if plan.objective.task != "regression":
             logs["accuracy"] = n_correct / weight
@@ -333,22 +354,23 @@ class _Run:
     def _rates(self, steps: int) -> tuple[np.ndarray, np.ndarray | None]:
         rate = self.plan.callbacks.learning_rate(self.plan.learning_rate)
         # A named schedule spans this fit alone; a Keras schedule counts the steps of all fits.
-        before = self.first_step if isinstance(self.plan.lr_schedule, str) else 0
-        start, total = self.step - before, self.total - before
-        done = np.arange(self.step - self.first_step, self.step - self.first_step + steps)
+        step, first = self.progress.step, self.progress.first_step
+        before = first if isinstance(self.plan.lr_schedule, str) else 0
+        start, total = step - before, self.total - before
+        done = np.arange(step - first, step - first + steps)
         assert self.phase is not None
-        multipliers = self.phases.multipliers(self.phase, done / (self.total - self.first_step))
+        multipliers = self.phases.multipliers(self.phase, done / (self.total - first))
         rates = schedules.rates(self.plan.lr_schedule, rate, start, steps, total)
         return rates, multipliers
 
     def final_delta(self) -> Delta:
         """Return the best delta with early stopping, else the last, as the plan asks for it."""
         model, plan = self.compiled.model, self.plan
-        delta = self.best if self.best is not None else model.delta()
+        delta = self.progress.best if self.progress.best is not None else model.delta()
         if not plan.refresh_statistics:
             return delta
         statistics = self.compiled.moving_statistics
-        if plan.refresh_statistics == "auto" and not statistics.are_behind(self.step):
+        if plan.refresh_statistics == "auto" and not statistics.are_behind(self.progress.step):
             return delta
         model.load_delta(delta)
         statistics.refresh(self.samples, self.rng)
@@ -357,14 +379,15 @@ class _Run:
     def _out_of_patience(self) -> bool:
         if self.plan.patience is None:
             return False
-        if self.logs["val_loss"] < self.best_loss:
-            self.best_loss, self.epochs_waited = self.logs["val_loss"], 0
+        progress = self.progress
+        if self.logs["val_loss"] < progress.best_loss:
+            progress.best_loss, progress.epochs_waited = self.logs["val_loss"], 0
             # A delta is as small as what is trained, so that the best one is kept in memory without
             # a file.
-            self.best = self.compiled.model.delta()
+            progress.best = self.compiled.model.delta()
             return False
-        self.epochs_waited += 1
-        return self.epochs_waited >= self.plan.patience
+        progress.epochs_waited += 1
+        return progress.epochs_waited >= self.plan.patience
 
 
 def evaluate(

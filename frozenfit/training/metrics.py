@@ -149,7 +149,8 @@ def _copied(metric: Any) -> tuple[str, keras.metrics.Metric]:
             name = getattr(metric, "__name__", type(metric).__name__)
             return name, keras.metrics.MeanMetricWrapper(metric, name=name)
         try:
-            return metric, keras.metrics.get(metric)
+            made: Any = keras.metrics.get(metric)
+            return metric, made
         except ValueError:
             known = sorted(snake_case(n) for n in dir(keras.metrics) if n[0].isupper())
             raise ValueError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from frozenfit.isolation import isolated, names_without_decay
 from frozenfit.utils.arrays import keras_reads_variables, to_numpy
@@ -16,6 +18,26 @@ from frozenfit.utils.names import did_you_mean
 _FALLING, _FALLING_CONVOLUTIONAL, _CONSTANT = 0.01, 0.006, 0.003
 _NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion")
 _NAMES += ("muon", "nadam", "rmsprop", "sgd")
+
+
+@dataclass(frozen=True, eq=False)
+class OptimizerState:
+    """The state of an optimizer between two calls of training.
+
+    Attributes
+    ----------
+    paths : tuple of str
+        Paths of the weights that the optimizer updates, in its order.
+    variables : list of ndarray
+        Its variables.
+    steps : int
+        Number of steps taken, on which a learning-rate schedule of Keras depends.
+    """
+
+    paths: tuple[str, ...]
+    variables: list[np.ndarray]
+    steps: int
+
 
 _Schedule = keras.optimizers.schedules.LearningRateSchedule
 

@@ -87,6 +87,21 @@ class PhasePlan:
         waiting = frozenset(p for p, layer in self._layer_of.items() if not active[layer])
         return Phase(waiting, bool(waiting) and self.schedule.finishes, per_weight=True)
 
+    def active(self, phase: Phase) -> tuple[str, ...]:
+        """Return the paths of the weights that a phase updates, in the order of the optimizer.
+
+        Parameters
+        ----------
+        phase : Phase
+            The phase.
+
+        Returns
+        -------
+        tuple of str
+            Paths.
+        """
+        return tuple(path for path in self._layer_of if path not in phase.waiting)
+
     def multipliers(self, phase: Phase, progress: np.ndarray) -> np.ndarray | None:
         """Return the learning rate of each active weight as a multiple of the base rate.
 

@@ -41,6 +41,7 @@ __all__ = [
     "check_sample_weight",
     "clone_parametrized",
     "fit_context",
+    "has_callbacks",
     "routing_enabled",
     "safe_split",
 ]
@@ -63,3 +64,8 @@ def callback_context(estimator: BaseEstimator, max_subtasks: int) -> CallbackCon
     """
     begin = getattr(estimator, "_init_callback_context", None)
     return None if begin is None else begin(max_subtasks=max_subtasks)
+
+
+def has_callbacks(estimator: BaseEstimator) -> bool:
+    """Return whether `set_callbacks` has set callbacks of scikit-learn."""
+    return bool(getattr(estimator, "_skl_callbacks", None))

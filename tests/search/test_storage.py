@@ -16,8 +16,8 @@ from search_fakes import Hopeless, Quick
 from sklearn.datasets import load_iris
 
 from frozenfit.search import FreezeSearchCV, open_storage
-from frozenfit.search.mark import describe, digest
 from frozenfit.search.tickets import Tickets
+from frozenfit.utils.describe import describe, digest
 
 optuna = pytest.importorskip("optuna")
 X, y = load_iris(return_X_y=True)
@@ -140,7 +140,7 @@ DESCRIBE = """
 import numpy as np
 from functools import partial
 from sklearn.metrics import f1_score, make_scorer
-from frozenfit.search.mark import describe
+from frozenfit.utils.describe import describe
 def outer(k):
     return lambda e, X, y: k if e in {"a", "b", "c"} else 0
 class Plain:

@@ -9,11 +9,11 @@ import threading
 
 import pytest
 
-from frozenfit.storage import atomic_write
+from frozenfit.utils import atomic_write
 
 KILLED = """
 import os, signal, sys
-from frozenfit.storage import atomic_write
+from frozenfit.utils import atomic_write
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 atomic_write.write(b"x" * 1000, sys.argv[1])
 """

@@ -7,7 +7,7 @@ from estimator_data import classifier, regressor, table, targets
 
 import frozenfit
 from frozenfit import StorageError
-from frozenfit.storage import container
+from frozenfit.utils import container
 
 NAN = {"$": "float", "value": "nan"}
 KINDS = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import frozenfit
 from frozenfit import StorageError
-from frozenfit.storage import container
+from frozenfit.utils import container
 
 EXAMPLES = int(os.environ.get("FROZENFIT_FUZZ_EXAMPLES", "40"))  # for each kind
 SECONDS = 30.0 * EXAMPLES / 40  # for each kind; later examples are skipped
@@ -35,6 +35,7 @@ def several():
 
 KINDS = {
     "classifier": lambda: classifier(epochs=1).fit(*table()),
+    "optimizer": lambda: classifier().partial_fit(*table(), classes=[0, 1, 2]),
     "regressor": lambda: regressor(epochs=1).fit(*targets(n_targets=2)),
     "several": lambda: several(),
     "mask": lambda: classifier(epochs=1, trainable="magnitude(0.3)", frozen="random").fit(*table()),
@@ -55,7 +56,8 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_forged_file_is_refused_or_predicts(kind, tmp_path):
     path, forged = tmp_path / "honest", tmp_path / "forged"
-    frozenfit.save(KINDS[kind](), path, include_frozen=kind == "network")
+    options = {"include_frozen": kind == "network", "include_optimizer": kind == "optimizer"}
+    frozenfit.save(KINDS[kind](), path, **options)
     record = container.from_file(path)
     start = time.monotonic()
 

@@ -9,7 +9,7 @@ from estimator_data import classifier, images, raw, regressor, table, targets
 
 import frozenfit
 from frozenfit import StorageError
-from frozenfit.storage import container
+from frozenfit.utils import container
 
 LIMIT = "exceeds the limit of"
 

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import safetensors.numpy
 
-from frozenfit.storage import container
+from frozenfit.utils import container
 
 VALUES = [
     *(None, True, False, 0, 1, -1, 2, 3, 7, 100, 10**6, 10**9, 2**31, 2**63, 10**30),

@@ -35,6 +35,14 @@ class TorchTrainer(Trainer):
         super().reset()
         self._stream = None
 
+    def random_state(self) -> dict[str, np.ndarray]:
+        """Copy the state of the private stream, where a step has drawn from it."""
+        return {} if self._stream is None else self._stream.state()
+
+    def load_random_state(self, state: dict[str, np.ndarray]) -> None:
+        """Continue the private stream from what `random_state` returned."""
+        self._stream = TorchStream.from_state(state) if state else None
+
     def _private_stream(self) -> TorchStream:
         """Seed a stream by the seed states of the delta and the step to continue from."""
         states = [np.asarray(to_numpy(v)) for v in self.model.state_variables]
@@ -90,7 +98,8 @@ class TorchTrainer(Trainer):
             self._apply(gradients, multipliers)
             for variable, value in states:
                 variable.assign(value.detach())
-        return [s.detach() for s in (*sums, outputs)]
+        tensors: Any = (*sums, outputs)
+        return [t.detach() for t in tensors]
 
 
 class TorchPredictor(Predictor):

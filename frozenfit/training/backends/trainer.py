@@ -94,6 +94,13 @@ class Trainer(ABC):
         for variable, value in zip(self.optimizer.variables, state, strict=True):
             variable.assign(value)
 
+    def random_state(self) -> dict[str, np.ndarray]:
+        """Copy the state of random streams that are not states of the model; none by default."""
+        return {}
+
+    def load_random_state(self, state: dict[str, np.ndarray]) -> None:  # noqa: B027
+        """Continue the streams from what `random_state` returned."""
+
     def take_over(self, other: Trainer) -> None:
         """Continue from another trainer of the same model.
 
