@@ -42,7 +42,7 @@ def plain_copy(
     """
     with isolated(seed):
         model = _clone(survey.model) if rebuild is None else rebuild()
-    # By order, because the paths may lack the scopes that the first network was built in.
+    # By order, because a function may give its layers other names at each call.
     targets, originals = Survey(model).variables, survey.variables
     ours, theirs = ([(v.name, tuple(v.shape)) for v in group] for group in (targets, originals))
     if ours != theirs:

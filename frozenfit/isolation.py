@@ -299,23 +299,6 @@ def _without_training(call: Any) -> Any:
     return inference
 
 
-def keep_paths(copy: Any, model: Any) -> None:
-    """Set the paths of the layers and variables of a clone to those of its model.
-
-    A clone is built from a configuration, where Keras opens no name scope for nested models.
-
-    Parameters
-    ----------
-    copy, model : keras.Model
-        A clone, and the model it was made from.
-    """
-    pairs = [*zip(copy._flatten_layers(), model._flatten_layers(), strict=False)]
-    pairs += zip(copy.variables, model.variables, strict=False)
-    for ours, theirs in pairs:
-        if ours.name == theirs.name:
-            ours._path = theirs._path
-
-
 def names_without_decay(optimizer: Any) -> str | None:
     """Return the weights excluded by `exclude_from_weight_decay`, which copies do not keep.
 

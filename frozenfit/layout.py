@@ -8,9 +8,10 @@ attributes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import keras
@@ -20,6 +21,9 @@ from frozenfit import layer_kinds
 from frozenfit.selectors import Layout, WeightInfo
 
 __all__ = ["StateInfo", "Step", "Survey", "describe", "steps"]
+
+# Path of the variables that a model itself owns; its name is part of no path.
+_MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -115,9 +119,11 @@ class Survey:
         are equally near, as before a concatenation, all of them are heads. In a layer that does
         not show its sublayers' graph the last one created is the head.
     trainable : dict of str to keras.Variable
-        Trainable variables by path, in the order of ``layout.weights``. A path is Keras's
-        ``variable.path`` without the name of the model itself; where two variables share a path,
-        the second gets ``"#2"`` appended, and so on.
+        Trainable variables by path, in the order of ``layout.weights``. A path consists of the
+        names of the layers around a variable, without that of the model itself, and of its own
+        name; where two variables share a path, the second gets ``"#2"`` appended, and so on. For
+        an automatic name, which is another one when the model is built again, stands the
+        attribute that holds the layer or the variable.
     frozen : dict of str to keras.Variable
         Weights of layers with ``trainable=False`` by path.
     states : dict of str to keras.Variable
@@ -159,7 +165,8 @@ class Survey:
                 "Call it once on a batch of data, or start it with a keras.Input."
             )
         self.model = model
-        self._leaves = [leaf for leaf in _walk(model, None, "", set(), ()) if _is_leaf(leaf, model)]
+        leaves = _walk(model, None, _MODEL, set(), True)
+        self._leaves = [leaf for leaf in leaves if _is_leaf(leaf, model)]
         self._owners = _find_owners(self._leaves)
         self._seeds: set[int] = set()
         # A wrapper may hold the weight of a frozen layer as a non-trainable attribute: what any
@@ -168,7 +175,6 @@ class Survey:
         for leaf in self._leaves:
             self._seeds.update(id(generator.state) for generator in leaf.layer._seed_generators)
             self._tracked.update((id(v), v) for v in leaf.layer._trainable_variables)
-        self._name_leaves()
         self._paths = self._name_variables(model)
         self.trainable = {self._paths[id(v)]: v for v in model.trainable_variables}
         self.states: dict[str, Any] = {}
@@ -219,27 +225,20 @@ class Survey:
         """The steps of `steps` for this model."""
         return steps(self.model)
 
-    def _name_leaves(self) -> None:
-        """Take a layer's path from its weights, whose scope Keras keeps, else from its place."""
+    def _name_variables(self, model: keras.Model) -> dict[int, str]:
+        """Return the path of every variable, and make the paths of the leaves unique."""
+        scopes = {id(leaf): leaf.path for leaf in self._leaves}
         unique = _Unique()
         for leaf in self._leaves:
-            scopes = (
-                variable.path.rpartition("/")[0]
-                for variable in _own_variables(leaf.layer)
-                if self._owners[id(variable)] is leaf and id(variable) not in self._seeds
-            )
-            path = next((scope for scope in scopes if scope), leaf.path)
-            leaf.path = unique(leaf.written(path))
-
-    def _name_variables(self, model: keras.Model) -> dict[int, str]:
+            leaf.path = unique(leaf.path)
         unique, paths = _Unique(), {}
         for variable in model.variables:
-            path, owner = variable.path, self._owners.get(id(variable))
+            leaf, name = self._owners[id(variable)], variable.name
             if id(variable) in self._seeds:
-                path = f"{self._owners[id(variable)].path}/{variable.name}"
-            elif owner is not None:
-                path = owner.written(path)
-            paths[id(variable)] = unique(path)
+                scope = leaf.path
+            else:
+                scope, name = scopes[id(leaf)], _variable_name(variable, leaf.layer)
+            paths[id(variable)] = unique(f"{scope}/{name}")
         return paths
 
     def _info(self, key: int) -> WeightInfo:
@@ -301,24 +300,8 @@ def steps(model: keras.Model) -> list[Step]:
 class _Leaf:
     """A layer that owns variables or holds no other layer, its parent, and its unique path."""
 
-    def __init__(self, layer: Any, parent: Any, path: str, inside: tuple[str, ...]):
+    def __init__(self, layer: Any, parent: Any, path: str):
         self.layer, self.parent, self.path = layer, parent, path
-        # Names of the Sequential models around it, the outermost first; "" stands for any other
-        # model at the top, whose name no path has.
-        self.inside = inside
-
-    def written(self, path: str) -> str:
-        """Write a Keras path the same way whichever way the model was built.
-
-        A Sequential model built by code puts its name before its layers' paths, one built from
-        its configuration does not. Here those inside the model always stand, and that of the
-        model itself never.
-        """
-        parts = path.split("/")
-        for name in self.inside:
-            if name in parts[:-1]:
-                parts.remove(name)
-        return "/".join([*self.inside[1:], *parts])
 
 
 class _Unique:
@@ -332,25 +315,89 @@ class _Unique:
         return name if self._seen[name] == 1 else f"{name}#{self._seen[name]}"
 
 
-def _walk(
-    layer: Any, parent: Any, prefix: str, seen: set[int], inside: tuple[str, ...]
-) -> Iterator[_Leaf]:
-    """Visit a layer, then those inside it, each once."""
+def _walk(layer: Any, parent: Any, path: str, seen: set[int], configured: bool) -> Iterator[_Leaf]:
+    """Visit a layer, then those inside it, each once.
+
+    Paths are made of the names of the layers around a layer. Those of Keras's variables also
+    depend on whether a model was built by code or from its configuration.
+    """
     # A shared layer is visited once.
     if id(layer) in seen or isinstance(layer, kl.InputLayer):
         return
     seen.add(id(layer))
-    path = layer.path or prefix + layer.name
-    yield _Leaf(layer, parent, path, inside)
+    yield _Leaf(layer, parent, path)
+    configured = configured and _configures_names(layer)
     prefix = "" if parent is None else f"{path}/"
-    if isinstance(layer, keras.Sequential) and (inside or parent is None):
-        inside = (*inside, layer.name)
-    elif parent is None:
-        inside = ("",)
-    elif not _is_functional(layer):
-        inside = ()  # a layer of the user's own opens its scopes itself, in either case
-    for child in _children(layer):
-        yield from _walk(child, layer, prefix, seen, inside)
+    for place, child in enumerate(_children(layer)):
+        name = child.name if configured else _lasting_name(child, layer, place)
+        yield from _walk(child, layer, prefix + name, seen, configured)
+
+
+def _configures_names(layer: Any) -> bool:
+    """Return whether the configuration of a layer has the names of the layers inside it."""
+    containers = (keras.Sequential, kl.Wrapper, kl.Bidirectional, kl.RNN, kl.StackedRNNCells)
+    is_container = isinstance(layer, containers) or _is_functional(layer)
+    return is_container and type(layer).__module__.startswith("keras.")
+
+
+def _lasting_name(layer: Any, parent: Any, place: int) -> str:
+    """Return a name of a layer that is the same whenever its parent is built again.
+
+    A layer of the user's own creates the layers inside it anew, and Keras numbers automatic names
+    by what the process built before. In their place stands the attribute of the parent.
+    """
+    kind = type(layer).__name__
+    if not _is_automatic(layer.name, kind):
+        return layer.name
+    return _attribute(parent, layer) or f"{place}_{kind}"
+
+
+def _is_automatic(name: str, kind: str) -> bool:
+    """Return whether Keras may have made a name from that of a class, and numbered it."""
+    name = re.sub("^(forward|backward)_", "", name)  # those of the layers of a Bidirectional
+    plain = kind.replace("_", "").lower()
+    return plain in (part.replace("_", "") for part in (name, re.sub(r"_\d+$", "", name)))
+
+
+def _variable_name(variable: Any, layer: Any) -> str:
+    """Return the name of a variable, or the attribute of its layer where it has none."""
+    if not _is_automatic(variable.name, type(variable).__name__):
+        return variable.name
+    own = [id(each) for each in _own_variables(layer)]
+    return _attribute(layer, variable) or f"{own.index(id(variable))}_variable"
+
+
+def _attribute(owner: Any, part: Any) -> str | None:
+    """Return the attribute of a layer that holds a part of it, directly or in a list or dict."""
+    # On torch, layers are modules, which keep the modules inside them apart.
+    attributes = {**vars(owner), **vars(owner).get("_modules", {})}
+    for name in sorted(attributes, key=lambda name: (name.startswith("_"), name)):
+        if name in _bookkeeping() or name.startswith("_self_"):
+            continue
+        if (place := _place(attributes[name], part)) is not None:
+            return f"{name.lstrip('_')}{place}"
+    return None
+
+
+def _place(value: Any, part: Any) -> str | None:
+    """Return where a part is in a value: "" for the value itself, "_0" for the first of a list."""
+    if value is part:
+        return ""
+    items: Any = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for key, item in items:
+        if (place := _place(item, part)) is not None:
+            return f"_{key}{place}"
+    return None
+
+
+@cache
+def _bookkeeping() -> frozenset[str]:
+    """Return the attributes in which Keras itself lists the parts of any layer or model."""
+    return frozenset(vars(keras.Layer())) | {"_operations", "_operations_by_depth"}
 
 
 def _children(layer: Any) -> list[Any]:

@@ -327,7 +327,7 @@ def test_weights_come_in_the_order_of_the_model_and_layers_in_that_of_the_data()
 
     model = Sub()
     model(np.zeros((1, 4), "float32"))
-    assert describe(model).layers == ("sub/second", "sub/first")
+    assert describe(model).layers == ("second", "first")
     assert [w.path for w in describe(model).weights] == list(Survey(model).trainable)
     assert list(Survey(model).trainable.values()) == list(model.trainable_variables)
 
@@ -368,21 +368,21 @@ def test_equal_paths_are_numbered():
     model = Twins()
     model(np.zeros((1, 2), "float32"))
     layout = describe(model)
-    assert layout.layers == ("twins/d", "twins/d#2", "twins/d#3")
+    assert layout.layers == ("d", "d#2", "d#3")
     assert [w.path for w in layout.weights][:4] == [
-        "twins/d/kernel",
-        "twins/d/bias",
-        "twins/d/kernel#2",
-        "twins/d/bias#2",
+        "d/kernel",
+        "d/bias",
+        "d/kernel#2",
+        "d/bias#2",
     ]
-    assert layout["twins/d/kernel#2"].layer == "twins/d#2"
+    assert layout["d/kernel#2"].layer == "d#2"
 
 
 def test_numbers_of_equal_paths_do_not_move_when_a_layer_is_frozen():
     model = Twins()
     model(np.zeros((1, 2), "float32"))
     model.one.trainable = False
-    assert [w.path for w in describe(model).weights][:2] == ["twins/d/kernel#2", "twins/d/bias#2"]
+    assert [w.path for w in describe(model).weights][:2] == ["d/kernel#2", "d/bias#2"]
 
 
 def test_a_wrapped_weight_belongs_to_the_layer_that_made_it():
@@ -500,7 +500,19 @@ def test_a_nested_model_shows_its_heads():
     inner = keras.Model(z, outputs, name="inner")
     x = keras.Input((4,))
     _, second = inner(kl.Dense(3, name="body")(x))
-    assert describe(keras.Model(x, kl.ReLU()(second))).heads == ("two",)
+    assert describe(keras.Model(x, kl.ReLU()(second))).heads == ("inner/two",)
+
+
+def test_a_name_is_looked_up_inside_nested_models_where_it_matches_no_path():
+    inner = functional((3,), kl.Dense(3, name="hidden"), kl.Dense(3, name="last"))
+    outer = functional((3,), inner, kl.Dense(2, name="last"))
+    inner.name = "inner"
+    layout = describe(outer)
+    assert layout.match("hidden") == layout.match("hid*") == layout.match("inner/hidden")
+    assert layout.match("hidden/kernel") == {"inner/hidden/kernel"}
+    assert layout.match("last") == {"last/kernel", "last/bias"}
+    with pytest.raises(ValueError, match="'kernel' matches no weight"):
+        layout.match("kernel")
 
 
 def test_a_nested_model_without_kernel_is_passed_on_the_way_to_the_head():
@@ -521,7 +533,7 @@ def test_a_sequential_and_a_subclassed_model_have_the_last_layer_for_their_head(
     assert [head.split("/")[-1] for head in describe(model).heads] == ["b"]
     twins = Twins()
     twins(np.zeros((1, 2), "float32"))
-    assert describe(twins).heads == ("twins/d#2",)
+    assert describe(twins).heads == ("d#2",)
 
 
 def test_a_frozen_head_is_still_the_head():

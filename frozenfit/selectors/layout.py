@@ -171,7 +171,8 @@ class Layout:
         glob : str
             A pattern of `fnmatch`, in which ``*`` also matches ``/``. It is compared with the path
             of each weight, and with the paths of the layer that owns it and of every enclosing
-            layer.
+            layer. Where none of them matches, it is compared with these paths inside each
+            enclosing layer, so that the name of a layer in a nested model is enough.
 
         Returns
         -------
@@ -195,12 +196,15 @@ class Layout:
         """
         # fnmatch would ignore case on Windows, and a stored selector must choose the same weights
         # on every machine.
-        found = frozenset(
-            info.path
-            for info in self.weights
-            if any(fnmatchcase(name, glob) for name in _names(info))
-        )
-        if not found:
+        for names in (_names, _names_inside):
+            found = frozenset(
+                info.path
+                for info in self.weights
+                if any(fnmatchcase(name, glob) for name in names(info))
+            )
+            if found:
+                break
+        else:
             self._refuse_frozen(glob)
             plain = glob.replace("*", "").replace("?", "")
             raise ValueError(
@@ -212,7 +216,7 @@ class Layout:
     def _refuse_frozen(self, glob: str) -> None:
         """Raise a ValueError where a name or glob matches weights with ``trainable=False``."""
         for info in self.frozen:
-            if any(fnmatchcase(name, glob) or name.endswith(f"/{glob}") for name in _names(info)):
+            if any(fnmatchcase(name, glob) for name in (*_names(info), *_names_inside(info))):
                 raise ValueError(
                     f"{glob!r} is frozen by trainable=False in the model, so that no selector can "
                     "choose it. Set trainable=True on its layers before the model is passed."
@@ -223,3 +227,14 @@ def _names(info: WeightInfo) -> list[str]:
     """Return the path of a weight and of every enclosing layer."""
     parts = info.layer.split("/")
     return [info.path, *("/".join(parts[: end + 1]) for end in range(len(parts)))]
+
+
+def _names_inside(info: WeightInfo) -> list[str]:
+    """Return the same paths as seen from inside each of the enclosing layers."""
+    layers, weight = info.layer.split("/"), info.path.split("/")
+    starts = range(1, len(layers))
+    ends = range(2, len(layers) + 1)
+    return [
+        *("/".join(weight[start:]) for start in starts),
+        *("/".join(layers[start:end]) for end in ends for start in starts if start < end),
+    ]

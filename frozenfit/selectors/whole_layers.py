@@ -115,7 +115,8 @@ def layers(*globs: str) -> Selector:
     ----------
     *globs : str
         Patterns of `fnmatch`, in which ``*`` also matches ``/``: ``"block2_*"``,
-        ``"*/kernel"``, ``"conv1"``.
+        ``"*/kernel"``, ``"conv1"``. A pattern that matches no path from its beginning is matched
+        inside nested models.
 
     Returns
     -------

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit.isolation import keep_paths
 from frozenfit.layout import Survey
 
 # What Keras raises for a model or a layer inside it that has no complete configuration.
@@ -62,8 +61,6 @@ def empty_copy(model: keras.Model) -> keras.Model | None:
         return None
     if not copy.built:
         return None
-    # Selections and deltas name weights by path, so the copy must have the paths of the model.
-    keep_paths(copy, model)
     for layer, source in zip(copy._flatten_layers(), model._flatten_layers(), strict=True):
         if not source.trainable:
             layer.trainable = False
