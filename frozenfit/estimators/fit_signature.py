@@ -14,6 +14,7 @@ import numpy as np
 import frozenfit
 from frozenfit.training.checkpoint import Checkpoint, as_checkpoint
 from frozenfit.training.data import Data
+from frozenfit.utils import losses
 from frozenfit.utils.arrays import keras_reads_variables
 from frozenfit.utils.describe import class_name, describe, digest
 from frozenfit.utils.scikit_learn import has_callbacks
@@ -145,7 +146,9 @@ def _plain(value: Any, with_seeds: bool) -> Any:
         return [_plain(item, with_seeds) for item in value]
     if hasattr(value, "get_config") and not isinstance(value, type):
         dropped = {"name"} if with_seeds else {"name", "seed"}
-        return [class_name(value), _without(value.get_config(), dropped)]
+        complete = losses.is_of_keras(value)
+        config = losses.arguments(value) if complete else value.get_config()
+        return [class_name(value), _without(config, dropped)]
     return value
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.base import is_classifier
 
 from frozenfit.delta import Delta
 from frozenfit.estimators import stored_base
@@ -23,6 +22,7 @@ from frozenfit.selectors.forms import Everything, Form, Indices, Leading
 from frozenfit.training import optimizers
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
+from frozenfit.training.objective import Objective
 from frozenfit.training.optimizers import OptimizerState
 from frozenfit.training.phases import Phase, PhasePlan
 from frozenfit.training.workspace import workspace
@@ -314,11 +314,11 @@ def _restore_optimizer(
     optimizer, *_ = optimizers.make(
         estimator.optimizer, estimator.learning_rate, estimator.weight_decay, automatic=1.0
     )
-    loss = "classification" if is_classifier(estimator) else "regression"
+    objective = Objective(estimator._task)
     compiled = network.compiled(part.base, part.selection, part.frozen, part.statistics)
     if paths != PhasePlan(None, compiled.model, 1).active(phase):
         raise ValueError("the optimizer updates other parameters than those of the network")
-    expected = _named(compiled.trainer(optimizer, loss, phase).optimizer_state())
+    expected = _named(compiled.trainer(optimizer, objective, phase).optimizer_state())
     wanted = group(expected, "optimizer")
     _check_arrays("optimizer variables", given, {name: a.shape for name, a in wanted.items()})
     if any(given[name].dtype != a.dtype for name, a in wanted.items()):
