@@ -12,7 +12,8 @@ from estimator_data import classifier, table
 
 import frozenfit
 from frozenfit import StorageError
-from frozenfit.storage import allow_list, container, keras_config
+from frozenfit.storage import allow_list, keras_config
+from frozenfit.utils import container
 
 TENSOR = {
     "class_name": "__keras_tensor__",

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from frozenfit.storage import StorageError, container, files, load
+from frozenfit.storage import StorageError, files, load
+from frozenfit.utils import container
 
 
 @pytest.fixture

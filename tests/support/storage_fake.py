@@ -29,7 +29,7 @@ class Fake(BaseEstimator):
         }
         return self
 
-    def _fitted_state(self, include_frozen):
+    def _fitted_state(self, include_frozen, include_optimizer=False):
         meta = {"classes": self.classes_, "history": [0.5, math.nan], "whole": include_frozen}
         return meta, self.arrays_
 
