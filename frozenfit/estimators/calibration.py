@@ -6,10 +6,32 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
-__all__ = ["pooled", "temperature"]
+__all__ = ["label_logits", "pooled", "temperature"]
 
 # Bounds of the logarithm: where all held-out samples are correct, the loss has no minimum.
 _RANGE = (-3.0, 3.0)
+
+
+def label_logits(logits: np.ndarray) -> np.ndarray:
+    """Turn each label of each sample into a problem of two classes.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (members, n, n_labels)
+        Outputs of each member.
+
+    Returns
+    -------
+    ndarray of shape (members, n * n_labels, 2)
+        Logits of absence and presence, whose softmax is the sigmoid of the outputs.
+
+    Examples
+    --------
+    >>> label_logits(np.ones((1, 1, 2))).tolist()
+    [[[0.0, 1.0], [0.0, 1.0]]]
+    """
+    present = logits.reshape(len(logits), -1)
+    return np.stack([np.zeros_like(present), present], axis=-1)
 
 
 def pooled(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy import sparse
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
 
 from frozenfit.estimators.base import NetworkEstimator
 from frozenfit.utils.scikit_learn import check_partial_fit_first_call, fit_context
 
 if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+    from frozenfit.training.objective import Task
     from frozenfit.types import ArrayLike, SamplesLike
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     """Base class of all classifiers."""
 
-    _task = "classification"
+    _takes_multilabel = False
+    _task: Task = "classification"
+
+    def __sklearn_tags__(self) -> Tags:
+        """Declare whether y may be a matrix of labels."""
+        tags = super().__sklearn_tags__()
+        assert tags.classifier_tags is not None
+        tags.classifier_tags.multi_label = self._takes_multilabel
+        return tags
 
     def _check_data(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        X, y = self._check_input(X, reset=reset, y=y)
+        X, y = self._check_input(X, reset=reset, y=y, multi_output=self._takes_multilabel)
+        if self._takes_multilabel:
+            y = y.toarray() if sparse.issparse(y) else y
+            y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         check_classification_targets(y)
+        task = self._task_of(y)
+        if reset:
+            self._task = task
+        elif task != self._task:
+            now, then = ("1-d" if t == "classification" else "2-d" for t in (task, self._task))
+            raise ValueError(f"y must be {then}, as in the first fit, got a {now} y.")
         return X, y
 
+    def _task_of(self, y: np.ndarray) -> Task:
+        if y.ndim == 1:
+            return "classification"
+        kind = type_of_target(y, input_name="y")
+        if kind != "multilabel-indicator":
+            raise ValueError(
+                "y must be 1-d, or contain 0 and 1 for each label, of shape (n_samples, n_labels); "
+                f"got a y of type {kind!r}. Fit one classifier per column, as "
+                "sklearn.multioutput.MultiOutputClassifier does."
+            )
+        if (np.sum(y, axis=1) == 1).all():
+            warnings.warn(
+                "Every row of y has exactly one label. It is taken for a multi-label problem; if y "
+                "is a one-hot encoding of classes, pass y.argmax(axis=1).",
+                UserWarning,
+                stacklevel=2,
+            )
+        return "multilabel"
+
     def _encode(self, y: np.ndarray, reset: bool) -> np.ndarray:
+        if y.ndim == 2:
+            return self._encode_labels(y, reset)
         if reset:
             self.classes_ = np.unique(y)
         # The network of a resumed fit, or of validation data, has no outputs for new labels.
@@ -40,7 +84,18 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         # int32, which every backend accepts for labels.
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
+    def _encode_labels(self, y: np.ndarray, reset: bool) -> np.ndarray:
+        if reset:
+            self.classes_ = np.arange(y.shape[1])
+        if y.shape[1] != len(self.classes_):
+            raise ValueError(
+                f"y must have {len(self.classes_)} labels, as in the first fit, got {y.shape[1]}."
+            )
+        return y.astype(np.float32)
+
     def _n_outputs(self, y: np.ndarray, one_pass: bool) -> int:
+        if y.ndim == 2:
+            return y.shape[1]
         if len(self.classes_) < 2 or (not one_pass and len(np.unique(y)) < 2):
             present = self.classes_[np.unique(y)].tolist()
             raise ValueError(
@@ -53,6 +108,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         class_weight = getattr(self._settings, "class_weight", None)
         if class_weight is None:
             return weight
+        if y.ndim == 2:
+            raise ValueError(
+                f"`class_weight` must be None for a y of several labels, got {class_weight!r}. Use "
+                "sample_weight, or loss='binary_focal_crossentropy'."
+            )
         each = np.ones(len(y)) if weight is None else weight
         return each * self._weight_of_classes(class_weight, y, each)[y]
 
@@ -96,10 +156,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         ----------
         X : array-like of shape (n_samples, ...)
             Samples.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels.
         classes : array-like of shape (n_classes,), default=None
-            The classes of all batches together; required in the first call.
+            The classes of all batches together, or ``range(n_labels)`` for several labels per
+            sample; required in the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights.
 
@@ -134,12 +195,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Logits of each class. With two classes it is their difference, which is positive where
-            ``classes_[1]`` is predicted.
+            Logits of each class or label. With two classes it is their difference, which is
+            positive where ``classes_[1]`` is predicted.
         """
         logits = self._outputs(X)
         # One column for two classes, as scikit-learn's metrics expect.
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+        two_classes = len(self.classes_) == 2 and self._task == "classification"
+        return logits[:, 1] - logits[:, 0] if two_classes else logits
 
     def predict(self, X: SamplesLike) -> np.ndarray:
         """Predict class labels.
@@ -151,11 +213,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels from `classes_`.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels from `classes_`; for several labels per sample, 1 where the probability of a
+            label is above one half.
         """
-        index = self._outputs(X).argmax(axis=1)
-        return self.classes_[index]
+        return self._labels(self._outputs(X))
 
     def predict_proba(self, X: SamplesLike) -> np.ndarray:
         """Compute class probabilities.
@@ -168,9 +230,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Probabilities, the softmax of the outputs; columns are in the order of `classes_`.
+            Probabilities, the softmax of the outputs; columns are in the order of `classes_`. For
+            several labels per sample, the probability of each label, the sigmoid of the outputs.
         """
-        return softmax(self._outputs(X), axis=1)
+        return self._probabilities(self._outputs(X))
 
     @final
     def predict_log_proba(self, X: SamplesLike) -> np.ndarray:
@@ -186,4 +249,14 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         ndarray of shape (n_samples, n_classes)
             Logarithms of the probabilities; columns are in the order of `classes_`.
         """
-        return log_softmax(self._outputs(X), axis=1)
+        outputs = self._outputs(X)
+        return log_expit(outputs) if self._task == "multilabel" else log_softmax(outputs, axis=1)
+
+    def _labels(self, outputs: np.ndarray) -> np.ndarray:
+        if self._task == "multilabel":
+            return (outputs > 0).astype(int)
+        return self.classes_[outputs.argmax(axis=1)]
+
+    def _probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the probabilities of classes or labels, which are on the last axis."""
+        return expit(outputs) if self._task == "multilabel" else softmax(outputs, axis=-1)

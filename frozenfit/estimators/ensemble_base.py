@@ -40,6 +40,7 @@ _OF_THE_DATA = (
     "feature_names_in_",
     "input_shape_",
     "classes_",
+    "_task",
     "_target_mean",
     "_target_scale",
     "_single_target",

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import ensemble_report as _report
-from frozenfit.estimators.calibration import pooled, temperature
+from frozenfit.estimators.calibration import label_logits, pooled, temperature
 from frozenfit.estimators.classifier import NetworkClassifier
 from frozenfit.estimators.ensemble_base import CheapEnsemble
 from frozenfit.estimators.partial_net import PartialNetClassifier
@@ -115,6 +114,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     """
 
     _member_class = PartialNetClassifier
+    _takes_multilabel = True
 
     _parameter_constraints = {
         **CheapEnsemble._parameter_constraints,
@@ -153,22 +153,37 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         rng = np.random.default_rng(seeds["held_out"])
         fraction = self._settings.validation_fraction
         # Before the base is trained: a temperature fitted on samples of training would be too low.
-        training, held_out = split(fit_data.data, fraction, rng, stratify=True)
+        training, held_out = split(
+            fit_data.data, fraction, rng, stratify=fit_data.task == "classification"
+        )
         return replace(fit_data, data=training), held_out
 
     def _after_members(self, held_out):
         self.temperature_ = 1.0
         if self.calibrate and held_out is not None:
             outputs = self._member_logits(held_out.X[held_out.rows])
-            self.temperature_ = temperature(outputs, held_out.y[held_out.rows], held_out.weight)
+            y, weight = held_out.y[held_out.rows], held_out.weight
+            if self._task == "multilabel":
+                weight = np.repeat(weight, y.shape[1])
+                outputs, y = label_logits(outputs), y.ravel().astype(np.int32)
+            self.temperature_ = temperature(outputs, y, weight)
 
     def _logits(self, X: np.ndarray, n_members: int | None = None) -> np.ndarray:
-        return pooled(self._member_logits(X, n_members), self.temperature_)
+        outputs = self._member_logits(X, n_members)
+        if self._task == "classification":
+            return pooled(outputs, self.temperature_)
+        no, yes = pooled(label_logits(outputs), self.temperature_).T
+        return (yes - no).reshape(outputs.shape[1:])
 
     def _joined(self, outputs: Any) -> Any:
         ops: Any = keras.ops
+        outputs = outputs / self.temperature_
+        if self._task == "multilabel":
+            # Logits of the mean probabilities.
+            yes, no = (ops.logsumexp(ops.log_sigmoid(x), axis=0) for x in (outputs, -outputs))
+            return yes - no
         # Logarithms of the mean probabilities, so that their softmax is `predict_proba`.
-        each = ops.log_softmax(outputs / self.temperature_, axis=-1)
+        each = ops.log_softmax(outputs, axis=-1)
         return ops.logsumexp(each, axis=0) - float(np.log(len(self.estimators_)))
 
     def predict(self, X: SamplesLike, n_members: int | None = None) -> np.ndarray:
@@ -183,11 +198,12 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels from `classes_`.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels from `classes_`; for several labels per sample, 1 where the probability of a
+            label is above one half.
         """
         check_is_fitted(self)
-        return self.classes_[self._outputs(X, n_members=n_members).argmax(axis=1)]
+        return self._labels(self._outputs(X, n_members=n_members))
 
     def predict_proba(self, X: SamplesLike, n_members: int | None = None) -> np.ndarray:
         """Compute class probabilities, the mean of those of the members.
@@ -204,7 +220,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         ndarray of shape (n_samples, n_classes)
             Probabilities.
         """
-        return softmax(self._outputs(X, n_members=n_members), axis=1)
+        return self._probabilities(self._outputs(X, n_members=n_members))
 
     def predict_members(self, X: SamplesLike) -> np.ndarray:
         """Compute the class probabilities of each member.
@@ -219,7 +235,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         ndarray of shape (n_members, n_samples, n_classes)
             Probabilities; their mean over the members is `predict_proba`.
         """
-        return softmax(self._member_logits(self._samples(X)) / self.temperature_, axis=2)
+        return self._probabilities(self._member_logits(self._samples(X)) / self.temperature_)
 
     def predictive_entropy(self, X: SamplesLike) -> np.ndarray:
         """Compute the uncertainty of the ensemble about each sample.
@@ -232,9 +248,15 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Entropy of `predict_proba` in nats.
+            Entropy of `predict_proba` in nats; for several labels per sample, summed over them.
         """
-        return _report.entropy(self.predict_proba(X))
+        return self._entropy(self.predict_proba(X))
+
+    def _entropy(self, probabilities: np.ndarray) -> np.ndarray:
+        if self._task == "classification":
+            return _report.entropy(probabilities)
+        both = np.stack([probabilities, 1 - probabilities], axis=-1)
+        return _report.entropy(both).sum(axis=-1)
 
     def mutual_information(self, X: SamplesLike) -> np.ndarray:
         """Compute the part of the uncertainty that is due to disagreement of the members.
@@ -251,7 +273,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             agree.
         """
         each = self.predict_members(X)
-        shared = _report.entropy(each.mean(axis=0)) - _report.entropy(each).mean(axis=0)
+        shared = self._entropy(each.mean(axis=0)) - self._entropy(each).mean(axis=0)
         return np.maximum(shared, 0.0)
 
     def ensemble_report(self, X: SamplesLike, y: ArrayLike) -> list[_report.ClassifierRow]:
@@ -274,6 +296,11 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             formats the rows.
         """
         check_is_fitted(self)
+        if self._task == "multilabel":
+            raise ValueError(
+                "`ensemble_report` requires one label per sample, but the ensemble is fitted on a "
+                "matrix of labels. Evaluate `predict_members` label by label."
+            )
         samples, targets = self._check_data(X, y, reset=False)
         return _report.classifier_report(
             self.predict_members(samples), self._encode(targets, reset=False)

@@ -231,6 +231,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     (True, 0.78)
     """
 
+    _takes_multilabel = True
     _parameter_constraints = {
         **PartialNet._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],

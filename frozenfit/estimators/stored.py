@@ -92,6 +92,7 @@ def data_state(estimator: Any) -> dict[str, Any]:
         "feature_names_in": getattr(estimator, "feature_names_in_", None),
         "input_shape": tuple(estimator.input_shape_),
         "n_outputs": estimator._n_outputs_,
+        "task": estimator._task,
         "classes": getattr(estimator, "classes_", None),
         "targets": _targets(estimator),
     }
@@ -251,7 +252,7 @@ def restore_data(estimator: Any, meta: Mapping[str, Any]) -> None:
     if meta["feature_names_in"] is not None:
         estimator.feature_names_in_ = meta["feature_names_in"]
     if meta["classes"] is not None:
-        estimator.classes_ = meta["classes"]
+        estimator.classes_, estimator._task = meta["classes"], meta["task"]
     for attribute, name in _TARGETS.items():
         if meta["targets"] is not None:
             setattr(estimator, attribute, meta["targets"][name])

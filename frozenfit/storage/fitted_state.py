@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.utils import get_tags
 
 __all__ = ["check_fitted_state", "check_parameters"]
 
@@ -97,12 +98,22 @@ def _check_data(estimator: Any, data: Mapping[str, Any]) -> None:
         _require(isinstance(names, np.ndarray) and names.shape == (n_features,), "feature names")
         _require(all(isinstance(name, str) for name in names.tolist()), "feature names")
     _require(_is_int(data["n_outputs"], 1), "n_outputs")
+    _require(data["task"] in _tasks(estimator), "task")
     if is_classifier(estimator):
         _check_classes(data["classes"], data["n_outputs"])
+        if data["task"] == "multilabel":
+            _require(np.array_equal(data["classes"], np.arange(data["n_outputs"])), "classes")
         _require(data["targets"] is None, "targets")
     else:
         _require(data["classes"] is None, "classes")
         _check_targets(data["targets"], data["n_outputs"])
+
+
+def _tasks(estimator: Any) -> tuple[str, ...]:
+    if not is_classifier(estimator):
+        return ("regression",)
+    several = get_tags(estimator).classifier_tags.multi_label
+    return ("classification", "multilabel") if several else ("classification",)
 
 
 def _check_classes(classes: Any, n_outputs: int) -> None:

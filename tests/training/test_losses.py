@@ -63,16 +63,16 @@ CATEGORICAL = {
 }
 
 
-@pytest.mark.parametrize(
-    ("loss", "reference"),
-    [
-        *CATEGORICAL.items(),
-        *((each, each) for each in CATEGORICAL.values()),
-        (focal, focal),
-        (Smooth(3), Smooth(3)),
-    ]
-    + [(losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),) * 2],
-)
+CASES = {
+    **{name: (name, reference) for name, reference in CATEGORICAL.items()},
+    **{type(each).__name__: (each, each) for each in CATEGORICAL.values()},
+    "smoothed": (losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),) * 2,
+    "function": (focal, focal),
+    "class": (Smooth(3), Smooth(3)),
+}
+
+
+@pytest.mark.parametrize(("loss", "reference"), CASES.values(), ids=CASES)
 def test_the_loss_of_a_classifier(loss, reference):
     held = X[:50], LABELS[:50]
     clf = classifier(loss=loss).fit(X, LABELS, WEIGHT, X_val=held[0], y_val=held[1])
@@ -89,7 +89,7 @@ def test_the_loss_of_a_classifier(loss, reference):
 @pytest.mark.parametrize(
     "loss",
     ["mae", "mean_squared_error", "huber", "log_cosh", losses.Huber(delta=0.3), pinball],
-    ids=str,
+    ids=["mae", "mean_squared_error", "huber", "log_cosh", "Huber(0.3)", "pinball"],
 )
 def test_the_loss_of_a_regressor(loss):
     reg = regressor(loss=loss).fit(X, TARGETS, WEIGHT, X_val=X[:50], y_val=TARGETS[:50])
