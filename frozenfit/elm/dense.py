@@ -8,6 +8,7 @@ import numpy as np
 
 from frozenfit.elm import activations, weights
 from frozenfit.elm.config import Config
+from frozenfit.utils.size_limit import charge
 
 __all__ = ["Dense", "follows_from_seed", "layer_path", "make_dense"]
 
@@ -70,6 +71,7 @@ def make_dense(
     Dense
     """
     n_inputs, units = shape
+    charge(f"layer {i + 1}", shape, 8, kept=False)
     gain = activations.gain(config.activation)
     if config.weight_scale != "auto":
         gain = float(config.weight_scale)

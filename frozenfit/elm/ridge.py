@@ -14,6 +14,8 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
+from frozenfit.utils.size_limit import charge
+
 __all__ = [
     "Features",
     "Solution",
@@ -110,6 +112,7 @@ class Sums:
     def __post_init__(self) -> None:
         """Initialize the sums with zeros."""
         m = len(self.center)
+        charge("the Gram matrix of the features", (m, m), 8, kept=False)
         self.gram = np.zeros((m, m), order="F")
         self.total = np.zeros(m)
         self.cross = np.zeros((m, self.n_targets))

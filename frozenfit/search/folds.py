@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,7 +14,16 @@ from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
 from frozenfit.search.spaces import target
+from frozenfit.utils.memory import available_memory
 from frozenfit.utils.scikit_learn import check_method_params, safe_split
+from frozenfit.utils.size_limit import size_limit
+
+# The weights of a network exist twice in a fit: in the network, and as the values of its base.
+_COPIES = 2
+_TOO_LARGE = (
+    "half of the free memory, {:,.0f} bytes, and a fit holds all weights twice; make the networks "
+    "in `space` smaller, or set `error_score=numpy.nan` to record such trials as failed and go on"
+)
 
 
 @dataclass
@@ -84,7 +95,8 @@ class Folds:
         X, y = safe_split(estimator, self.X, self.y, train)
         fit_params = check_method_params(self.X, self.fit_params, train)
         start = time.perf_counter()
-        estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
+        with _within_memory():
+            estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
         fitted = time.perf_counter()
         X_test, y_test, score_params = self.test_part(estimator, fold)
         score = float(self.scorer(estimator, X_test, y_test, **score_params))
@@ -137,6 +149,18 @@ class Folds:
         call = delayed(self.measure)
         jobs = (call(clone(estimator), fold) for fold in range(len(self.splits)))
         return cast("list[dict[str, float]]", list(Parallel(n_jobs=n_jobs)(jobs)))
+
+
+@contextmanager
+def _within_memory() -> Iterator[None]:
+    """Raise an error in place of building a network that does not fit into the free memory."""
+    if "keras" not in sys.modules:  # an estimator that builds networks has imported it
+        yield
+        return
+    from frozenfit.storage.network_size import charged_networks
+
+    with size_limit(available_memory() / _COPIES, _TOO_LARGE), charged_networks():
+        yield
 
 
 def counts(estimator: Any) -> dict[str, float]:

@@ -120,7 +120,8 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         Optuna callbacks ``f(study, trial)``, called after each trial.
     error_score : "raise" or float, default="raise"
         With ``"raise"``, an error in a trial is raised. With a number, such as ``numpy.nan``, the
-        trial is recorded as failed and the search continues.
+        trial is recorded as failed and the search continues. A network whose weights
+        do not fit into the free memory is such an error; it is raised before the weights exist.
     random_state : int, RandomState or None, default=None
         Seeds the sampler, and every `random_state` of the estimator that is None.
     verbose : int, default=0

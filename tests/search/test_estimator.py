@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 
 import joblib
@@ -18,7 +19,7 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from frozenfit import PartialNetClassifier, clear_workspace
+from frozenfit import ELMClassifier, PartialNetClassifier, clear_workspace
 from frozenfit.search import FreezeSearchCV
 from frozenfit.search.objectives import METRICS, read_constraints, read_directions
 from frozenfit.search.results import choose_small
@@ -466,3 +467,40 @@ def test_a_missing_optuna_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r'pip install "frozenfit\[search\]"'):
         searched().fit(X, y)
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    ("estimator", "large", "small", "what"),
+    [
+        (
+            small_net(epochs=1),
+            {"model_params": {"hidden_layer_sizes": (2000, 2000)}},
+            {"model_params": {"hidden_layer_sizes": (4, 4)}},
+            r"a weight of the layer 'dense2' of shape \(2000, 2000\)",
+        ),
+        (
+            ELMClassifier(),
+            {"hidden_layer_sizes": (1_000_000,)},
+            {"hidden_layer_sizes": (4,)},
+            r"layer 1 of shape \(4, 1000000\)",
+        ),
+    ],
+)
+def test_a_trial_whose_network_exceeds_memory_fails_before_it_is_built(
+    estimator, large, small, what, monkeypatch
+):
+    monkeypatch.setattr("frozenfit.search.folds.available_memory", lambda: 20e6)
+    settings = {
+        "space": lambda trial, estimator: small if trial.number else large,
+        "n_trials": 2,
+        "cv": 2,
+        "error_score": np.nan,
+        "refit": False,
+    }
+    study = searched(estimator, **settings).fit(X, y).study_
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+    message = f"ValueError: {what} exceeds half of the free memory, 10,000,000 bytes, .*error_score"
+    assert re.match(message, study.trials[0].user_attrs["error"])
