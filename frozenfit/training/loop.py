@@ -154,16 +154,18 @@ def train(
         interrupted = True
     run.trainer.finish()
     plan.callbacks.end(run.logs)
-    if plan.checkpoint is not None and not interrupted:
-        plan.checkpoint.end()
     best = run.progress.best
-    return TrainResult(
+    result = TrainResult(
         best if best is not None else compiled.model.delta(),
         run.progress.history,
         run.optimizer_state(),
         interrupted,
         plan.callbacks.copies,
     )
+    # Last, so that a fit that is killed before can still continue.
+    if plan.checkpoint is not None and not interrupted:
+        plan.checkpoint.end()
+    return result
 
 
 class _Run:
