@@ -33,8 +33,8 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     estimator : PartialNetClassifier or None, default=None
         The settings of the members: network, trainable parameters, frozen values, epochs,
         optimizer and so on. None means ``PartialNetClassifier()``. The ensemble replaces its
-        `random_state`, `warm_start` and `verbose`. ``set_params(estimator__trainable=0.2)`` sets
-        one of its parameters.
+        `random_state`, `warm_start` and `verbose`, and gives base and members a file each where
+        it has a `checkpoint`. ``set_params(estimator__trainable=0.2)`` sets one of its parameters.
     n_estimators : int, default=5
         Number of members.
     base : {"trained", "frozen"}, default="trained"

@@ -242,6 +242,7 @@ class CheckpointFile:
             raise self._damaged()
         trainer.load_optimizer_state(state)
         trainer.load_random_state(_group(arrays, "random"))
+        self._found = None  # as large as the optimizer, and not needed any more
         return True
 
     def _damaged(self) -> ValueError:

@@ -162,16 +162,17 @@ def train(
         interrupted = True
     run.trainer.finish()
     plan.callbacks.end(run.logs)
-    delta = run.final_delta()
-    if plan.checkpoint is not None and not interrupted:
-        plan.checkpoint.end()
-    return TrainResult(
-        delta,
+    result = TrainResult(
+        run.final_delta(),
         run.progress.history,
         run.optimizer_state(),
         interrupted,
         plan.callbacks.copies,
     )
+    # Last, so that a fit that is killed before can still continue.
+    if plan.checkpoint is not None and not interrupted:
+        plan.checkpoint.end()
+    return result
 
 
 class _Run:
