@@ -42,7 +42,7 @@ def diagonal_fisher(
     selection = everything().resolve(network.layout)
     compiled = network.compiled(base, selection)
     states = network.initial_states(base, 0)
-    delta = compiled.model.initial_delta(network.values(base), states)
+    delta = compiled.weights.initial_delta(network.values(base), states)
     compiled.load(base, selection, delta)
     kind = "classification" if classifies else "regression"
     trainer = compiled.trainer(keras.optimizers.SGD(), kind)

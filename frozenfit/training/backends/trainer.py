@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.partial import PartialModel
+from frozenfit.partial import PartialModel, weights_of
 from frozenfit.training.backends.losses import LOSSES, Totals
 from frozenfit.training.phases import Phase
 from frozenfit.utils.arrays import to_numpy
@@ -62,7 +62,7 @@ class Trainer(ABC):
         network: keras.Model | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
     ):
-        self.model = model
+        self.model, self.weights = model, weights_of(model)
         self.loss = LOSSES[loss]
         self.phase = phase or Phase()
         self.network = network
@@ -79,7 +79,7 @@ class Trainer(ABC):
     @property
     def variables(self) -> list[keras.Variable]:
         """Trainable variables that are active in the phase."""
-        return self.model.active_variables(self.phase.waiting)
+        return self.weights.active_variables(self.phase.waiting)
 
     def optimizer_state(self) -> list[np.ndarray]:
         """Copy the optimizer's variables to NumPy arrays."""
@@ -179,7 +179,7 @@ class Trainer(ABC):
 
     def _objective(self, x, y, weight):
         """Return the scaled loss, the totals and the changed states of one batch."""
-        outputs, states, losses = self.model.apply_base(
+        outputs, states, losses = self.weights.apply(
             x,
             training=True,
             waiting=self.phase.waiting,
