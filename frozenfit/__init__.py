@@ -35,7 +35,7 @@ _HOMES = {
     "load": "frozenfit.storage",
     "save": "frozenfit.storage",
 }
-_MODULES = ("architectures", "datasets", "plots", "search", "selectors")
+_MODULES = ("architectures", "datasets", "layers", "plots", "search", "selectors")
 
 __all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
 

@@ -57,6 +57,28 @@ def computed_forms(selection: Selection) -> dict[str, forms.Form]:
     return computed
 
 
+def form_kind(form: forms.Form) -> tuple:
+    """Return the kind of a form: what compiled code and the shapes of variables depend on.
+
+    Parameters
+    ----------
+    form : Form
+        A form.
+
+    Returns
+    -------
+    tuple
+        The name of the kind, the axis of a slice, and the number of positions.
+    """
+    if isinstance(form, forms.Leading):
+        return ("leading", form.axis, form.count)
+    if isinstance(form, forms.Indices):
+        return ("indices", form.axis, len(form.indices))
+    if isinstance(form, forms.Mask):
+        return ("mask", int(form.array.sum()))
+    return (type(form).__name__.lower(),)
+
+
 def positions(form: forms.Indices | forms.Mask) -> np.ndarray:
     """Return the selected positions: along the axis of a form, or in the flattened weight.
 

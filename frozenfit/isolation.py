@@ -299,6 +299,87 @@ def _without_training(call: Any) -> Any:
     return inference
 
 
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Read variables in their own dtype inside a block, whatever the dtype policy around it."""
+    from keras.src.backend.common.variables import AutocastScope
+
+    with AutocastScope(None):
+        yield
+
+
+@contextmanager
+def fresh_paths() -> Iterator[None]:
+    """Let the paths of variables that are created in a block begin there.
+
+    Otherwise they begin with the names of the models and layers that are being built around it.
+    """
+    from keras.src.backend.common import global_state
+
+    name = "name_scope_stack"
+    stack: Any = global_state.get_global_attribute(name, default=[], set_to_default=True)
+    around = list(stack)
+    stack.clear()  # the list itself stays: scopes around the block remove themselves from it
+    try:
+        yield
+    finally:
+        stack[:] = around
+
+
+def initial_value(variable: Any) -> Callable[[], Any]:
+    """Return a function that gives the initial value of a variable as a tensor.
+
+    Parameters
+    ----------
+    variable : keras.Variable
+        A variable. One that is created while Keras computes shapes has no value until that is
+        done, only an initializer, which gives the same value at each call.
+
+    Returns
+    -------
+    callable
+        A later `set_initial_value` does not change what it returns.
+    """
+    import keras
+
+    if variable._value is None:
+        initializer = variable._initializer
+        return lambda: initializer(tuple(variable.shape), dtype=variable._dtype)
+    value = np.array(keras.ops.convert_to_numpy(variable.value))
+    return lambda: keras.ops.convert_to_tensor(value)
+
+
+def set_initial_value(variable: Any, give: Callable[[], np.ndarray]) -> None:
+    """Set the initial value of a variable, now or when Keras initializes it.
+
+    Parameters
+    ----------
+    variable : keras.Variable
+        A variable.
+    give : callable
+        Returns the value.
+    """
+    import keras
+
+    if variable._value is None:
+        variable._initializer = lambda shape, dtype=None: keras.ops.convert_to_tensor(
+            give(), dtype=dtype
+        )
+    else:
+        variable.assign(give())
+
+
+def forget_losses(layer: Any) -> None:
+    """Remove the losses that a layer recorded in a call, so that they are not counted twice.
+
+    Parameters
+    ----------
+    layer : keras.Layer
+        The layer.
+    """
+    layer._clear_losses()
+
+
 def names_without_decay(optimizer: Any) -> str | None:
     """Return the weights excluded by `exclude_from_weight_decay`, which copies do not keep.
 

@@ -98,7 +98,7 @@ def describe(model: keras.Model) -> Layout:
 
 
 class Survey:
-    """The weights, states and layers of one built Keras model, found in a single walk.
+    """The weights, states and layers of one built Keras model or layer, found in a single walk.
 
     A survey is a snapshot: it does not see layers that are added, or ``trainable`` flags that are
     switched, after it was made. It holds the variables themselves, not their values.
@@ -110,14 +110,15 @@ class Survey:
 
     Attributes
     ----------
-    model : keras.Model
+    model : keras.Model or keras.Layer
         The model.
     layout : Layout
         ``weights`` in the order of ``model.trainable_variables``; ``layers``, those that own one,
         in topological order (for a subclassed model, whose order is unknown, in the order of
         creation); ``heads``, for each output the nearest layer that has a kernel. Where several
         are equally near, as before a concatenation, all of them are heads. In a layer that does
-        not show its sublayers' graph the last one created is the head.
+        not show its sublayers' graph the last one created is the head. A layer that is not a
+        model has no head, because other layers follow it.
     trainable : dict of str to keras.Variable
         Trainable variables by path, in the order of ``layout.weights``. A path consists of the
         names of the layers around a variable, without that of the model itself, and of its own
@@ -138,7 +139,7 @@ class Survey:
     Raises
     ------
     TypeError
-        If `model` is not a Keras model.
+        If `model` is not a Keras model or layer.
     ValueError
         If it is not built.
 
@@ -156,8 +157,8 @@ class Survey:
     (['d', 'norm'], ['norm'])
     """
 
-    def __init__(self, model: keras.Model):
-        if not isinstance(model, keras.Model):
+    def __init__(self, model: keras.Model | keras.Layer):
+        if not isinstance(model, keras.Layer):
             raise TypeError(f"`model` must be a built keras.Model, got {type(model).__name__}.")
         if not model.built:
             raise ValueError(
@@ -165,7 +166,8 @@ class Survey:
                 "Call it once on a batch of data, or start it with a keras.Input."
             )
         self.model = model
-        leaves = _walk(model, None, _MODEL, set(), True)
+        root = _MODEL if isinstance(model, keras.Model) else model.name
+        leaves = _walk(model, None, root, set(), True)
         self._leaves = [leaf for leaf in leaves if _is_leaf(leaf, model)]
         self._owners = _find_owners(self._leaves)
         self._seeds: set[int] = set()
@@ -207,10 +209,11 @@ class Survey:
         weights = tuple(infos[id(variable)] for variable in self.model.trainable_variables)
         owning = {info.layer for info in weights}
         path_of = {id(layer): path for path, layer in self.layers.items()}
+        heads = _heads(self.model, with_kernel) if isinstance(self.model, keras.Model) else []
         return Layout(
             weights=weights,
             layers=tuple(path for path in self.layers if path in owning),
-            heads=tuple(path_of[id(layer)] for layer in _heads(self.model, with_kernel)),
+            heads=tuple(path_of[id(layer)] for layer in heads),
             frozen=tuple(infos[id(variable)] for variable in self.frozen.values()),
         )
 
@@ -327,7 +330,8 @@ def _walk(layer: Any, parent: Any, path: str, seen: set[int], configured: bool) 
     seen.add(id(layer))
     yield _Leaf(layer, parent, path)
     configured = configured and _configures_names(layer)
-    prefix = "" if parent is None else f"{path}/"
+    is_whole_model = parent is None and isinstance(layer, keras.Model)
+    prefix = "" if is_whole_model else f"{path}/"
     for place, child in enumerate(_children(layer)):
         name = child.name if configured else _lasting_name(child, layer, place)
         yield from _walk(child, layer, prefix + name, seen, configured)

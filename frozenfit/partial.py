@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -12,58 +10,25 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.delta import (
-    Delta,
-    check_arrays,
-    computed_forms,
-    positions,
-    read_trained,
-    write_trained,
-)
+from frozenfit.delta import Delta
 from frozenfit.export import plain_copy
-from frozenfit.frozen_values import draw_weight
-from frozenfit.isolation import inference_mode
 from frozenfit.layout import Survey
 from frozenfit.parameter_table import ParameterTable
-from frozenfit.selectors import Context, Selection, Selector, as_selector, forms
-from frozenfit.statistics import layers_with_moving_statistics
+from frozenfit.partial_weights import (
+    PartialWeights,
+    check_options,
+    resolve,
+    selection_config,
+    selection_from_config,
+    total_of,
+)
+from frozenfit.selectors import Selection, Selector
 from frozenfit.utils.arrays import to_numpy
 
 __all__ = ["PartialModel"]
 
-_FROZEN_VALUES = ("keep", "random", "zero")
-_NORM_ROLES = ("scale", "offset")
 
-
-class _Constraint(keras.constraints.Constraint):
-    """A constraint given as a function; Keras before 3.15 accepts only instances of its class."""
-
-    def __init__(self, function: Callable[[Any], Any]):
-        self.function = function
-
-    def __call__(self, w: Any) -> Any:
-        return self.function(w)
-
-
-@dataclass
-class _Parts:
-    """The variables of a PartialModel by path.
-
-    A plain object, because Keras would track the variables in a dict or list on a layer as
-    weights and sublayers of that layer.
-    """
-
-    survey: Survey
-    compact: dict[str, Any] = field(default_factory=dict)
-    index: dict[str, Any] = field(default_factory=dict)
-    random: dict[str, Any] = field(default_factory=dict)
-    states: dict[str, Any] = field(default_factory=dict)
-    inference_layers: list = field(default_factory=list)
-    computed: dict[str, forms.Form] = field(default_factory=dict)
-    traced: list[tuple[Any, Any]] | None = None
-    shown_metrics: list = field(default_factory=list)
-
-
+@keras.saving.register_keras_serializable(package="frozenfit")
 class PartialModel(keras.Model):
     """A Keras model that trains selected parameters of a base network and freezes all others.
 
@@ -76,7 +41,7 @@ class PartialModel(keras.Model):
     Parameters
     ----------
     base : keras.Model
-        A built network with one input tensor: functional, Sequential, nested or subclassed.
+        A built network, functional, Sequential, nested or subclassed, with any inputs and outputs.
     trainable : float, int, bool, str, Selector or Selection
         The parameters to train, as in `PartialNetClassifier`: a float in (0, 1] is the fraction of
         the filters (or units) of every hidden layer, an int their number; the head and batch
@@ -95,7 +60,9 @@ class PartialModel(keras.Model):
         normalization uses the statistics of the batch and updates its moving statistics.
     rebuild : callable or None, default=None
         A function without arguments that returns a new network of the structure of `base`.
-        `to_keras` needs it where Keras cannot copy a subclassed base from its configuration.
+        `to_keras` and `export` need it where Keras cannot copy a subclassed base from its
+        configuration. `save` then needs it too, registered with
+        ``keras.saving.register_keras_serializable``.
     name : str or None, default=None
         Name of the model.
 
@@ -109,10 +76,15 @@ class PartialModel(keras.Model):
     See Also
     --------
     PartialNetClassifier : A scikit-learn estimator that trains such a model.
+    frozenfit.layers.Partial : A partly frozen layer inside any Keras model.
     frozenfit.selectors : The rules that select the trainable parameters.
 
     Notes
     -----
+    A saved model contains the base and the delta. `load_model`, `load_weights` and `set_weights`
+    set both: as everywhere in Keras, the model then computes as the one that was saved. Nothing
+    else changes a base, so that several models can share one.
+
     The division of all parameters into trained and frozen ones is that of Rosenfeld and Tsotsos
     (2018), "Intriguing Properties of Randomly Weighted Networks", arXiv:1802.00844.
 
@@ -140,109 +112,55 @@ class PartialModel(keras.Model):
         rebuild: Callable[[], keras.Model] | None = None,
         name: str | None = None,
     ):
-        _check_arguments(base, frozen, freeze_statistics)
+        _check_base(base)
+        check_options(frozen, freeze_statistics)
         survey = base if isinstance(base, Survey) else Survey(base)
         # Without autocast: under mixed precision on torch it silently stops moving statistics.
         super().__init__(dtype=survey.model.dtype_policy, autocast=False, name=name)
-        self.frozen = frozen
-        self.seed = 0 if seed is None else int(seed)
-        self.freeze_statistics = freeze_statistics
+        seed = 0 if seed is None else int(seed)
         self._rebuild = rebuild
-        self._parts = _Parts(survey)
-        self.selection = _resolve(trainable, survey, self.seed)
-        self._parts.computed = computed_forms(self.selection)
-        self._parts.inference_layers = self.layers_with_stored_statistics()
-        self._make_variables()
+        self._shown_metrics: list = []
+        self._given = trainable
+        self._partial = PartialWeights(
+            survey,
+            resolve(trainable, survey, seed),
+            frozen=frozen,
+            seed=seed,
+            freeze_statistics=freeze_statistics,
+            add_weight=self.add_weight,
+        )
         # There is nothing left to build: the base is built, and Keras would call `build` with a
         # shape.
         self.built = True
 
     @property
     def base(self) -> keras.Model:
-        """The base network, which is never modified.
+        """The base network, which no training modifies.
 
         It is not a sublayer in the sense of Keras: setting `trainable` here, or using this model
         as a layer of another one, must neither change the flags of the base nor train its weights.
         """
-        return self._parts.survey.model
+        return self._partial.base
 
     @property
-    def survey(self) -> Survey:
-        """The weights, states and layers of the base network."""
-        return self._parts.survey
+    def selection(self) -> Selection:
+        """Which parameters are trained."""
+        return self._partial.selection
 
-    def _make_variables(self) -> None:
-        parts = self._parts
-        for path, form in parts.computed.items():
-            variable = parts.survey.trainable[path]
-            if not isinstance(form, forms.Nothing):
-                value = forms.take(form, to_numpy(variable))
-                constraint = self._constraint(path) if variable.constraint is not None else None
-                parts.compact[path] = self._own(f"trained/{path}", value, True, constraint)
-            if isinstance(form, forms.Mask | forms.Indices):
-                parts.index[path] = self._own(f"index/{path}", positions(form))
-            if self.frozen == "random" and not isinstance(form, forms.Everything):
-                parts.random[path] = self._own(
-                    f"frozen/{path}", draw_weight(self.selection.layout[path], self.seed)
-                )
-        for path, variable in parts.survey.states.items():
-            parts.states[path] = self._own(f"state/{path}", to_numpy(variable))
+    @property
+    def layers(self) -> list:
+        """The layers of the base; their variables have the values of the base."""
+        return self.base.layers
 
-    def _own(self, name: str, value: np.ndarray, trainable: bool = False, constraint=None):
-        """Create a variable of the delta from a copy of a value.
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input of the base, or a list or dict of shapes."""
+        return self.base.input_shape
 
-        It must be a true copy, because JAX donates the buffers of variables. Autocasting is off,
-        so that trainable parameters and statistics keep full precision under mixed precision.
-        """
-        variable = self.add_weight(
-            name=name.replace("/", "__").replace(".", "_").replace("#", "_"),
-            shape=value.shape,
-            dtype=keras.backend.standardize_dtype(value.dtype),
-            initializer="zeros",
-            trainable=trainable,
-            autocast=False,
-            constraint=constraint,
-        )
-        variable.assign(np.array(value))
-        return variable
-
-    def _constraint(self, path: str) -> keras.constraints.Constraint:
-        """Return a constraint that applies that of the base to the whole weight.
-
-        A norm, for example, is that of frozen and trainable parameters together.
-        """
-        constraint = self._parts.survey.trainable[path].constraint
-
-        def constrain(compact):
-            trainable = ops.convert_to_tensor(compact)
-            traced = self._parts.traced
-            with nullcontext() if traced is None else keras.StatelessScope(traced):
-                return self._trained_of(path, constraint(self._assemble(path, trainable)))
-
-        return _Constraint(constrain)
-
-    @contextmanager
-    def reading(self, fixed: Iterable[Any]) -> Iterator[None]:
-        """Let constraints use given values of the fixed variables inside the block.
-
-        On JAX the values of all variables are arguments of the compiled function, but an optimizer
-        passes only its own variables to a constraint.
-
-        Parameters
-        ----------
-        fixed : iterable of tensor
-            Values of `fixed_variables`, in their order.
-
-        Yields
-        ------
-        None
-            Until the block ends.
-        """
-        self._parts.traced = list(zip(self.fixed_variables, fixed, strict=True))
-        try:
-            yield
-        finally:
-            self._parts.traced = None
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output of the base, or a list or dict of shapes."""
+        return self.base.output_shape
 
     def train_step(self, *args: Any) -> Any:
         """Take one training step of Keras's `fit`.
@@ -259,7 +177,7 @@ class PartialModel(keras.Model):
         """
         if keras.config.backend() != "jax":
             return super().train_step(*args)
-        with self.reading(args[0][1][len(self.state_variables) :]):
+        with self._partial.reading(args[0][1][len(self._partial.states) :]):
             return super().train_step(*args)
 
     def _get_jax_state(self, purge_model_variables: bool = False, **groups: bool) -> tuple:
@@ -270,14 +188,14 @@ class PartialModel(keras.Model):
         """
         state = list(super()._get_jax_state(**groups))  # pyright: ignore
         if purge_model_variables and groups.get("non_trainable_variables"):
-            place, own = int(groups.get("trainable_variables", False)), len(self.state_variables)
+            place, own = int(groups.get("trainable_variables", False)), len(self._partial.states)
             state[place] = [*state[place][:own], *map(ops.copy, state[place][own:])]
         return tuple(state)
 
     @property
     def trainable_variables(self) -> list:
         """The trainable parameters: one compact variable for each weight that has any."""
-        return list(self._parts.compact.values()) if self.trainable else []
+        return list(self._partial.compact.values()) if self.trainable else []
 
     @property
     def trainable_weights(self) -> list:
@@ -287,177 +205,87 @@ class PartialModel(keras.Model):
     @property
     def non_trainable_variables(self) -> list:
         """The states and indices of the delta, random frozen values, and the base's variables."""
-        return [*self.state_variables, *self.fixed_variables]
+        return [*self._partial.state_variables, *self._partial.fixed_variables]
 
     @property
     def non_trainable_weights(self) -> list:
         """The same as `non_trainable_variables`."""
         return self.non_trainable_variables
 
-    @property
-    def state_variables(self) -> list:
-        """BatchNorm moving statistics and seed states, which training updates without gradients."""
-        return list(self._parts.states.values())
+    def get_weights(self) -> list[np.ndarray]:
+        """Return the values of the delta, then those of the weights of the base.
 
-    @property
-    def fixed_variables(self) -> list:
-        """Variables that no step changes: indices, random frozen values, the base's variables."""
-        return [*self._parts.index.values(), *self._parts.random.values(), *self.base.variables]
+        Returns
+        -------
+        list of ndarray
+            As many as `set_weights` takes.
+        """
+        return [*super().get_weights(), *self.base.get_weights()]
+
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        """Set the delta and the weights of the base.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray
+            The result of `get_weights` of a model with the same structure.
+        """
+        own = len(self.weights)
+        super().set_weights(weights[:own])
+        self.base.set_weights(weights[own:])
+        self._partial.read_selection()
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Load the variables of the delta, as Keras does for each layer of a file.
+
+        Parameters
+        ----------
+        store : mapping of str to array
+            The variables by number.
+        """
+        super().load_own_variables(store)
+        self._partial.read_selection()
+
+    def count_params(self) -> int:
+        """Return the number of parameters of the network, frozen and trainable.
+
+        Returns
+        -------
+        int
+            That of the base.
+        """
+        return self.base.count_params()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Compute the outputs of the base with the trainable parameters written into its weights.
 
         Parameters
         ----------
-        inputs : tensor
-            Input of the base.
+        inputs : tensor, or a dict or list of tensors
+            Inputs of the base.
         training : bool or None, default=None
             Whether layers such as Dropout and BatchNormalization run in training mode.
 
         Returns
         -------
-        tensor
+        tensor, or a dict or list of tensors
             The outputs.
         """
-        outputs, states, losses = self.apply_base(inputs, training)
+        outputs, states, losses = self._partial.apply(inputs, training)
         for variable, value in states:
             variable.assign(value)
         if losses:
             # One new tensor: Keras distinguishes losses by identity, and would count those that
             # the base has recorded twice.
-            self.add_loss(ops.sum(ops.stack([ops.cast(x, "float32") for x in losses])))
+            self.add_loss(total_of(losses))
         return outputs
-
-    def active_variables(self, waiting: frozenset[str] = frozenset()) -> list[keras.Variable]:
-        """Return the trainable variables that a phase of training updates.
-
-        Parameters
-        ----------
-        waiting : frozenset of str, default=frozenset()
-            Paths of weights that are not updated.
-
-        Returns
-        -------
-        list of keras.Variable
-            Compact variables, in the order of `trainable_variables`.
-        """
-        return [v for path, v in self._parts.compact.items() if path not in waiting]
-
-    def apply_base(
-        self,
-        inputs: Any,
-        training: bool | None = None,
-        *,
-        waiting: frozenset[str] = frozenset(),
-        network: keras.Model | None = None,
-        inference_layers: Sequence[keras.Layer] | None = None,
-    ) -> tuple[Any, list[tuple[Any, Any]], list]:
-        """Run the base on assembled weights without changing any variable.
-
-        Parameters
-        ----------
-        inputs : tensor
-            Input of the base.
-        training : bool or None, default=None
-            Whether layers run in training mode.
-        waiting : frozenset of str, default=frozenset()
-            Paths of trainable weights that are treated as constants.
-        network : keras.Model or None, default=None
-            A model made of layers of the base, run in its place.
-        inference_layers : sequence of keras.Layer or None, default=None
-            Layers that use their moving statistics in training; None leaves the choice to
-            `freeze_statistics`.
-
-        Returns
-        -------
-        outputs : tensor
-            Outputs of the base, or of `network`.
-        states : list of (Variable, tensor)
-            The states of the delta that the call changed, with their new values.
-        losses : list of tensor
-            Losses of the base: those of regularizers and those added by layers.
-        """
-        parts = self._parts
-        network = self.base if network is None else network
-        trainable = {
-            p: ops.stop_gradient(v.value) if p in waiting else v for p, v in parts.compact.items()
-        }
-        # By variable, not by position: the order of the variables of a model changes with its
-        # flags.
-        mapping = [(v, _constant(v)) for v in self.base.variables]
-        mapping += [
-            (v, self._assemble(p, trainable.get(p))) for p, v in parts.survey.trainable.items()
-        ]
-        mapping += [(v, parts.states[p].value) for p, v in parts.survey.states.items()]
-        kwargs = {"training": training} if network._call_has_training_arg else {}
-        inference = parts.inference_layers if inference_layers is None else inference_layers
-        stored = inference_mode(list(inference)) if training else nullcontext()
-        # The base computes on the mapped values and is itself unchanged.
-        with keras.StatelessScope(mapping, collect_losses=True) as scope, stored:
-            before = [scope.get_current_value(v) for v in parts.survey.states.values()]
-            outputs = network(inputs, **kwargs)
-            losses = list(self.base.losses)
-            after = [scope.get_current_value(v) for v in parts.survey.states.values()]
-        states = [
-            (own, new)
-            for own, old, new in zip(parts.states.values(), before, after, strict=True)
-            if new is not old
-        ]
-        return outputs, states, losses
-
-    def _zeroed(self, path: str) -> bool:
-        return self.frozen == "zero" and self.selection.layout[path].role not in _NORM_ROLES
-
-    def _frozen(self, path: str):
-        variable = self._parts.random.get(path, self._parts.survey.trainable[path])
-        if self._zeroed(path):
-            return ops.zeros(variable.shape, dtype=variable.dtype)
-        return _constant(variable)
-
-    def _assemble(self, path: str, compact):
-        """Write the trainable parameters of a weight into its frozen values."""
-        form = self._parts.computed[path]
-        if isinstance(form, forms.Everything):
-            return ops.convert_to_tensor(compact)
-        frozen = self._frozen(path)
-        if compact is None:
-            return frozen
-        index = self._parts.index.get(path)
-        return write_trained(form, frozen, ops.convert_to_tensor(compact), index)
-
-    def _trained_of(self, path: str, whole):
-        """Return the trainable parameters of an assembled weight: the inverse of `_assemble`."""
-        return read_trained(self._parts.computed[path], whole, self._parts.index.get(path))
-
-    def layers_with_stored_statistics(
-        self, waiting: frozenset[str] = frozenset(), finished: bool = False
-    ) -> list:
-        """Return the batch normalizations that use their moving statistics in training.
-
-        Parameters
-        ----------
-        waiting : frozenset of str, default=frozenset()
-            Paths of trainable weights that this phase does not update; they count as frozen.
-        finished : bool, default=False
-            Whether these weights were trained before. The layers of a prefix that is frozen by now
-            then use their moving statistics too.
-
-        Returns
-        -------
-        list of keras.Layer
-            The layers, in topological order.
-        """
-        choice = self.freeze_statistics
-        if choice is not True:
-            auto = finished or (choice == "auto" and self.frozen == "keep")
-            choice = "auto" if auto else False
-        return layers_with_moving_statistics(self.survey, self.selection, choice, waiting)
 
     @property
     def stored_statistics(self) -> tuple[str, ...]:
         """Paths of the batch normalizations that use their moving statistics in training."""
-        chosen = {id(layer) for layer in self._parts.inference_layers}
-        return tuple(p for p, x in self.survey.statistic_layers.items() if id(x) in chosen)
+        chosen = {id(layer) for layer in self._partial.inference_layers}
+        layers = self._partial.survey.statistic_layers
+        return tuple(path for path, layer in layers.items() if id(layer) in chosen)
 
     def delta(self) -> Delta:
         """Copy the trainable parameters and states of this model.
@@ -467,10 +295,7 @@ class PartialModel(keras.Model):
         Delta
             The values as NumPy arrays.
         """
-        return Delta(
-            {path: to_numpy(v) for path, v in self._parts.compact.items()},
-            {path: to_numpy(v) for path, v in self._parts.states.items()},
-        )
+        return self._partial.delta()
 
     def load_delta(self, delta: Delta) -> None:
         """Set the trainable parameters and states of this model.
@@ -485,51 +310,7 @@ class PartialModel(keras.Model):
         ValueError
             If names or shapes differ from those of this model, which is then left unchanged.
         """
-        check_arrays("Trained parameters", self._parts.compact, delta.trained)
-        check_arrays("States", self._parts.states, delta.states)
-        parts = self._parts
-        for own, given in ((parts.compact, delta.trained), (parts.states, delta.states)):
-            for path, value in given.items():
-                own[path].assign(np.array(value).astype(own[path].dtype))
-
-    def set_selection(self, selection: Selection, seed: int) -> None:
-        """Train other parameters of the same number and form, without building a new model.
-
-        Parameters
-        ----------
-        selection : Selection
-            A selection whose forms differ from those of this model in positions only.
-        seed : int
-            Seed of the random frozen values.
-        """
-        if selection is self.selection and seed == self.seed:
-            return
-        refill = seed != self.seed
-        self.selection, self.seed = selection, seed
-        self._parts.computed = computed_forms(selection)
-        for path, variable in self._parts.index.items():
-            variable.assign(positions(self._parts.computed[path]))  # pyright: ignore
-        for path, variable in self._parts.random.items():
-            if refill:
-                variable.assign(draw_weight(self.selection.layout[path], self.seed))
-
-    def initial_delta(
-        self, values: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
-    ) -> Delta:
-        """Return the delta from which training starts: the values of the base.
-
-        Parameters
-        ----------
-        values, states : mapping of str to ndarray
-            Whole weights and states of the base, by path.
-
-        Returns
-        -------
-        Delta
-            The trainable parameters of `values`, and `states`.
-        """
-        trainable = {p: forms.take(self.selection.forms[p], values[p]) for p in self._parts.compact}
-        return Delta(trainable, dict(states))
+        self._partial.load_delta(delta)
 
     def assembled(self) -> Iterator[tuple[str, np.ndarray]]:
         """Iterate over the weights and states that the network computes with.
@@ -541,10 +322,7 @@ class PartialModel(keras.Model):
         value : ndarray
             Its whole value, frozen and trainable parameters.
         """
-        for path in self._parts.survey.trainable:
-            yield path, to_numpy(self._assemble(path, self._parts.compact.get(path)))
-        for path, variable in self._parts.states.items():
-            yield path, to_numpy(variable)
+        yield from self._partial.assembled()
 
     def to_keras(self) -> keras.Model:
         """Convert to a plain Keras model that does not depend on this package.
@@ -559,9 +337,29 @@ class PartialModel(keras.Model):
         ValueError
             If Keras cannot copy the base from its configuration and `rebuild` was not given.
         """
+        survey = self._partial.survey
         values = [value for _, value in self.assembled()]
-        values += [to_numpy(variable) for variable in self.survey.frozen.values()]
-        return plain_copy(self.survey, values, self.seed, self._rebuild)
+        values += [to_numpy(variable) for variable in survey.frozen.values()]
+        return plain_copy(survey, values, self._partial.seed, self._rebuild)
+
+    def export(self, filepath: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Export the plain model of `to_keras`, with trained and frozen parameters assembled.
+
+        Parameters
+        ----------
+        filepath : str or path-like
+            Where to write it.
+        *args : object
+            Further arguments of ``keras.Model.export``: the format and its options.
+        **kwargs : object
+            The same by name.
+
+        Raises
+        ------
+        ValueError
+            If the base cannot be built again, see `to_keras`.
+        """
+        self.to_keras().export(filepath, *args, **kwargs)
 
     def parameter_table(self) -> ParameterTable:
         """Return the number of trainable parameters of each weight.
@@ -577,69 +375,82 @@ class PartialModel(keras.Model):
     @property
     def metrics(self) -> list:
         """Metrics of Keras's ``fit``, and those shown to callbacks while an estimator trains."""
-        return [*super().metrics, *self._parts.shown_metrics]
+        return [*super().metrics, *self._shown_metrics]
 
-    @property
-    def shown_metrics(self) -> list:
-        """Metrics that callbacks find in `metrics`, though the model is not compiled."""
-        return self._parts.shown_metrics
-
-    @shown_metrics.setter
-    def shown_metrics(self, metrics: list) -> None:
-        self._parts.shown_metrics = metrics
-
-    def save(self, filepath: str | PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
-        """Save a plain Keras model with trained and frozen parameters assembled.
-
-        Parameters
-        ----------
-        filepath : str or path-like
-            A file that ends in ``.keras``.
-        overwrite : bool, default=True
-            Whether to replace an existing file without asking.
-        **kwargs : object
-            Further arguments of ``keras.Model.save``.
-
-        Raises
-        ------
-        ValueError
-            If the base cannot be built again, see `to_keras`.
-
-        See Also
-        --------
-        to_keras : The model that is saved.
-        frozenfit.save : Save a fitted estimator without its frozen parameters.
-
-        Examples
-        --------
-        >>> import keras, os, tempfile
-        >>> from frozenfit import PartialModel
-        >>> base = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = os.path.join(folder, "model.keras")
-        ...     PartialModel(base, "head()").save(path)
-        ...     keras.models.load_model(path).count_params()
-        10
-        """
-        self.to_keras().save(filepath, overwrite=overwrite, **kwargs)
-
-    def get_config(self) -> dict:
-        """Raise an error, because a PartialModel has no Keras configuration.
+    def get_config(self) -> dict[str, Any]:
+        """Return the configuration: that of the base, the selector as text, and the options.
 
         Returns
         -------
         dict
-            Never.
+            What `from_config` takes.
 
         Raises
         ------
         ValueError
-            Always.
+            If the base has no Keras configuration, and `rebuild` is not a registered function.
         """
-        raise ValueError(
-            "A PartialModel has no Keras configuration. Save the estimator with frozenfit.save, "
-            "or convert the model with to_keras() and save the result."
+        partial = self._partial
+        return {
+            "name": self.name,
+            "base": self._base_config(),
+            **selection_config(self._given, partial.selection),
+            "frozen": partial.frozen,
+            "seed": partial.seed,
+            "freeze_statistics": partial.freeze_statistics,
+            "trainable": self.trainable,
+        }
+
+    def _base_config(self) -> dict[str, Any]:
+        rebuild, serialize = self._rebuild, keras.saving.serialize_keras_object
+        config: Any
+        if rebuild is not None and ">" in keras.saving.get_registered_name(rebuild):
+            config = serialize(rebuild)
+            return config
+        try:
+            config = serialize(self.base)
+        except Exception as error:  # Keras lets whatever the configuration of a layer raises pass
+            raise ValueError(
+                f"`base` {self.base.name!r} has no Keras configuration. Implement its get_config, "
+                "or pass PartialModel a `rebuild` function that is registered with "
+                "keras.saving.register_keras_serializable."
+            ) from error
+        # A base that its user compiled for something else is loaded as a network alone.
+        config.pop("compile_config", None)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> PartialModel:
+        """Build a model from its configuration, with new values.
+
+        Parameters
+        ----------
+        config : dict
+            The result of `get_config`.
+
+        Returns
+        -------
+        PartialModel
+            Its base has initial values; `load_weights` sets those of a file.
+        """
+        found: Any = keras.saving.deserialize_keras_object(config["base"])
+        rebuild = None if isinstance(found, keras.Model) else found
+        base = found if rebuild is None else rebuild()
+        _check_base(base)
+        survey = Survey(base)
+        model = cls(
+            survey,
+            selection_from_config(config, survey, config["seed"]),
+            frozen=config["frozen"],
+            seed=config["seed"],
+            freeze_statistics=config["freeze_statistics"],
+            rebuild=rebuild,
+            name=config["name"],
         )
+        if config["selector"] is not None:
+            model._given = config["selector"]
+        model.trainable = config["trainable"]
+        return model
 
     def summary(
         self,
@@ -648,7 +459,9 @@ class PartialModel(keras.Model):
         print_fn: Callable[[str], object] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Print the summary of the base, and the table of trainable parameters.
+        """Print the summary of the base with the numbers of trainable and frozen parameters.
+
+        The table of the weights with trainable parameters follows.
 
         Parameters
         ----------
@@ -662,41 +475,52 @@ class PartialModel(keras.Model):
             Further arguments of `keras.Model.summary`.
         """
         show = print if print_fn is None else print_fn
-        self.base.summary(line_length=line_length, positions=positions, print_fn=show, **kwargs)
+        lines: list[str] = []
+        self.base.summary(
+            line_length=line_length, positions=positions, print_fn=lines.append, **kwargs
+        )
+        # Keras counts by the flags of the base, which are those of its user.
+        network, _, _ = "".join(lines).partition(" Total params:")
+        total = self.count_params()
+        trainable = sum(int(np.prod(v.shape)) for v in self.trainable_variables)
+        show(
+            f"{network} Total params: {total:,}\n Trainable params: {trainable:,}\n "
+            f"Non-trainable params: {total - trainable:,}"
+        )
         show(str(self.parameter_table()))
         if self.stored_statistics:
             show(f"moving statistics used in training: {', '.join(self.stored_statistics)}")
 
 
-class _Values(Mapping[str, np.ndarray]):
-    """The values of variables by path, copied to NumPy only where a selector reads them."""
+def weights_of(model: PartialModel) -> PartialWeights:
+    """Return the assembled weights of a model, for the code that trains it.
 
-    def __init__(self, variables: Mapping[str, Any]):
-        self._variables = variables
+    Parameters
+    ----------
+    model : PartialModel
+        The model.
 
-    def __getitem__(self, path: str) -> np.ndarray:
-        return to_numpy(self._variables[path])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
-
-    def __len__(self) -> int:
-        return len(self._variables)
-
-
-def _constant(variable: Any) -> Any:
-    # No gradient is formed for it: torch would compute that of every variable that requires one.
-    return ops.stop_gradient(ops.convert_to_tensor(variable.value))
+    Returns
+    -------
+    PartialWeights
+    """
+    return model._partial
 
 
-def _resolve(trainable: Any, survey: Survey, seed: int) -> Selection:
-    if isinstance(trainable, Selection):
-        return trainable
-    context = Context(seed=seed, values=_Values(survey.trainable))
-    return as_selector(trainable).resolve(survey.layout, context)
+def show_metrics(model: PartialModel, metrics: list) -> None:
+    """Let callbacks find metrics in ``model.metrics``, though the model is not compiled.
+
+    Parameters
+    ----------
+    model : PartialModel
+        The model.
+    metrics : list of keras.metrics.Metric
+        The metrics.
+    """
+    model._shown_metrics = metrics
 
 
-def _check_arguments(base: Any, frozen: str, freeze_statistics: bool | str) -> None:
+def _check_base(base: Any) -> None:
     if isinstance(base, Survey):
         base = base.model
     if not isinstance(base, keras.Model):
@@ -705,11 +529,4 @@ def _check_arguments(base: Any, frozen: str, freeze_statistics: bool | str) -> N
         raise ValueError(
             f"`base` must be a built model, but {base.name!r} has no weights yet. Call it on an "
             "input, or call build(input_shape)."
-        )
-    if frozen not in _FROZEN_VALUES:
-        names = ", ".join(map(repr, _FROZEN_VALUES))
-        raise ValueError(f"`frozen` must be one of {names}, got {frozen!r}.")
-    if freeze_statistics not in (True, False, "auto"):
-        raise ValueError(
-            f"`freeze_statistics` must be True, False or 'auto', got {freeze_statistics!r}."
         )

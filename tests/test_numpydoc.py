@@ -18,6 +18,7 @@ PACKAGES = (
     "frozenfit.datasets",
     "frozenfit.elm",
     "frozenfit.estimators",
+    "frozenfit.layers",
     "frozenfit.plots",
     "frozenfit.search",
     "frozenfit.selectors",

@@ -112,7 +112,8 @@ def _check_data(estimator: Any, data: Mapping[str, Any]) -> None:
 def _tasks(estimator: Any) -> tuple[str, ...]:
     if not is_classifier(estimator):
         return ("regression",)
-    several = get_tags(estimator).classifier_tags.multi_label
+    tags = get_tags(estimator).classifier_tags
+    several = tags is not None and tags.multi_label
     return ("classification", "multilabel") if several else ("classification",)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from frozenfit.isolation import isolated, metrics_list
+from frozenfit.partial import PartialModel, show_metrics
 from frozenfit.utils.arrays import to_numpy
 
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
@@ -65,7 +66,7 @@ class KerasCallbacks:
         self._scheduled = False
         self._rate: float | None = None
 
-    def begin(self, model: keras.Model, trainer: Any, plan: Any, steps: int) -> None:
+    def begin(self, model: PartialModel, trainer: Any, plan: Any, steps: int) -> None:
         """Start training with `steps` batches in each epoch."""
         self._model, self._trainer = model, trainer
         self._scheduled = plan.lr_schedule is not None
@@ -75,7 +76,7 @@ class KerasCallbacks:
         self._rate = float(to_numpy(trainer.optimizer.learning_rate))
         model.optimizer = trainer.optimizer
         model.stop_training = False
-        model.shown_metrics = _shown_metrics(plan)
+        show_metrics(model, _shown_metrics(plan))
         params = {"epochs": plan.epochs, "steps": steps, "verbose": 0}
         self._collector = _Collector()
         called = [*self.copies, self._collector]
@@ -146,7 +147,7 @@ class KerasCallbacks:
         """End training."""
         if self._list is not None:
             self._list.on_train_end(dict(logs))
-            self._model.shown_metrics = []
+            show_metrics(self._model, [])
             for callback in self.copies:
                 # A fitted estimator holds the callbacks, which must not keep the network alive.
                 callback.set_model(None)

@@ -440,6 +440,6 @@ def rows_are_independent(compiled: CompiledModel) -> bool:
         False where batch statistics, random layers, activity losses, a subclassed model, a
         Lambda or a function of `keras.ops` may depend on the whole batch.
     """
-    if compiled.model.state_variables:
+    if compiled.weights.state_variables:
         return False
     return all(is_plain(part) for part in operations(compiled.network.model))

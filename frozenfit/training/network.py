@@ -12,11 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit.delta import Delta, computed_forms
+from frozenfit.delta import Delta, computed_forms, form_kind
 from frozenfit.isolation import SEED_LIMIT, isolated
 from frozenfit.layout import Survey
-from frozenfit.partial import PartialModel
-from frozenfit.selectors import Layout, Selection, forms
+from frozenfit.partial import PartialModel, weights_of
+from frozenfit.selectors import Layout, Selection
 from frozenfit.training import prefix
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
@@ -259,6 +259,8 @@ class CompiledModel:
         The network that the model runs.
     model : PartialModel
         The model whose delta is loaded, trained and read.
+    weights : PartialWeights
+        Its weights.
     predictor : Predictor
         Computes outputs.
     """
@@ -276,6 +278,7 @@ class CompiledModel:
                 seed=base.seed,
                 freeze_statistics=statistics,
             )
+        self.weights = weights_of(self.model)
         self.predictor = Predictor(self.model)
         self._prefixes: dict[Phase, prefix.Prefix | None] = {}
         self._suffix_predictors: dict[Phase, Predictor] = {}
@@ -300,7 +303,7 @@ class CompiledModel:
         if self._loaded is delta:
             return
         self._loaded = None
-        self.model.set_selection(selection, base.seed)
+        self.weights.set_selection(selection, base.seed)
         self.model.load_delta(delta)
         self._loaded = delta
 
@@ -333,7 +336,7 @@ class CompiledModel:
         return self._prefixes[key]
 
     def _inference_layers(self, phase: Phase) -> tuple[keras.Layer, ...]:
-        return tuple(self.model.layers_with_stored_statistics(phase.waiting, phase.finished))
+        return tuple(self.weights.layers_with_stored_statistics(phase.waiting, phase.finished))
 
     def _suffix(self, phase: Phase) -> keras.Model | None:
         """Return the network that runs on cached features; None where the base runs."""
@@ -415,17 +418,7 @@ def _last_activation(survey: Survey) -> str:
 
 def _forms_key(selection: Selection) -> tuple:
     """Return what compiled code depends on: indices and masks are loaded, so only their sizes."""
-    return tuple((p, *_form_key(form)) for p, form in computed_forms(selection).items())
-
-
-def _form_key(form: forms.Form) -> tuple:
-    if isinstance(form, forms.Leading):
-        return ("leading", form.axis, form.count)
-    if isinstance(form, forms.Indices):
-        return ("indices", form.axis, len(form.indices))
-    if isinstance(form, forms.Mask):
-        return ("mask", int(form.array.sum()))
-    return (type(form).__name__,)
+    return tuple((p, *form_kind(form)) for p, form in computed_forms(selection).items())
 
 
 def _optimizer_key(optimizer: keras.optimizers.Optimizer) -> tuple:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from frozenfit.delta import computed_forms
-from frozenfit.partial import PartialModel
+from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import forms
 from frozenfit.training.schedules import FreezeSchedule
 
@@ -150,12 +150,13 @@ def _costs(model: PartialModel) -> dict[str, float]:
 
     Where the base has no graph, or a layer is in a nested model, a kernel counts once.
     """
+    survey = weights_of(model).survey
     positions = {
         id(step.operation): np.prod([n for n in step.outputs[0].shape[1:-1] if n] or [1])
-        for step in model.survey.steps
+        for step in survey.steps
         if step.outputs
     }
-    layers = model.survey.layers
+    layers = survey.layers
     costs = dict.fromkeys(model.selection.layout.layers, 0.0)
     for info in model.selection.layout.weights:
         if info.role == "kernel":

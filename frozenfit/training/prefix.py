@@ -18,7 +18,7 @@ from keras import layers as kl
 
 from frozenfit.isolation import isolated
 from frozenfit.layout import Step
-from frozenfit.partial import PartialModel
+from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import forms
 from frozenfit.training.backends import Predictor
 from frozenfit.training.data import Data
@@ -98,7 +98,7 @@ def find(
         Cut at the last tensor through which every path to the first active layer leads; None
         where no weight is before it, or where the base has no graph.
     """
-    steps = model.survey.steps
+    steps = weights_of(model).survey.steps
     cut = _last_cut(steps, _varying(model, waiting, inference_layers))
     if cut is None:
         return None
@@ -171,7 +171,8 @@ def is_plain(operation: Any) -> bool:
 
 def _varying(model: PartialModel, waiting: frozenset[str], inference_layers: Any) -> set[int]:
     """Collect the ids of variables that training changes or that make the output random."""
-    survey, selection = model.survey, model.selection
+    weights = weights_of(model)
+    survey, selection = weights.survey, weights.selection
     varying = {
         id(variable)
         for path, variable in survey.trainable.items()
@@ -179,7 +180,7 @@ def _varying(model: PartialModel, waiting: frozenset[str], inference_layers: Any
     }
     chosen = inference_layers
     if chosen is None:
-        chosen = model.layers_with_stored_statistics()
+        chosen = weights.inference_layers
     for path, info in survey.state_infos.items():
         layer = survey.layers[info.layer]
         stored = info.kind == "statistic" and (

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit.partial import PartialModel
+from frozenfit.partial import PartialModel, weights_of
 from frozenfit.training.backends import Predictor
 from frozenfit.training.data import Data, batches
 from frozenfit.utils.arrays import to_numpy
@@ -35,8 +35,8 @@ class MovingStatistics(Predictor):
     """
 
     def __init__(self, model: PartialModel):
-        survey = model.survey
-        stored = model.layers_with_stored_statistics()
+        self.weights = weights_of(model)
+        survey, stored = self.weights.survey, self.weights.layers_with_stored_statistics()
         kept = {id(layer) for layer in stored}
         self.layers = [
             layer
@@ -47,7 +47,7 @@ class MovingStatistics(Predictor):
             and id(layer) not in kept
         ]
         # The variables of the model that hold the states of these layers.
-        own = dict(zip(map(id, survey.states.values()), model.state_variables, strict=True))
+        own = {id(variable): self.weights.states[path] for path, variable in survey.states.items()}
         self._means = [own[id(layer.moving_mean)] for layer in self.layers]
         self._variances = [own[id(layer.moving_variance)] for layer in self.layers]
         # Dropout changes the statistics of what follows, and prediction is without it.
@@ -104,7 +104,7 @@ class MovingStatistics(Predictor):
 
     def _outputs(self, x: Any) -> Any:
         with _statistics_of_the_batch(self.layers):
-            _, changed, _ = self.model.apply_base(
+            _, changed, _ = self.weights.apply(
                 x, training=True, inference_layers=self._in_inference_mode
             )
         values = {id(variable): value for variable, value in changed}

@@ -71,7 +71,7 @@ def results(trainer, kind="dense", calls=2, regression=False):
         scales = scales.reshape(STEPS, -1)
     rates = np.linspace(0.01, 0.001, STEPS, dtype="float32")
     sums = [trainer.run(x, y, weight, rates, scales)[0] for _ in range(calls)]
-    after = [*trainer.variables, *trainer.model.state_variables, *trainer.optimizer.variables]
+    after = [*trainer.variables, *trainer.weights.state_variables, *trainer.optimizer.variables]
     return np.array(sums), [array(v) for v in after]
 
 

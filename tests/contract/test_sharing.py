@@ -21,6 +21,7 @@ from contract_networks import (
 )  # fmt: skip
 
 from frozenfit import PartialModel
+from frozenfit.partial import weights_of
 
 PART = "random(0.3, seed=1) | head()"
 
@@ -30,7 +31,7 @@ def sgd():
 
 
 def trainable(model):
-    return [array(v) for v in (*model.trainable_variables, *model.state_variables)]
+    return [array(v) for v in (*model.trainable_variables, *weights_of(model).state_variables)]
 
 
 @pytest.mark.parametrize("loop", ["ours", "keras"])

@@ -10,6 +10,7 @@ from contract_networks import array, build, data, flags, loss, masks, same_bits,
 from frozenfit import PartialModel
 from frozenfit.draws import draw
 from frozenfit.layout import describe
+from frozenfit.partial import weights_of
 from frozenfit.selectors import Context, as_selector, forms, mask, where
 
 HALF = "filters(0.5) | head()"
@@ -111,10 +112,11 @@ def test_adam_allocates_two_values_for_each_trainable_parameter(trained):
 
 def frozen_value(model, info, base):
     """What a whole weight would hold if nothing of it were learned."""
-    if model.frozen == "random":
-        return draw(info.initializer, info.shape, model.seed, info.path)
+    weights = weights_of(model)
+    if weights.frozen == "random":
+        return draw(info.initializer, info.shape, weights.seed, info.path)
     norm = info.role in ("scale", "offset")
-    return base if norm or model.frozen == "keep" else np.zeros_like(base)
+    return base if norm or weights.frozen == "keep" else np.zeros_like(base)
 
 
 def test_frozen_parameters_have_the_values_that_frozen_selects(trained):

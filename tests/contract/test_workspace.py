@@ -10,8 +10,9 @@ import pytest
 from contract_networks import build, chain, data, flags, same_bits, values
 from keras import layers as kl
 
-from frozenfit import PartialModel, PartialNetClassifier, clear_workspace
+from frozenfit import PartialNetClassifier, clear_workspace
 from frozenfit.isolation import isolated
+from frozenfit.partial_weights import PartialWeights
 from frozenfit.selectors import random
 from frozenfit.training.base import Base
 from frozenfit.training.network import _MAX_TRAINERS, CompiledModel, Network
@@ -41,7 +42,7 @@ def counted(monkeypatch):
     clear_workspace()
     counting(Network, "__init__", "networks")
     counting(CompiledModel, "__init__", "models")
-    counting(PartialModel, "apply_base", "traces")
+    counting(PartialWeights, "apply", "traces")
     yield counts
     clear_workspace()
 

@@ -32,7 +32,7 @@ class Notes(keras.callbacks.Callback):
         model = self.model
         for notes, variables in (
             (self.trainable, model.trainable_variables),
-            (self.states, model.state_variables),
+            (self.states, model.delta().states.values()),
         ):
             notes.append([keras.ops.convert_to_numpy(v).copy() for v in variables])
 

@@ -70,8 +70,8 @@ class JaxTrainer(Trainer):
         """Return the active variables and the optimizer state after a step."""
         # A constraint reads the whole weight, so the frozen part must be an argument of the trace
         # and not a constant of it.
-        constants = fixed[len(fixed) - len(self.model.fixed_variables) :]
-        with self.model.reading(constants):
+        constants = fixed[len(fixed) - len(self.weights.fixed_variables) :]
+        with self.weights.reading(constants):
             new, optimizer_state = self.optimizer.stateless_apply(
                 optimizer_state, gradients, active
             )
@@ -100,11 +100,11 @@ class JaxTrainer(Trainer):
     @property
     def _variables(self) -> tuple[list, list, list, list]:
         """Active variables, states, what no step changes, and the optimizer's variables."""
-        model, active = self.model, self.variables
+        weights, active = self.weights, self.variables
         ids = {id(v) for v in active}
-        waiting = [v for v in model.trainable_variables if id(v) not in ids]
-        fixed = [*waiting, *model.fixed_variables]
-        return active, model.state_variables, fixed, self.optimizer.variables
+        waiting = [v for v in self.model.trainable_variables if id(v) not in ids]
+        fixed = [*waiting, *weights.fixed_variables]
+        return active, weights.state_variables, fixed, self.optimizer.variables
 
     def _gradients(self, x, y, weight):
         values = [[v.value for v in group] for group in self._variables]

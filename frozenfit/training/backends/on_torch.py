@@ -26,8 +26,8 @@ class TorchTrainer(Trainer):
     def _compile(self) -> None:
         model, optimizer_state = self.model, self.optimizer.variables
         if can_be_recorded(model.base, self.optimizer):
-            changed = [*self.variables, *model.state_variables, *optimizer_state]
-            read = [*model.trainable_variables, *model.fixed_variables]
+            changed = [*self.variables, *self.weights.state_variables, *optimizer_state]
+            read = [*model.trainable_variables, *self.weights.fixed_variables]
             self._recorder = Recorder(self._step, changed, read)
 
     def reset(self) -> None:
@@ -45,7 +45,7 @@ class TorchTrainer(Trainer):
 
     def _private_stream(self) -> TorchStream:
         """Seed a stream by the seed states of the delta and the step to continue from."""
-        states = [np.asarray(to_numpy(v)) for v in self.model.state_variables]
+        states = [np.asarray(to_numpy(v)) for v in self.weights.state_variables]
         whole = [v.ravel().astype(np.int64) for v in states if v.dtype.kind in "iu"]
         numbers = [int(n) % 2**32 for v in whole for n in v]
         # The step is part of the seed, so that a continued fit does not repeat the random numbers

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit.partial import PartialModel
+from frozenfit.partial import PartialModel, weights_of
 from frozenfit.utils.arrays import to_numpy
 
 _SMALL, _LARGE = 64, 512
@@ -65,7 +65,7 @@ class Predictor(ABC):
         """Return the outputs of one batch as a tensor."""
 
     def _outputs(self, x: Any) -> Any:
-        outputs, _, _ = self.model.apply_base(x, training=False, network=self.network)
+        outputs, _, _ = weights_of(self.model).apply(x, training=False, network=self.network)
         return outputs
 
 

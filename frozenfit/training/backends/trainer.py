@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.partial import PartialModel
+from frozenfit.partial import PartialModel, weights_of
 from frozenfit.training.objective import Objective, Totals
 from frozenfit.training.phases import Phase
 from frozenfit.utils.arrays import to_numpy
@@ -65,7 +65,7 @@ class Trainer(ABC):
         network: keras.Model | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
     ):
-        self.model = model
+        self.model, self.weights = model, weights_of(model)
         self.objective = objective
         self.phase = phase or Phase()
         self.keep_outputs = keep_outputs
@@ -83,7 +83,7 @@ class Trainer(ABC):
     @property
     def variables(self) -> list[keras.Variable]:
         """Trainable variables that are active in the phase."""
-        return self.model.active_variables(self.phase.waiting)
+        return self.weights.active_variables(self.phase.waiting)
 
     def optimizer_state(self) -> list[np.ndarray]:
         """Copy the optimizer's variables to NumPy arrays."""
@@ -193,7 +193,7 @@ class Trainer(ABC):
 
     def _objective(self, x, y, weight):
         """Return the scaled loss, the totals, the changed states and the outputs of one batch."""
-        outputs, states, losses = self.model.apply_base(
+        outputs, states, losses = self.weights.apply(
             x,
             training=True,
             waiting=self.phase.waiting,
