@@ -362,11 +362,40 @@ def keep_paths(copy: Any, model: Any) -> None:
     copy, model : keras.Model
         A clone, and the model it was made from.
     """
-    pairs = [*zip(copy._flatten_layers(), model._flatten_layers(), strict=False)]
-    pairs += zip(copy.variables, model.variables, strict=False)
-    for ours, theirs in pairs:
-        if ours.name == theirs.name:
-            ours._path = theirs._path
+    set_paths(copy, paths_of(model))
+
+
+def paths_of(model: Any) -> list[list[str]]:
+    """Return the names and paths of the layers and variables of a model.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model or layer.
+
+    Returns
+    -------
+    list of [str, str]
+        For `set_paths`.
+    """
+    parts = [*model._flatten_layers(), *model.variables]
+    return [[part.name, part.path or ""] for part in parts]
+
+
+def set_paths(copy: Any, paths: list[list[str]]) -> None:
+    """Set the paths of the layers and variables of a model to those of another one.
+
+    Parameters
+    ----------
+    copy : keras.Model
+        A model of the same structure.
+    paths : list of [str, str]
+        The result of `paths_of`.
+    """
+    parts = [*copy._flatten_layers(), *copy.variables]
+    for part, (name, path) in zip(parts, paths, strict=False):
+        if part.name == name and path:
+            part._path = path
 
 
 def names_without_decay(optimizer: Any) -> str | None:

@@ -18,6 +18,7 @@ from frozenfit.isolation import (
     initial_value,
     keep_paths,
     set_initial_value,
+    set_paths,
 )
 from frozenfit.layout import Survey
 from frozenfit.parameter_table import ParameterTable
@@ -143,6 +144,8 @@ class Partial(keras.Layer):
         if not layer.built:
             with fresh_paths():
                 layer.build(input_shape)
+        if isinstance(self._given, Mapping):
+            set_paths(layer, self._given["paths"])
         survey = Survey(layer)
         if not survey.trainable:
             raise ValueError(f"`layer` must have trainable weights, but {layer.name!r} has none.")
@@ -285,7 +288,7 @@ class Partial(keras.Layer):
             "name": self.name,
             "trainable": self.trainable,
             "layer": layer,
-            "trainable_part": selection_config(self._given, selection),
+            "trainable_part": selection_config(self._given, selection, self.layer),
             "frozen": self.frozen,
             "seed": self.seed,
             "freeze_statistics": self.freeze_statistics,

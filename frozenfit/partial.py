@@ -12,6 +12,7 @@ from keras import ops
 
 from frozenfit.delta import Delta
 from frozenfit.export import plain_copy
+from frozenfit.isolation import set_paths
 from frozenfit.layout import Survey
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.partial_weights import (
@@ -394,7 +395,7 @@ class PartialModel(keras.Model):
         return {
             "name": self.name,
             "base": self._base_config(),
-            **selection_config(self._given, partial.selection),
+            **selection_config(self._given, partial.selection, self.base),
             "frozen": partial.frozen,
             "seed": partial.seed,
             "freeze_statistics": partial.freeze_statistics,
@@ -437,6 +438,7 @@ class PartialModel(keras.Model):
         rebuild = None if isinstance(found, keras.Model) else found
         base = found if rebuild is None else rebuild()
         _check_base(base)
+        set_paths(base, config["paths"])
         survey = Survey(base)
         model = cls(
             survey,

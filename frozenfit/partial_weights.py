@@ -24,7 +24,7 @@ from frozenfit.delta import (
     write_trained,
 )
 from frozenfit.frozen_values import draw_weight
-from frozenfit.isolation import full_precision, inference_mode
+from frozenfit.isolation import full_precision, inference_mode, paths_of
 from frozenfit.layout import Survey
 from frozenfit.selectors import Context, Selection, Selector, as_selector, forms, parse
 from frozenfit.statistics import layers_with_moving_statistics
@@ -468,7 +468,9 @@ def resolve(trainable: Any, survey: Survey, seed: int) -> Selection:
     return as_selector(trainable).resolve(survey.layout, context)
 
 
-def selection_config(trainable: Any, selection: Selection | None) -> dict[str, Any]:
+def selection_config(
+    trainable: Any, selection: Selection | None, network: keras.Layer | None = None
+) -> dict[str, Any]:
     """Describe trainable parameters for a Keras configuration.
 
     Parameters
@@ -477,24 +479,28 @@ def selection_config(trainable: Any, selection: Selection | None) -> dict[str, A
         What the user passed, or the result of this function.
     selection : Selection or None
         What it gave, if it has been applied to the network.
+    network : keras.Layer or None, default=None
+        The network.
 
     Returns
     -------
     dict
         ``"selector"``: its text, or None where it has none, such as a function. ``"forms"``: the
         kind of form of each weight, whose positions are in index variables. ``"shapes"``: the
-        shape of each weight.
+        shape of each weight. ``"paths"``: those of the network, because one that is built from
+        its configuration may have others.
     """
     if isinstance(trainable, Mapping):  # from a configuration itself
         text = trainable["selector"]
     else:
         text = None if isinstance(trainable, Selection) else _text(as_selector(trainable))
-    if selection is None:
-        return {"selector": text, "forms": None, "shapes": None}
+    if selection is None or network is None:
+        return {"selector": text, "forms": None, "shapes": None, "paths": []}
     return {
         "selector": text,
         "forms": [list(form_kind(form)) for form in computed_forms(selection).values()],
         "shapes": [list(info.shape) for info in selection.layout.weights],
+        "paths": paths_of(network),
     }
 
 
@@ -527,7 +533,8 @@ def selection_from_config(config: Mapping[str, Any], survey: Survey, seed: int) 
     if text is not None:
         selection = resolve(text, survey, seed)
         # A layer may be built for another number of inputs than the one it was described with.
-        if not same or selection_config(text, selection)["forms"] == config["forms"]:
+        kinds = [list(form_kind(form)) for form in computed_forms(selection).values()]
+        if not same or kinds == config["forms"]:
             return selection
     if not same:
         raise ValueError(

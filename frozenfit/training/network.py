@@ -188,11 +188,19 @@ class Network:
         Raises
         ------
         ValueError
-            If the shape of inputs or outputs differs, or the network ends in an activation.
+            If the network has several inputs or outputs, their shape differs, or it ends in an
+            activation.
         """
         name, asked = self.model.name, (input_shape, n_outputs, classifies)
         if asked in self._checked:
             return
+        counts = [len(getattr(self.model, end, None) or [0]) for end in ("inputs", "outputs")]
+        if counts != [1, 1]:
+            raise ValueError(
+                f"The model {name!r} must have one input and one output tensor, got "
+                f"{counts[0]} and {counts[1]}. Train it as a PartialModel, which takes any inputs "
+                "and outputs."
+            )
         try:
             outputs = self.model(np.zeros((1, *input_shape), keras.config.floatx()))
         except Exception as error:
