@@ -213,7 +213,8 @@ class Network:
             what = "classes" if classifies else "targets"
             raise ValueError(
                 f"The model {name!r} must have {n_outputs} outputs, one for each of the {what} of "
-                f"y, got outputs of shape {found[1:]}. End it in Dense({n_outputs})."
+                f"y, got outputs of shape {found[1:]}. Replace its head: "
+                f"frozenfit.with_head(model, {n_outputs})."
             )
         squashing = _last_activation(self.survey)
         if classifies and squashing in ("softmax", "sigmoid", "log_softmax"):
