@@ -183,6 +183,16 @@ def test_a_base_without_a_configuration_is_saved_as_its_recipe(tmp_path):
     expect_equal(loaded, loaded.to_keras(), "subclassed")
 
 
+@pytest.mark.parametrize("frozen", ["random", "zero"])
+def test_the_model_of_an_estimator_is_saved_whole(frozen, tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(12, 4)).astype("float32"), np.arange(12) % 3
+    clf = PartialNetClassifier("mlp", trainable=0.1, frozen=frozen, epochs=1, random_state=0)
+    model = clf.fit(X, y).model_
+    loaded = reload(model, tmp_path)
+    np.testing.assert_allclose(array(loaded(X)), array(model(X)), atol=1e-6)
+    assert dict(loaded.selection.items()) == dict(model.selection.items())
+
+
 def test_as_a_layer_it_is_saved_with_its_base(tmp_path):
     part = PartialModel(build("dense"), PART, frozen="random", name="part")
     inputs = keras.Input((6,))
