@@ -34,6 +34,7 @@ _HOMES = {
     "clear_workspace": "frozenfit.training.workspace",
     "load": "frozenfit.storage",
     "save": "frozenfit.storage",
+    "with_head": "frozenfit.export",
 }
 _MODULES = ("architectures", "datasets", "layers", "plots", "search", "selectors")
 

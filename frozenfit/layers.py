@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from frozenfit.delta import positions, read_trained
-from frozenfit.frozen_values import draw_weight
+from frozenfit.frozen_values import draw_weight, is_drawable
 from frozenfit.isolation import (
     forget_losses,
     fresh_paths,
@@ -55,7 +55,9 @@ class Partial(keras.Layer):
     frozen : {"random", "keep", "zero"}, default="random"
         Values of the frozen parameters: drawn from `seed` and the path of the weight by the
         initializer of its layer; those of `layer`, for one that was trained before; or zero. With
-        "zero", the scale and offset of a normalization keep their values.
+        "zero", the scale and offset of a normalization keep their values. With "random", a weight
+        of a new layer whose initializer is unknown, such as the bias of an LSTM, keeps the values
+        that Keras drew.
     seed : int or None, default=None
         Seed of the random frozen values, and of random selectors without a seed. None means 0.
         Layers with equal names and shapes draw equal values from one seed.
@@ -115,6 +117,8 @@ class Partial(keras.Layer):
         self.supports_masking = layer.supports_masking
         self._given = trainable_part
         self._partial: _Weights | None = None
+        # Values that were trained or set are there to be replaced; initial ones are random already.
+        self._is_new = not layer.built
         if layer.built:
             self.build()
 
@@ -152,6 +156,7 @@ class Partial(keras.Layer):
             seed=self.seed,
             freeze_statistics=self.freeze_statistics,
             add_weight=self.add_weight,
+            is_new=self._is_new,
         )
         self._partial.set_flags(self.trainable)
 
@@ -314,6 +319,10 @@ class _Weights(PartialWeights):
     others, and the states are those of the layer.
     """
 
+    def __init__(self, *args: Any, is_new: bool, **kwargs: Any):
+        self._is_new = is_new
+        super().__init__(*args, **kwargs)
+
     def _make_variables(self) -> None:
         for path, form in self.computed.items():
             variable = self.survey.trainable[path]
@@ -330,6 +339,8 @@ class _Weights(PartialWeights):
     def _set_frozen(self, path: str, variable: Any) -> None:
         info = self.selection.layout[path]
         if self.frozen == "random":
+            if self._is_new and not is_drawable(info):
+                return  # Keras has drawn it
             set_initial_value(variable, lambda: draw_weight(info, self.seed))
         elif not self.keeps_values(path):
             set_initial_value(variable, lambda: np.zeros(info.shape, np.float32))

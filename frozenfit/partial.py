@@ -404,7 +404,8 @@ class PartialModel(keras.Model):
     def _base_config(self) -> dict[str, Any]:
         rebuild, serialize = self._rebuild, keras.saving.serialize_keras_object
         config: Any
-        if rebuild is not None and ">" in keras.saving.get_registered_name(rebuild):
+        name = getattr(rebuild, "__name__", None)
+        if name is not None and keras.saving.get_registered_name(rebuild) != name:
             config = serialize(rebuild)
             return config
         try:

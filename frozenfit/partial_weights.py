@@ -527,7 +527,8 @@ def selection_from_config(config: Mapping[str, Any], survey: Survey, seed: int) 
     if text is not None:
         selection = resolve(text, survey, seed)
         # A layer may be built for another number of inputs than the one it was described with.
-        if not same or selection_config(text, selection)["forms"] == config["forms"]:
+        kinds = [list(form_kind(form)) for form in computed_forms(selection).values()]
+        if not same or kinds == config["forms"]:
             return selection
     if not same:
         raise ValueError(

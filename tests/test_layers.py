@@ -225,6 +225,16 @@ def test_a_layer_built_while_keras_infers_shapes_has_the_values_of_its_seed():
     assert np.ptp(assembled(model.a)["a/kernel"][:, :4]) > 0
 
 
+def test_an_lstm_keeps_the_initial_bias_that_no_seed_gives():
+    layer = Partial(kl.LSTM(4, name="lstm"), "kernels()", seed=1)
+    layer.build((None, 5, 3))
+    np.testing.assert_array_equal(assembled(layer)["lstm/lstm_cell/bias"][4:8], 1)
+    built = kl.LSTM(4, name="lstm")
+    built.build((None, 5, 3))
+    with pytest.raises(ValueError, match="requires a known initializer"):
+        Partial(built, "kernels()")
+
+
 def test_layers_of_other_names_and_seeds_draw_other_frozen_values():
     def drawn(name, seed):
         layer = Partial(kl.Dense(8, name=name), "filters(0.25)", seed=seed)
@@ -335,6 +345,12 @@ class Unsaved(keras.layers.Layer):
 def test_errors_name_what_is_wrong(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_number_selects_filters_because_the_layer_is_no_head():
+    layer = Partial(kl.Dense(8, name="a"), 0.25)
+    layer.build((None, 3))
+    assert [row.trainable for row in layer.parameter_table()] == [6, 2]
 
 
 def test_a_built_layer_needs_no_input():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers
@@ -16,6 +18,9 @@ __all__ = ["application"]
 
 # The smallest side of an image that a network of keras.applications accepts, where it is not 32.
 _SMALLEST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
+# Arguments of the functions of keras.applications that are fixed, or are parameters here.
+_SET_HERE = {"include_top", "weights", "input_tensor", "input_shape", "pooling", "classes"}
+_SET_HERE |= {"classifier_activation", "name", "kwargs"}
 
 
 @register("application")
@@ -28,6 +33,7 @@ def application(
     size: int | None = None,
     value_range: tuple[float, float] = (0, 1),
     pooling: str = "avg",
+    **params: Any,
 ) -> keras.Model:
     """Build a network of keras.applications with its own preprocessing and a new head.
 
@@ -52,6 +58,8 @@ def application(
         Values of a black and of a white pixel; the default is that of `frozenfit.datasets`.
     pooling : {"avg", "max"}, default="avg"
         Pooling over the last feature maps.
+    **params
+        Further arguments of the function of `keras.applications`, such as ``alpha`` of MobileNetV2.
 
     Returns
     -------
@@ -61,7 +69,8 @@ def application(
     Raises
     ------
     ValueError
-        If the network is unknown, or the input is not an image with one or three channels.
+        If the network or a parameter is unknown, or the input is not an image with one or three
+        channels.
 
     Examples
     --------
@@ -69,6 +78,8 @@ def application(
     >>> model = architectures.build("application", (32, 32, 3), 5, network="MobileNetV2")
     >>> model.output_shape
     (None, 5)
+    >>> architectures.build("application", (32, 32, 3), 5, alpha=0.35).count_params()
+    416613
     """
     builders = _builders()
     if network not in builders:
@@ -82,6 +93,7 @@ def application(
             f"got {input_shape}. Set image_shape if the samples are rows of a table."
         )
     build, preprocess = builders[network]
+    _check_params(network, build, params)
     x = inputs = keras.Input(input_shape)
     smallest = _SMALLEST.get(network, 32)
     if size is not None or min(input_shape[:2]) < smallest:
@@ -92,8 +104,18 @@ def application(
     x = layers.Rescaling(scale, offset=-low * scale, name="rescale")(x)
     if input_shape[-1] == 1:
         x = layers.Concatenate(name="channels")([x, x, x])
-    body = build(include_top=False, weights=weights, input_tensor=preprocess(x), pooling=pooling)
+    body = build(
+        include_top=False, weights=weights, input_tensor=preprocess(x), pooling=pooling, **params
+    )
     return keras.Model(inputs, layers.Dense(n_outputs, name="head")(body.output), name=network)
+
+
+def _check_params(network: str, build: Callable, params: dict[str, Any]) -> None:
+    known = [name for name in inspect.signature(build).parameters if name not in _SET_HERE]
+    for name in params:
+        if name not in known:
+            hint = did_you_mean(name, known) if known else "It has no further parameters."
+            raise ValueError(f"{network} has no parameter {name!r}. {hint}")
 
 
 def _builders() -> dict:

@@ -191,11 +191,19 @@ class Network:
         Raises
         ------
         ValueError
-            If the shape of inputs or outputs differs, or the network ends in an activation.
+            If the network has several inputs or outputs, their shape differs, or it ends in an
+            activation.
         """
         name, asked = self.model.name, (input_shape, n_outputs, task)
         if asked in self._checked:
             return
+        counts = [len(getattr(self.model, end, None) or [0]) for end in ("inputs", "outputs")]
+        if counts != [1, 1]:
+            raise ValueError(
+                f"The model {name!r} must have one input and one output tensor, got "
+                f"{counts[0]} and {counts[1]}. Train it as a PartialModel, which takes any inputs "
+                "and outputs."
+            )
         try:
             outputs = self.model(np.zeros((1, *input_shape), keras.config.floatx()))
         except Exception as error:
@@ -208,7 +216,8 @@ class Network:
             what = {"classification": "classes", "multilabel": "labels"}.get(task, "targets")
             raise ValueError(
                 f"The model {name!r} must have {n_outputs} outputs, one for each of the {what} of "
-                f"y, got outputs of shape {found[1:]}. End it in Dense({n_outputs})."
+                f"y, got outputs of shape {found[1:]}. Replace its head: "
+                f"frozenfit.with_head(model, {n_outputs})."
             )
         squashing = _last_activation(self.survey)
         if task != "regression" and squashing in ("softmax", "sigmoid", "log_softmax"):

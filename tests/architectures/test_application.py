@@ -47,6 +47,8 @@ def test_a_block_is_selected_by_name_and_the_prefix_can_be_cached(mobile):
     ("params", "shape", "words"),
     [
         ({"network": "MobileNetV9"}, (32, 32, 3), "got 'MobileNetV9'. Did you mean 'MobileNetV2'"),
+        ({"alfa": 0.35}, (32, 32, 3), "MobileNetV2 has no parameter 'alfa'. Did you mean 'alpha'"),
+        ({"classes": 3}, (32, 32, 3), "MobileNetV2 has no parameter 'classes'"),
         ({}, (64,), "Set image_shape if the samples are rows of a table"),
         ({}, (32, 32, 2), "1 or 3 channels"),
     ],
@@ -54,6 +56,14 @@ def test_a_block_is_selected_by_name_and_the_prefix_can_be_cached(mobile):
 def test_what_does_not_fit_is_refused_with_a_sentence(params, shape, words):
     with pytest.raises(ValueError, match=words):
         architectures.build("application", shape, 2, **params)
+
+
+def test_arguments_of_the_network_are_passed_on():
+    X, y = images(1)
+    clf = pretrained(alpha=0.35).fit(X, y)
+    without_top = 410_208  # MobileNetV2 of width .35, as Keras's documentation counts
+    assert clf.model_.count_params() == without_top + 1280 * 2 + 2
+    assert clf.get_params()["model_params"] == {"alpha": 0.35}
 
 
 def images(high):
