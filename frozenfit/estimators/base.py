@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self, final
 
@@ -28,6 +28,9 @@ from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weig
 
 if TYPE_CHECKING:
     from frozenfit.types import ArrayLike, SamplesLike
+
+
+_INTEGERS = tuple(np.dtype(code) for code in np.typecodes["AllInteger"])
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -68,12 +71,20 @@ class FitData:
     one_pass: bool
     callback_args: dict[str, Any]
 
+    def for_network(self, model: keras.Model) -> FitData:
+        """Return the same with samples of the dtype that a network asks for."""
+        validation = self.validation
+        if validation is not None:
+            validation = validation.for_network(model)
+        return replace(self, data=self.data.for_network(model), validation=validation)
+
 
 class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     """Base class of all estimators; the module's docstring describes how to extend it."""
 
     _parameter_constraints: dict = {}
     _takes_sparse = False
+    _takes_integers = False
 
     @property
     def _settings(self) -> NetworkEstimator:
@@ -307,9 +318,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _check_input(self, X: Any, reset: bool, **with_y: Any) -> Any:
         """Validate X, and y where given, as scikit-learn does."""
-        # uint8 images stay as they are, in a quarter of the memory; a batch is converted when it is
-        # used.
-        dtypes = [keras.config.floatx(), np.uint8]
+        # uint8 images stay as they are, in a quarter of the memory, and other integers because the
+        # network may ask for them; a batch is converted when it is used.
+        dtypes = [keras.config.floatx(), *(_INTEGERS if self._takes_integers else (np.uint8,))]
         if not hasattr(X, "ndim") and not hasattr(X, "shape"):
             X = np.asarray(X)
         if len(X.shape) <= 2:
