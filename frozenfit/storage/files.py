@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,13 @@ from frozenfit.estimators.base import NetworkEstimator
 from frozenfit.estimators.partial_base import trained_base
 from frozenfit.estimators.stored_base import Base
 from frozenfit.storage import atomic_write, container, mapping
-from frozenfit.storage.codec import decode, encode, encode_network, is_architecture
+from frozenfit.storage.codec import (
+    decode,
+    encode,
+    encode_network,
+    is_architecture,
+    lacks_network,
+)
 from frozenfit.storage.container import Record, StorageError
 from frozenfit.storage.fitted_state import check_fitted_state, check_parameters
 from frozenfit.storage.keras_config import first_line
@@ -64,7 +71,7 @@ def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool =
     include_frozen : bool, default=False
         Whether to store the frozen parameters. Otherwise the size of the file is about that of the
         trained parameters: random values are drawn again by `load`, and a network that was given
-        as ``model=`` must be given again.
+        as ``model=`` must be given again as ``base=`` of `load`, about which a warning is issued.
 
     Raises
     ------
@@ -100,6 +107,14 @@ def save(estimator: Any, path: str | os.PathLike[str], *, include_frozen: bool =
         record = _record_of(estimator, include_frozen, mapping.Shared([estimator]))
     data = container.to_bytes(record)
     atomic_write.write(data, path)
+    if lacks_network(record.parameters):
+        warnings.warn(
+            f"{os.fspath(path)!r} contains neither the network that the estimator was given nor a "
+            "recipe of it. Load it with frozenfit.load(path, base=network), or save with "
+            "include_frozen=True, which stores the network.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def load(
