@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self, final
 
@@ -31,6 +31,9 @@ from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weig
 
 if TYPE_CHECKING:
     from frozenfit.types import ArrayLike, SamplesLike
+
+
+_INTEGERS = tuple(np.dtype(code) for code in np.typecodes["AllInteger"])
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -74,6 +77,13 @@ class FitData:
     callback_args: dict[str, Any]
     checkpoint: Checkpoint | None = None
 
+    def for_network(self, model: keras.Model) -> FitData:
+        """Return the same with samples of the dtype that a network asks for."""
+        validation = self.validation
+        if validation is not None:
+            validation = validation.for_network(model)
+        return replace(self, data=self.data.for_network(model), validation=validation)
+
 
 class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     """Base class of all estimators; the module's docstring describes how to extend it."""
@@ -81,6 +91,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     _task: Task
     _parameter_constraints: dict = {}
     _takes_sparse = False
+    _takes_integers = False
 
     @property
     def _settings(self) -> NetworkEstimator:
@@ -316,9 +327,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _check_input(self, X: Any, reset: bool, **with_y: Any) -> Any:
         """Validate X, and y where given, as scikit-learn does."""
-        # uint8 images stay as they are, in a quarter of the memory; a batch is converted when it is
-        # used.
-        dtypes = [keras.config.floatx(), np.uint8]
+        # uint8 images stay as they are, in a quarter of the memory, and other integers because the
+        # network may ask for them; a batch is converted when it is used.
+        dtypes = [keras.config.floatx(), *(_INTEGERS if self._takes_integers else (np.uint8,))]
         if not hasattr(X, "ndim") and not hasattr(X, "shape"):
             X = np.asarray(X)
         if len(X.shape) <= 2:

@@ -96,6 +96,7 @@ def train_members(
 class CheapEnsemble(NetworkEstimator):
     """Base class of the two ensembles; a subclass sets `_member_class`."""
 
+    _takes_integers = True
     _member_class: type[PartialNet]
     base_: Base
     estimators_: list[Any]

@@ -75,6 +75,7 @@ def part_seeds(seed: int) -> dict[str, int]:
 class PartialNet(NetworkEstimator):
     """Base class of the two estimators; stores a base and a delta instead of a Keras model."""
 
+    _takes_integers = True
     base_: Base
     history_: dict[str, list[float]]
     n_iter_: int
@@ -474,6 +475,7 @@ def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) 
     base = make_base(estimator, fit_data, seeds["base"])
     with workspace.check_out(base) as network:
         network.check(estimator.input_shape_, fit_data.n_outputs, fit_data.task)
+        fit_data = fit_data.for_network(network.model)
         part = estimator._start(fit_data, network, base, seeds)
         result = estimator._run(fit_data, part.load(network), part, seeds)
     # Before any attribute is set: the estimator keeps its last fit when training diverges.

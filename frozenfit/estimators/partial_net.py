@@ -196,8 +196,11 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     -----
     **Samples.** X has the shape (n_samples, n_features) for tables, (n_samples, height, width,
     channels) for images, or any other shape that the network accepts; `image_shape` turns rows
-    into images. Arrays of ``keras.config.floatx()``, which is float32 by default, and of uint8 are
-    used unchanged, and any other dtype is converted to floatx. Sparse matrices are not supported.
+    into images. Arrays of ``keras.config.floatx()``, which is float32 by default, and of integers
+    are used unchanged, and any other dtype is converted to floatx. Each batch is converted to what
+    the network asks for: to integers with ``keras.Input(..., dtype="int32")`` or another integer
+    dtype, where an integer out of its range is an error, else to floatx, where a warning is issued
+    if integers are rounded. Sparse matrices are not supported.
     Features are not scaled: put, for instance, `StandardScaler` before the estimator in a
     pipeline, and divide images by 255. Labels may be of any type, such as strings.
 

@@ -26,7 +26,7 @@ from frozenfit.storage.keras_config import first_line
 from frozenfit.training.schedules import FreezeSchedule, schedule_classes
 from frozenfit.utils.size_limit import charge
 
-__all__ = ["decode", "encode", "encode_network", "is_architecture"]
+__all__ = ["decode", "encode", "encode_network", "is_architecture", "lacks_network"]
 
 _KIND = "$"
 _DEEPEST = 100
@@ -94,6 +94,26 @@ def encode_network(network: keras.Model, where: str, *, described: bool) -> Any:
     """
     config = _encode_described(network, where) if described else None
     return {_KIND: "network", "config": config}
+
+
+def lacks_network(node: Any) -> bool:
+    """Return whether JSON has a network that `encode_network` did not describe.
+
+    Parameters
+    ----------
+    node : object
+        JSON.
+
+    Returns
+    -------
+    bool
+        Whether the network must be given again when the file is read.
+    """
+    if isinstance(node, dict):
+        if node.get(_KIND) == "network":
+            return node["config"] is None
+        node = list(node.values())
+    return isinstance(node, list) and any(map(lacks_network, node))
 
 
 def decode(node: Any, where: str, *, base: Any = None) -> Any:
@@ -407,7 +427,7 @@ def _read_network(node: dict, inner: Callable[[Any], Any], base: Any) -> Any:
     if node["config"] is None:
         raise ValueError(
             "the estimator was given a network that the file does not contain: pass it as "
-            "frozenfit.load(path, base=network)"
+            "frozenfit.load(path, base=network), or save the estimator with include_frozen=True"
         )
     network = keras_config.build(inner(node["config"]))
     if not isinstance(network, keras.Model):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,13 @@ from frozenfit.estimators.base import NetworkEstimator
 from frozenfit.estimators.partial_base import trained_base
 from frozenfit.estimators.stored_base import Base
 from frozenfit.storage import mapping
-from frozenfit.storage.codec import decode, encode, encode_network, is_architecture
+from frozenfit.storage.codec import (
+    decode,
+    encode,
+    encode_network,
+    is_architecture,
+    lacks_network,
+)
 from frozenfit.storage.fitted_state import check_fitted_state, check_parameters
 from frozenfit.storage.keras_config import first_line
 from frozenfit.storage.network_size import charged_networks
@@ -72,7 +79,7 @@ def save(
     include_frozen : bool, default=False
         Whether to store the frozen parameters. Otherwise the size of the file is about that of the
         trained parameters: random values are drawn again by `load`, and a network that was given
-        as ``model=`` must be given again.
+        as ``model=`` must be given again as ``base=`` of `load`, about which a warning is issued.
     include_optimizer : bool, default=False
         Whether to store the state of the optimizer, so that `partial_fit` and `fit` with
         ``warm_start=True`` go on after `load` exactly as without it. An estimator keeps that
@@ -117,6 +124,14 @@ def save(
         record = _record_of(estimator, include_frozen, include_optimizer, own)
     data = container.to_bytes(record)
     atomic_write.write(data, path)
+    if lacks_network(record.parameters):
+        warnings.warn(
+            f"{os.fspath(path)!r} contains neither the network that the estimator was given nor a "
+            "recipe of it. Load it with frozenfit.load(path, base=network), or save with "
+            "include_frozen=True, which stores the network.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def load(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +13,8 @@ import numpy as np
 # Temporary arrays stay below these sizes, so that a memory map is never read at once.
 _HASH_BYTES = 32 * 2**20
 _STACK_BYTES = 64 * 2**20
+# Integers up to here are exact in float32.
+_EXACT = 2**24
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,15 @@ class Data:
         Indices of the rows of `X` and `y` that are used, in canonical order.
     weight : ndarray of float32, shape (m,)
         Sample weight of each of these rows.
+    dtype : str or None, default=None
+        The dtype of the batches, see `input_dtype`; None is that of floats.
     """
 
     X: np.ndarray
     y: np.ndarray
     rows: np.ndarray
     weight: np.ndarray
+    dtype: str | None = None
 
     def __len__(self) -> int:
         """Return the number of samples that are used."""
@@ -52,6 +59,145 @@ class Data:
             The same arrays, not copied, with the chosen rows only.
         """
         return replace(self, rows=self.rows[chosen], weight=self.weight[chosen])
+
+    def inputs(self, rows: Any) -> np.ndarray:
+        """Return samples as the network receives them.
+
+        Parameters
+        ----------
+        rows : int or ndarray of int
+            Indices of rows of `X`.
+
+        Returns
+        -------
+        ndarray
+            Of the dtype of the batches.
+        """
+        return as_inputs(self.X[rows], self.dtype or keras.config.floatx())
+
+    def for_network(self, model: keras.Model) -> Data:
+        """Return the data with batches of the dtype that a network asks for.
+
+        Parameters
+        ----------
+        model : keras.Model
+            The network.
+
+        Returns
+        -------
+        Data
+            The same arrays, not copied.
+
+        Raises
+        ------
+        ValueError
+            If the input of the network cannot hold an integer of `X`. Where it is an input of
+            floats that cannot, a UserWarning is issued.
+        """
+        dtype = input_dtype(model)
+        check_integers(self.X, dtype)
+        if self.X.dtype.kind in "iu" and np.dtype(dtype).kind == "f":
+            for part in _parts(self.X):
+                if (part.astype(dtype).astype(np.float64) != part).any():
+                    warnings.warn(
+                        f"X contains integers that {dtype}, the dtype of the input of the network, "
+                        "cannot represent, such as 2**24 + 1. They are rounded. For numbers of "
+                        "words or categories, use a network with keras.Input(..., dtype='int32').",
+                        UserWarning,
+                        stacklevel=2,
+                    )
+                    break
+        return replace(self, dtype=dtype)
+
+
+def input_dtype(model: Any) -> str:
+    """Return the dtype of the samples that a network receives.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built network.
+
+    Returns
+    -------
+    str
+        The integer dtype that its `keras.Input` asks for, as the backend provides it, else that of
+        floats.
+    """
+    inputs = getattr(model, "inputs", None)
+    declared = keras.backend.standardize_dtype(inputs[0].dtype) if inputs else ""
+    if "int" not in declared:
+        return keras.config.floatx()
+    # JAX replaces 64 bits by 32, unless it is configured otherwise.
+    provided: Any = keras.ops.convert_to_tensor(np.zeros(1, declared))
+    return keras.backend.standardize_dtype(provided.dtype)
+
+
+def as_inputs(x: np.ndarray, dtype: str) -> np.ndarray:
+    """Convert samples to the dtype that a network asks for.
+
+    Parameters
+    ----------
+    x : ndarray
+        Samples.
+    dtype : str
+        The dtype.
+
+    Returns
+    -------
+    ndarray of `dtype`
+        The samples.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is that of integers and cannot hold the samples.
+    """
+    check_integers(x, dtype)
+    return np.asarray(x, dtype)
+
+
+def check_integers(X: np.ndarray, dtype: str) -> None:
+    """Raise an error where an input of integers cannot hold the samples.
+
+    Parameters
+    ----------
+    X : ndarray
+        Samples.
+    dtype : str
+        The dtype that the network asks for; one of floats accepts everything.
+
+    Raises
+    ------
+    ValueError
+        If an integer is out of range, or `X` has floats too large to be exact integers.
+    """
+    if np.dtype(dtype).kind not in "iu" or X.dtype == dtype or not X.size:
+        return
+    limits, integers = np.iinfo(dtype), X.dtype.kind in "iu"
+    if integers and limits.min <= np.iinfo(X.dtype).min and np.iinfo(X.dtype).max <= limits.max:
+        return
+    low = min(part.min() for part in _parts(X))
+    high = max(part.max() for part in _parts(X))
+    if integers and (low < limits.min or high > limits.max):
+        raise ValueError(
+            f"X must contain integers from {limits.min} to {limits.max}, because the input of the "
+            f"network has the dtype {dtype}, got {low if low < limits.min else high}. Number the "
+            "categories from 0, or give the keras.Input a larger integer dtype."
+        )
+    if not integers and X.dtype.itemsize <= 4 and max(-low, high) > _EXACT:
+        raise ValueError(
+            "X must have an integer dtype, because the input of the network asks for integers and "
+            f"{X.dtype} cannot represent all of those above 2**24, got {high:.0f}. Use "
+            "X.astype('int64')."
+        )
+
+
+def _parts(X: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the rows of an array in parts of bounded size."""
+    step = max(1, _HASH_BYTES // (8 * max(1, int(np.prod(X.shape[1:])))))
+    for start in range(0, len(X), step):
+        yield np.asarray(X[start : start + step])
 
 
 def distinct(X: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> Data:
@@ -130,6 +276,11 @@ def row_keys(X: np.ndarray, y: np.ndarray) -> np.ndarray:
         part = slice(start, start + step)
         keys[part] = _hash(np.asarray(flat[part], np.float32)) * np.uint64(3)
         keys[part] ^= _hash(targets[part])
+        if X.dtype.kind in "iu" and X.dtype.itemsize > 2:
+            # Equal float32 values may then be different integers.
+            rows = np.asarray(flat[part]).astype(np.int64)
+            wide = ((rows > _EXACT) | (rows < -_EXACT)).any(axis=1)
+            keys[part][wide] ^= _hash(rows[wide])
     return keys
 
 
@@ -233,7 +384,7 @@ def batches(
 
 def _stack(data: Data, order: np.ndarray, size: int):
     rows = data.rows[order]
-    x = np.asarray(data.X[rows], keras.config.floatx())
+    x = data.inputs(rows)
     steps = len(order) // size
     x, y, weight = (
         a.reshape(steps, size, *a.shape[1:]) for a in (x, data.y[rows], data.weight[order])

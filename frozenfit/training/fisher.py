@@ -49,7 +49,7 @@ def diagonal_fisher(network: Network, base: Base, data: Data, task: Task) -> dic
     sums: list[np.ndarray] | None = None
     for position in chosen:
         row = data.rows[position]
-        x = np.asarray(data.X[row], keras.config.floatx())[None]
+        x = data.inputs(row)[None]
         squares = [g**2 for g in trainer.gradients(x, data.y[row][None], np.ones(1, np.float32))]
         sums = squares if sums is None else [s + q for s, q in zip(sums, squares, strict=True)]
     assert sums is not None

@@ -28,7 +28,18 @@ _DEFAULT_MEMORY = 8 * 2**30
 _ROWS = 4096
 # Functions of keras.ops that act on each element; others may depend on the whole batch.
 _ELEMENTWISE = {
-    *("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative", "Abs", "Square", "Sqrt"),
+    *(
+        "Add",
+        "Subtract",
+        "Multiply",
+        "Divide",
+        "TrueDivide",
+        "Mod",
+        "Negative",
+        "Abs",
+        "Square",
+        "Sqrt",
+    ),
     *("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Gelu", "Silu", "Sigmoid", "Tanh", "Softplus"),
 }
 
@@ -73,7 +84,7 @@ class Prefix:
         for start in range(0, len(data), _ROWS):
             rows = data.rows[start : start + _ROWS]
             X[start : start + len(rows)] = self.predictor(data.X[rows])
-        return replace(data, X=X, y=data.y[data.rows], rows=np.arange(len(data)))
+        return replace(data, X=X, y=data.y[data.rows], rows=np.arange(len(data)), dtype=None)
 
 
 def find(

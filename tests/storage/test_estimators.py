@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -20,7 +23,7 @@ from estimator_data import (
 from keras import layers
 
 import frozenfit
-from frozenfit import StorageError, architectures, draws
+from frozenfit import CheapEnsembleClassifier, StorageError, architectures, draws
 
 NAMES = np.array(["ant", "bee", "cat"])
 
@@ -176,8 +179,31 @@ def test_a_network_given_for_a_whole_file_is_never_written_to(path):
 def test_a_network_that_is_not_given_again_is_asked_for(path):
     estimator = classifier(model=given_net(), trainable="head()").fit(*table())
     frozenfit.save(estimator, path)
-    with pytest.raises(StorageError, match="base=network"):
+    with pytest.raises(StorageError, match="base=network.*include_frozen=True"):
         frozenfit.load(path)
+
+
+def _messages(save, *args, **options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        save(*args, **options)
+    return [str(w.message) for w in caught if w.category is UserWarning]
+
+
+def test_saving_without_the_given_network_gives_one_warning(path):
+    model, data = given_net(), table()
+    estimator = classifier(model=model, trainable="head()").fit(*data)
+    ensemble = CheapEnsembleClassifier(
+        classifier(model=model, trainable="head()"), 2, base="frozen", random_state=0
+    ).fit(*data)
+    second = classifier(model=estimator.base_, trainable="biases()").fit(*data)
+    for given in (estimator, ensemble, {"one": estimator, "two": second, "many": ensemble}):
+        (message,) = _messages(frozenfit.save, given, path)
+        assert "neither the network" in message
+        assert "load(path, base=network)" in message and "include_frozen=True" in message
+        assert not _messages(frozenfit.save, given, path, include_frozen=True)
+    assert not _messages(pickle.dumps, estimator)
+    assert not _messages(frozenfit.save, classifier().fit(*data), path)
 
 
 def test_a_wrong_network_is_refused_with_both_fingerprints(path):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from frozenfit.partial import PartialModel, weights_of
+from frozenfit.training.data import as_inputs, input_dtype
 from frozenfit.utils.arrays import to_numpy
 
 _SMALL, _LARGE = 64, 512
@@ -32,6 +33,7 @@ class Predictor(ABC):
     def __init__(self, model: PartialModel, network: keras.Model | None = None):
         self.model = model
         self.network = network
+        self._dtype = input_dtype(model.base if network is None else network)
         self._compile()
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -52,7 +54,7 @@ class Predictor(ABC):
         size = _SMALL if len(x) <= _SMALL else _LARGE
         parts = []
         for start in range(0, len(x), size):
-            rows = np.asarray(x[start : start + size], keras.config.floatx())
+            rows = as_inputs(x[start : start + size], self._dtype)
             outputs = self._compute(pad_rows(rows, size))
             parts.append(np.asarray(to_numpy(outputs), np.float32)[: len(rows)])
         return np.concatenate(parts)
