@@ -73,10 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.run(arguments)
     except SystemExit as leaving:  # --help and --version have printed
         return int(leaving.code or 0)
-    except KeyboardInterrupt:
-        print("frozenfit: interrupted, nothing was saved", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"frozenfit: {str(stop) or 'interrupted, nothing was saved'}", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, ImportError, OSError, RuntimeError, MemoryError) as error:
         return _fail(error)
     except Exception as error:
         # Importing frozenfit.storage for its StorageError would load a backend.

@@ -13,6 +13,7 @@ from frozenfit.cli.options import (
     print_result,
 )
 from frozenfit.cli.settings import add_settings, given_settings, make_classifier
+from frozenfit.utils.interrupts import sigterm_interrupts
 from frozenfit.utils.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _DIRECTIONS = {
     "fit_time": "minimize",
     "predict_time": "minimize",
 }
+# Whose errors mean that a storage is damaged or out of reach.
+_STORAGE_PACKAGES = ("optuna", "sqlalchemy", "sqlite3", "redis")
 # A parameter that the command line sets, and the parts of the search space that it replaces.
 _PARTS = {
     "trainable": ("kind", "fraction"),
@@ -93,6 +96,24 @@ def run(arguments: argparse.Namespace) -> int:
     int
         The exit code.
     """
+    try:
+        with sigterm_interrupts():
+            return _run(arguments)
+    except KeyboardInterrupt:
+        stored = arguments.storage is not None
+        text = "interrupted; the same command continues the study" if stored else ""
+        raise KeyboardInterrupt(text) from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _STORAGE_PACKAGES:
+            raise
+        cause: Any = error.__cause__ or error
+        raise RuntimeError(
+            f"The study cannot be read or written: {getattr(cause, 'orig', cause)}. Restore its "
+            "storage from a copy, or give another --storage."
+        ) from error
+
+
+def _run(arguments: argparse.Namespace) -> int:
     check_dataset_name(arguments)
     _check_search_options(arguments)
     settings = given_settings(arguments)
@@ -100,8 +121,9 @@ def run(arguments: argparse.Namespace) -> int:
     from frozenfit import storage
     from frozenfit.search import open_storage, run_workers
 
-    if arguments.out is not None:
-        storage.check_writable(arguments.out)
+    for path in (arguments.out, arguments.report):
+        if path is not None:
+            storage.check_writable(path)
     open_storage(arguments.storage)  # raises before any data is loaded
     data = load_data(arguments)
     X, y = limited(data.X_train, data.y_train, arguments.limit)
@@ -112,7 +134,9 @@ def run(arguments: argparse.Namespace) -> int:
         run_workers(search, X, y, n_workers=arguments.workers, trials_per_worker=limit)
     best = search.best_estimator_
     print(f"best parameters  {search.best_params_}")
-    print(f"score            {search.best_score_:.4f} over {search.n_splits_} folds")
+    error = search.trials_table()[search.best_index_]["standard_error"]
+    print(f"score            {search.best_score_:.4f} over {search.n_splits_} folds", end="")
+    print(f", standard error {error:.4f}" if error else "")
     if arguments.report is not None:
         search.write_report(arguments.report)
         print(f"report           {arguments.report}")
@@ -127,11 +151,11 @@ def _check_search_options(arguments: argparse.Namespace) -> None:
     for name in arguments.objectives:
         if name not in _DIRECTIONS:
             raise ValueError(f"Unknown metric {name!r}. {did_you_mean(name, _DIRECTIONS)}")
-    for option, least in (("trials", 1), ("folds", 2), ("workers", 1), ("heartbeat", 1)):
-        if getattr(arguments, option) < least:
-            raise ValueError(
-                f"--{option} must be at least {least}, got {getattr(arguments, option)}."
-            )
+    counts = {"trials": 1, "folds": 2, "workers": 1, "trials_per_worker": 1, "heartbeat": 1}
+    for name, least in counts.items():
+        option, value = name.replace("_", "-"), getattr(arguments, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{option} must be at least {least}, got {value}.")
     parallel = arguments.workers > 1 or arguments.trials_per_worker is not None
     if arguments.storage is None and parallel:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def _read_constraint(text: object) -> Constraint:
         bound = float(match[3]) if match else None
     except ValueError:
         bound = None
-    if match is None or bound is None:
+    if match is None or bound is None or math.isnan(bound):
         raise ValueError(
             "A constraint must be a metric, '<=' or '>=', and a number, such as "
             f"'trainable <= 750', got {text!r}."

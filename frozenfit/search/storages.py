@@ -102,21 +102,29 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
         text = f"sqlite:///{text}"
     if "://" in text:
         _check_tables(text)
+        sqlite, in_memory = _kind_of_database(text)
         storage = optuna.storages.RDBStorage(
             text,
-            engine_kwargs=_ENGINE if text.startswith("sqlite") else None,
-            heartbeat_interval=heartbeat,
-            grace_period=2 * heartbeat,
+            engine_kwargs=_ENGINE if sqlite else None,
+            # A database in memory belongs to one thread, so the thread that sends heartbeats
+            # would have another one.
+            heartbeat_interval=None if in_memory else heartbeat,
+            grace_period=None if in_memory else 2 * heartbeat,
             **retry_option(RETRIES),
         )
-        # A database in memory belongs to one connection: disposing of its engine would empty it.
-        in_a_file = storage.engine.url.database not in (None, "", ":memory:")
-        if storage.engine.dialect.name == "sqlite" and in_a_file:
+        if sqlite and not in_memory:  # disposing of its engine would empty a database in memory
             _begin_with_lock(storage.engine)
         return storage
     from frozenfit.search.journal import open_journal
 
     return open_journal(Path(text))
+
+
+def _kind_of_database(url: str) -> tuple[bool, bool]:
+    """Return whether a database is SQLite, and whether it is SQLite in memory."""
+    parts = require("sqlalchemy", "search", "An SQL storage").make_url(url)
+    sqlite = parts.get_backend_name() == "sqlite"
+    return sqlite, sqlite and parts.database in (None, "", ":memory:")
 
 
 def _begin_with_lock(engine: Engine) -> None:

@@ -167,6 +167,12 @@ def test_refit_true_chooses_the_smallest_within_one_standard_error_of_the_best_s
     assert [row["standard_error"] for row in found.trials_table()] == pytest.approx(errors)
 
 
+def test_the_deviation_in_cv_results_is_that_of_grid_search():
+    results = searched().fit(X, y).cv_results_
+    folds = np.array([results[f"split{i}_test_score"] for i in range(3)])
+    assert results["std_test_score"] == pytest.approx(folds.std(axis=0, ddof=0))
+
+
 def test_refit_true_chooses_the_best_score_where_size_is_no_objective():
     for directions in (None, {"score": "maximize", "fit_time": "minimize"}):
         found = searched(directions=directions, n_trials=20).fit(X, y)

@@ -255,6 +255,12 @@ def test_an_unreachable_storage_raises_one_sentence(tmp_path, where):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("where", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_in_memory_has_no_heartbeats_because_threads_do_not_share_it(where):
+    assert open_storage(where).get_heartbeat_interval() is None
+    assert len(searched(storage=where).fit(X, y).study_.trials) == 3
+
+
 def test_a_password_is_not_shown():
     with pytest.raises(ValueError, match="cannot be opened") as error:
         open_storage("nosuch://me:secret@host/study")
