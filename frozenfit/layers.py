@@ -115,7 +115,7 @@ class Partial(keras.Layer):
         self.frozen, self.freeze_statistics = frozen, freeze_statistics
         self.seed = 0 if seed is None else int(seed)
         self.supports_masking = layer.supports_masking
-        self._given = trainable_part
+        self._given: Any = trainable_part
         self._partial: _Weights | None = None
         # Values that were trained or set are there to be replaced; initial ones are random already.
         self._is_new = not layer.built
