@@ -110,7 +110,8 @@ class FittedPart:
     def trained_base(self) -> Base:
         """The trained network as a base for other fits; one object, which they all share."""
         base = self.base
-        return Base(base.source, _TrainedValues(self), seed=base.seed, trained=True)
+        kept = {"seed": base.seed, "n_logits": base.n_logits}
+        return Base(base.source, _TrainedValues(self), trained=True, **kept)
 
 
 class _TrainedValues(Mapping[str, np.ndarray]):

@@ -519,6 +519,7 @@ def make_base(estimator: PartialNet, fit_data: FitData, seed: int) -> Base:
         estimator._check_same_network()
         return estimator.base_
     model = estimator.model
+    n_logits = None if fit_data.task == "regression" else fit_data.n_outputs
     if isinstance(model, NetworkEstimator | FrozenEstimator):
         model = trained_base(model)
     if isinstance(model, Base | keras.Model):
@@ -530,7 +531,7 @@ def make_base(estimator: PartialNet, fit_data: FitData, seed: int) -> Base:
                 )
         if isinstance(model, Base):
             return model.with_outputs(fit_data.n_outputs)
-        return Base(model, seed=seed)
+        return Base(model, seed=seed, n_logits=n_logits)
     if model == "application":
         _warn_of_odd_application(estimator, fit_data)
     recipe = Recipe(
@@ -541,7 +542,7 @@ def make_base(estimator: PartialNet, fit_data: FitData, seed: int) -> Base:
         initializer_json(estimator.weight_init),
         drawn=estimator.frozen != "keep",
     )
-    return Base(recipe, seed=seed)
+    return Base(recipe, seed=seed, n_logits=n_logits)
 
 
 def _warn_of_odd_application(estimator: PartialNet, fit_data: FitData) -> None:

@@ -46,12 +46,13 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         - A name: "mlp" for tables; "lenet5", "alexnet", "vgg19", "resnet", "wide_resnet" or
           "densenet" for images; "application" for the networks of `keras.applications`.
           `frozenfit.architectures.names` lists them, with those that you register.
-        - A function ``f(input_shape, n_outputs, **model_params)`` that returns a built Keras
-          model without a final activation.
-        - A built Keras model, such as a pretrained one. It is never modified. Prefer a function:
-          ``clone`` copies a model, so each fold of a cross-validation compiles its own copy.
+        - A function ``f(input_shape, n_outputs, **model_params)`` that returns a built Keras model.
+        - A built Keras model, such as a pretrained one. It is never modified, and clones share it.
         - A fitted estimator, whose trained network becomes the base, or the `base_` of one, which
           is its network before training. Estimators on one base share its memory.
+
+        The network may return logits or probabilities: a softmax or sigmoid at the end is taken off
+        the copy that is trained. A single output serves two classes, as the logit of the second.
     model_params : dict or None, default=None
         Arguments of a network that is given by name or as a function, such as
         ``{"hidden_layer_sizes": (128, 64)}``. ``set_params(model_params__width=2)`` sets a single

@@ -136,10 +136,11 @@ def read(
         The base.
     """
     model = estimator._settings.model
+    n_logits = None if estimator._task == "regression" else n_outputs
     if isinstance(model, Base):
         base = model.with_outputs(n_outputs)
     elif isinstance(model, keras.Model):
-        base = Base(model, seed=about["seed"])
+        base = Base(model, seed=about["seed"], n_logits=n_logits)
     else:
         recipe = Recipe(
             model,
@@ -150,7 +151,7 @@ def read(
             drawn=not about["pretrained"],
             policy=about["policy"],
         )
-        base = Base(recipe, seed=about["seed"])
+        base = Base(recipe, seed=about["seed"], n_logits=n_logits)
     if base.model is None or about["trained"]:
         base.restore(stored, about["trained"])
     elif stored and network is None:
@@ -187,6 +188,7 @@ def shared_base(
     weight_init: str | None,
     pretrained: bool,
     policy: Any,
+    n_logits: int | None,
 ) -> Base:
     """Return the base that an estimator was given as its model; its owner restores the values.
 
@@ -196,7 +198,7 @@ def shared_base(
         Fields of the `Recipe` of a base that was built from one.
     network : keras.Model or None
         The network of a base that was given as one.
-    seed, weight_init, pretrained, policy
+    seed, weight_init, pretrained, policy, n_logits
         Further attributes of base and recipe.
 
     Returns
@@ -205,12 +207,13 @@ def shared_base(
         A new base.
     """
     if network is not None:
-        return Base(network, seed=seed)
+        return Base(network, seed=seed, n_logits=n_logits)
     assert recipe is not None
     recipe = {**recipe, "params": _offline(recipe["model"], recipe["params"])}
     return Base(
         Recipe(**recipe, kernel_initializer=weight_init, drawn=not pretrained, policy=policy),
         seed=seed,
+        n_logits=n_logits,
     )
 
 

@@ -91,6 +91,7 @@ class Shared:
             "seed": base.seed,
             "weight_init": None if recipe is None else recipe.kernel_initializer,
             "pretrained": base.pretrained,
+            "n_logits": base.n_logits,
             "policy": encode(base.policy, where),
         }
 
@@ -133,7 +134,10 @@ def read_base(node: Mapping[str, Any], network: Any, bases: dict[int, Base]) -> 
                 raise ValueError("parameter 'model' is not a network")
         recipe = decode(node["recipe"], "parameter 'model'")
         policy = decode(node["policy"], "parameter 'model'")
-        about = node["seed"], node["weight_init"], node["pretrained"], policy
+        n_logits = node["n_logits"]
+        if n_logits is not None and (type(n_logits) is not int or n_logits < 1):
+            raise ValueError(f"the number of logits of a base must be an int, got {n_logits!r}")
+        about = node["seed"], node["weight_init"], node["pretrained"], policy, n_logits
         bases[number] = shared_base(recipe, given, *about)
     return bases[number]
 

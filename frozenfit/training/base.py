@@ -16,6 +16,7 @@ from frozenfit.frozen_values import draw_frozen, draw_weight, is_drawable, partl
 from frozenfit.isolation import isolated, under_policy
 from frozenfit.layout import Survey
 from frozenfit.selectors import Selection, forms
+from frozenfit.training.head import to_logits
 from frozenfit.training.model_structure import empty_copy, structure_key
 from frozenfit.training.recipe import Recipe, quick_initial_values
 from frozenfit.utils.arrays import to_numpy
@@ -50,6 +51,10 @@ class Base:
         Whether the overrides come from an earlier fit.
     parent : Base or None, default=None
         The base whose frozen parameters were replaced by random ones here.
+    n_logits : int or None, default=None
+        Number of classes or labels for which the network returns logits: an activation at its end
+        is taken off the copy, and a single output serves two classes. None leaves the outputs as
+        they are.
 
     See Also
     --------
@@ -75,12 +80,14 @@ class Base:
         seed: int = 0,
         trained: bool = False,
         parent: Base | None = None,
+        n_logits: int | None = None,
     ):
         self.source = source
         self.overrides: Mapping[str, np.ndarray] = {} if overrides is None else overrides
         self.seed = seed
         self.trained = trained
         self.parent = parent
+        self.n_logits = n_logits
         self.policy = source.policy if isinstance(source, Recipe) else source.dtype_policy
         # The base that this one shares its values with except for the head, and those of `root`.
         self._root = self
@@ -148,7 +155,7 @@ class Base:
             structure = self.source.key
         else:
             structure = ("given", structure_key(self.source))
-        return *structure, self.policy.name, keras.config.floatx()
+        return *structure, self.n_logits, self.policy.name, keras.config.floatx()
 
     @property
     def fingerprint(self) -> str:
@@ -177,10 +184,11 @@ class Base:
         initial = quick_initial_values() if seed is None else nullcontext()
         with isolated(seed or 0), under_policy(self.policy), initial:
             source = self.source
-            if not isinstance(source, keras.Model):
-                return source.build(), True
-            copy = empty_copy(source)
-        return (source, False) if copy is None else (copy, True)
+            given = isinstance(source, keras.Model)
+            copy = empty_copy(source) if given else source.build()
+            if copy is None:
+                return self.model, False  # pyright: ignore
+            return (copy if self.n_logits is None else to_logits(copy, self.n_logits)), True
 
     def rebuild(self) -> keras.Model:
         """Build a network with the structure of the base, and arbitrary values.
@@ -283,7 +291,7 @@ class Base:
             A trained base.
         """
         overrides = {**self.overrides, **(self._values or {}), **values}
-        return Base(self.source, overrides, seed=self.seed, trained=True)
+        return Base(self.source, overrides, seed=self.seed, trained=True, n_logits=self.n_logits)
 
     def with_random_frozen(
         self,
@@ -319,7 +327,8 @@ class Base:
         for info in infos:
             trainable = forms.to_mask(selection[info.path], info.shape)
             values[info.path] = np.where(trainable, values[info.path], drawn[info.path])
-        return Base(self.source, values, seed=self.seed, trained=self.trained, parent=self)
+        kept = {"seed": self.seed, "trained": self.trained, "n_logits": self.n_logits}
+        return Base(self.source, values, parent=self, **kept)
 
     def with_outputs(self, n_outputs: int) -> Base:
         """Return the base with a head for a number of outputs; all other values are the same.
@@ -341,7 +350,8 @@ class Base:
             return root
         if n_outputs not in root._by_outputs:
             recipe = replace(recipe, n_outputs=n_outputs)
-            other = Base(recipe, seed=root.seed, trained=root.trained)
+            n_logits = None if root.n_logits is None else n_outputs
+            other = Base(recipe, seed=root.seed, trained=root.trained, n_logits=n_logits)
             # Drawn values depend on seed and path alone, so they are the same without copying.
             if root.pretrained or root.overrides:
                 other.overrides = root._values_fitting(other)

@@ -20,6 +20,7 @@ from frozenfit.selectors import Layout, Selection
 from frozenfit.training import prefix
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
+from frozenfit.training.head import squashing
 from frozenfit.training.objective import Objective, Task
 from frozenfit.training.phases import Phase
 from frozenfit.training.refresh import MovingStatistics
@@ -219,10 +220,10 @@ class Network:
                 f"y, got outputs of shape {found[1:]}. Replace its head: "
                 f"frozenfit.with_head(model, {n_outputs})."
             )
-        squashing = _last_activation(self.survey)
-        if task != "regression" and squashing in ("softmax", "sigmoid", "log_softmax"):
+        last = squashing(list(self.survey.layers.values())[-1])
+        if task != "regression" and last is not None:
             raise ValueError(
-                f"The model {name!r} must return logits, but it ends in {squashing}. Remove the "
+                f"The model {name!r} must return logits, but it ends in {last}. Remove the "
                 "activation of its last layer."
             )
         self._checked.add(asked)
@@ -417,12 +418,6 @@ class CompiledModel:
         # Training changes the variables, so they no longer are those of the loaded delta.
         self._loaded = None
         return trainer
-
-
-def _last_activation(survey: Survey) -> str:
-    layer = list(survey.layers.values())[-1]
-    activation = getattr(layer, "activation", None)
-    return getattr(activation, "__name__", type(layer).__name__).lower()
 
 
 def _forms_key(selection: Selection) -> tuple:
