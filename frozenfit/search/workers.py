@@ -332,8 +332,8 @@ class _Workers:
             )
         if codes:
             warnings.warn(
-                f"Worker {self.killed[0].number} was killed (exit code {codes[0]}). Its current "
-                "trial is lost; the other workers continued.",
+                f"Worker {self.killed[0].number} was killed (exit code {codes[0]}). Its trial was "
+                "recorded as failed; the other workers continued.",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -358,11 +358,8 @@ def _sigint_blocked() -> Iterator[None]:
         mask(signal.SIG_SETMASK, before)
 
 
-# In the worker ----------------------------------------------------------------------------------
-
-
 class _StopSignals:
-    """Ends the trials of a worker on SIGINT, on SIGTERM, and when its parent is dead.
+    """Ends the trials of this process, a worker, on SIGINT, on SIGTERM, and when its parent is dead.
 
     The signals interrupt nothing but the objective of a trial. What writes to the storage is left
     in peace, so that the trial is recorded as failed.
