@@ -359,7 +359,7 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 class _StopSignals:
-    """Ends the trials of this process, a worker, on SIGINT, on SIGTERM, and when its parent is dead.
+    """Ends the trials of a worker on SIGINT, on SIGTERM, and when its parent is dead.
 
     The signals interrupt nothing but the objective of a trial. What writes to the storage is left
     in peace, so that the trial is recorded as failed.
