@@ -332,8 +332,8 @@ class _Workers:
             )
         if codes:
             warnings.warn(
-                f"Worker {self.killed[0].number} was killed (exit code {codes[0]}). Its current "
-                "trial is lost; the other workers continued.",
+                f"Worker {self.killed[0].number} was killed (exit code {codes[0]}). Its trial was "
+                "recorded as failed; the other workers continued.",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -356,9 +356,6 @@ def _sigint_blocked() -> Iterator[None]:
         yield
     finally:
         mask(signal.SIG_SETMASK, before)
-
-
-# In the worker ----------------------------------------------------------------------------------
 
 
 class _StopSignals:
