@@ -10,7 +10,7 @@ and those of regressors are in classifier.py and regressor.py. Public methods ar
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -22,14 +22,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from frozenfit.estimators.column_scales import warn_of_other_scales, warn_of_unscaled
 from frozenfit.estimators.fit_signature import checkpoint_of
 from frozenfit.isolation import SEED_LIMIT
+from frozenfit.layer_kinds import is_normalization
 from frozenfit.training.checkpoint import Checkpoint
 from frozenfit.training.data import Data, distinct
 from frozenfit.training.objective import Task
 from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
 
 if TYPE_CHECKING:
+    from frozenfit.training.network import Network
     from frozenfit.types import ArrayLike, SamplesLike
 
 
@@ -77,12 +80,32 @@ class FitData:
     callback_args: dict[str, Any]
     checkpoint: Checkpoint | None = None
 
-    def for_network(self, model: keras.Model) -> FitData:
-        """Return the same with samples of the dtype that a network asks for."""
-        validation = self.validation
+    def for_network(self, network: Network, names: Sequence[str] | None = None) -> FitData:
+        """Return the same with samples of the dtype that a network asks for.
+
+        Parameters
+        ----------
+        network : Network
+            The network.
+        names : sequence of str or None, default=None
+            Names of the columns, for warnings.
+
+        Returns
+        -------
+        FitData
+            The same object where the samples have the dtype already.
+        """
+        if self.data.dtype is not None:
+            return self
+        data, validation = self.data.for_network(network.model), self.validation
         if validation is not None:
-            validation = validation.for_network(model)
-        return replace(self, data=self.data.for_network(model), validation=validation)
+            validation = validation.for_network(network.model)
+        first = next(iter(network.survey.layers.values()), None)
+        scaled = first is not None and is_normalization(first)
+        floats = data.dtype == keras.config.floatx()
+        if data.X.ndim == 2 and floats and not (scaled or self.resume or self.one_pass):
+            warn_of_unscaled(data.X[data.rows], names)
+        return replace(self, data=data, validation=validation)
 
 
 class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
@@ -209,7 +232,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             removing it.
         X_val, y_val : array-like, default=None
             Validation data, on which each epoch is evaluated; `early_stopping` uses their loss. A
-            pipeline does not transform them unless its ``transform_input`` names "X_val".
+            pipeline does not transform them unless its ``transform_input`` names "X_val". A warning
+            is issued where they have quite another scale than `X`.
 
         Returns
         -------
@@ -256,9 +280,13 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         y = self._encode(y, reset=not (resume or classes_known))
         samples = self._as_samples(X, reset=not resume)
         data = self._collected(samples, y, self._balanced(y, weight))
+        validation = self._held_out(X_val, y_val)
+        if validation is not None and samples.ndim == 2 and not resume:
+            names = getattr(self, "feature_names_in_", None)
+            warn_of_other_scales(samples, validation.X, names)
         return FitData(
             data=self._scaled(data, reset=not resume),
-            validation=self._held_out(X_val, y_val),
+            validation=validation,
             n_outputs=self._n_outputs(y, one_pass),
             task=self._task,
             seed=self._fit_seed(),
@@ -334,9 +362,13 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             X = np.asarray(X)
         if len(X.shape) <= 2:
             accepted = "csr" if self._takes_sparse else False
-            return validate_data(
-                self, X, reset=reset, dtype=dtypes, accept_sparse=accepted, **with_y
-            )
+            try:
+                return validate_data(
+                    self, X, reset=reset, dtype=dtypes, accept_sparse=accepted, **with_y
+                )
+            except (TypeError, ValueError) as error:
+                _refuse_text(X, error)
+                raise
         options = {"ensure_2d": False, "allow_nd": True}
         # `validate_data` counts the features of tables only.
         checked: Any = validate_data(self, X, reset=reset, dtype=dtypes, **options, **with_y)
@@ -374,3 +406,30 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._check_input(X, reset=False)
         return self._logits(self._as_samples(X, reset=False), **options).astype(np.float64)
+
+
+def _refuse_text(X: Any, error: Exception) -> None:
+    """Raise an error that names the columns of a data frame which do not contain numbers."""
+    found = {}
+    for name in getattr(X, "columns", ()):
+        try:
+            np.asarray(X[name], np.float64)
+        except (TypeError, ValueError):
+            found[name] = next((value for value in X[name] if not _is_number(value)), X[name])
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        name, value = next(iter(found.items()))
+        raise ValueError(
+            f"X must contain numbers, but its column {name!r}{more} contains {value!r}. Encode "
+            "such columns before the estimator, for example by make_pipeline("
+            "make_column_transformer((OneHotEncoder(), columns), remainder=StandardScaler()), "
+            "estimator)."
+        ) from error
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -185,6 +185,7 @@ class CheapEnsemble(NetworkEstimator):
         )
         with workspace.check_out(base) as network:
             network.check(self.input_shape_, fit_data.n_outputs, fit_data.task)
+            training = training.for_network(network, getattr(self, "feature_names_in_", None))
             if self.base == "trained" and not network.is_copy:
                 raise ValueError(
                     f"`base='trained'` requires a model that can be copied, which "

@@ -57,10 +57,14 @@ from frozenfit.types import (
 )
 from frozenfit.types import KerasCallbacks as KerasCallbackList
 from frozenfit.types import Network as NetworkLike
+from frozenfit.utils.arrays import to_numpy
 from frozenfit.utils.scikit_learn import Interval, StrOptions, clone_parametrized
 
 # Enough to see the range of pixels without reading a memory map as a whole.
 _ROWS_LOOKED_AT = 64
+# Weights by which a layer reads its inputs, and those that only scale or shift the result.
+_READING_ROLES = ("kernel", "embedding")
+_ADDING_ROLES = ("bias", "scale", "offset")
 
 
 def part_seeds(seed: int) -> dict[str, int]:
@@ -475,9 +479,13 @@ def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) 
     base = make_base(estimator, fit_data, seeds["base"])
     with workspace.check_out(base) as network:
         network.check(estimator.input_shape_, fit_data.n_outputs, fit_data.task)
-        fit_data = fit_data.for_network(network.model)
+        names = getattr(estimator, "feature_names_in_", None)
+        fit_data = fit_data.for_network(network, names)
         part = estimator._start(fit_data, network, base, seeds)
-        result = estimator._run(fit_data, part.load(network), part, seeds)
+        compiled = part.load(network)
+        if part.frozen == "zero":
+            _check_depends_on_samples(compiled, part, fit_data.data, estimator.trainable)
+        result = estimator._run(fit_data, compiled, part, seeds)
     # Before any attribute is set: the estimator keeps its last fit when training diverges.
     _check_finite(result.delta)
     history = estimator._joined_history(fit_data, result.history)
@@ -624,6 +632,30 @@ def _fitted_attributes(part: FittedPart, history: dict[str, list[float]]) -> dic
         "n_iter_": len(history.get("loss", [])),  # none where the first epoch was interrupted
         "freeze_fraction_": part.freeze_fraction,
     }
+
+
+def _check_depends_on_samples(
+    compiled: CompiledModel, part: FittedPart, data: Data, trainable: Any
+) -> None:
+    """Raise a ValueError where frozen zeros make every sample the same for the trained parameters.
+
+    A network whose head sees the samples by another way than its hidden layers can be trained.
+    """
+    layout = part.selection.layout
+    if not any(info.role in _READING_ROLES and not layout.in_head(info) for info in layout.weights):
+        return
+    trained = [layout[path] for path in part.delta.trained]
+    if any(info.role not in _ADDING_ROLES and not layout.in_head(info) for info in trained):
+        return
+    rows = data.rows[:_ROWS_LOOKED_AT]
+    outputs = np.asarray(to_numpy(compiled.model(data.inputs(rows), training=False)))
+    if len(rows) > 1 and (outputs == outputs[0]).all():
+        raise ValueError(
+            "`frozen='zero'` requires `trainable` to select parameters of hidden layers, because "
+            "their outputs do not depend on the samples if all their kernels are zero, got "
+            f"trainable={trainable!r}. Use frozen='random', or add filters of the "
+            "hidden layers, such as 'filters(0.1) | head()'."
+        )
 
 
 def _check_finite(delta: Delta) -> None:

@@ -253,3 +253,22 @@ def test_a_regressor_may_end_in_softmax():
 
 def test_an_unbuilt_network_of_a_callable_is_built():
     assert classifier(model=unbuilt).fit(X, Y).predict(X).shape == (48,)
+
+
+@pytest.mark.parametrize("trainable", ["head()", "head() | biases()", "biases()"])
+def test_zeros_that_hide_the_samples_from_the_trained_parameters_are_refused(trainable):
+    estimator = classifier(frozen="zero", trainable=trainable)
+    with pytest.raises(ValueError, match=r"`frozen='zero'` requires .*, got trainable='.*\(\)'"):
+        estimator.fit(X, Y)
+    classifier(frozen="zero", trainable=f"filters(0.5) | {trainable}", epochs=1).fit(X, Y)
+    classifier(frozen="random", trainable=trainable, epochs=1).fit(X, Y)
+
+
+def test_zeros_beside_a_direct_way_to_the_head_are_not_refused():
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(4, "relu", name="hidden")(inputs)
+    outputs = keras.layers.Dense(3, name="out")(keras.layers.Concatenate()([inputs, hidden]))
+    wide = keras.Model(inputs, outputs)
+    options = {"trainable": "head()", "epochs": 40, "learning_rate": 0.05}
+    fitted = classifier(model=wide, frozen="zero", **options).fit(X, Y)
+    assert fitted.score(X, Y) > 0.9
