@@ -32,8 +32,8 @@ __all__ = ["PartialModel"]
 class PartialModel(keras.Model):
     """A Keras model that trains selected parameters of a base network and freezes all others.
 
-    The base is never modified: neither its weights nor its `trainable` flags nor its losses. The
-    model owns one compact trainable variable for each weight with trainable parameters, and one
+    Training never modifies the base: neither its weights nor its `trainable` flags nor its losses.
+    The model owns one compact trainable variable for each weight with trainable parameters, and one
     variable for each state of the base (BatchNorm moving statistics, seed states). Nothing else is
     trainable. Optimizer state is therefore allocated for trainable parameters only, and no weight
     decay, momentum, clipping or constraint can change a frozen parameter.
