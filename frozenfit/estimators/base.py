@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 import keras
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -29,9 +30,12 @@ from frozenfit.layer_kinds import is_normalization
 from frozenfit.training.checkpoint import Checkpoint
 from frozenfit.training.data import Data, distinct
 from frozenfit.training.objective import Task
+from frozenfit.training.sparse_rows import SparseRows
 from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
 
 if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
     from frozenfit.training.network import Network
     from frozenfit.types import ArrayLike, SamplesLike
 
@@ -104,7 +108,7 @@ class FitData:
         scaled = first is not None and is_normalization(first)
         floats = data.dtype == keras.config.floatx()
         if data.X.ndim == 2 and floats and not (scaled or self.resume or self.one_pass):
-            warn_of_unscaled(data.X[data.rows], names)
+            warn_of_unscaled(data.X, names, data.rows)
         return replace(self, data=data, validation=validation)
 
 
@@ -112,8 +116,16 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     """Base class of all estimators; the module's docstring describes how to extend it."""
 
     _task: Task
+
+    def __sklearn_tags__(self) -> Tags:
+        """Declare support for sparse samples."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     _parameter_constraints: dict = {}
-    _takes_sparse = False
+    # Whether sparse samples are trained on as they are, rather than densified batch by batch.
+    _keeps_sparse = False
     _takes_integers = False
 
     @property
@@ -280,12 +292,13 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         y = self._encode(y, reset=not (resume or classes_known))
         samples = self._as_samples(X, reset=not resume)
         data = self._collected(samples, y, self._balanced(y, weight))
+        data = self._scaled(data, reset=not resume)
         validation = self._held_out(X_val, y_val)
         if validation is not None and samples.ndim == 2 and not resume:
             names = getattr(self, "feature_names_in_", None)
             warn_of_other_scales(samples, validation.X, names)
         return FitData(
-            data=self._scaled(data, reset=not resume),
+            data=data,
             validation=validation,
             n_outputs=self._n_outputs(y, one_pass),
             task=self._task,
@@ -319,7 +332,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             )
         X, y = self._check_data(X_val, y_val, reset=False)
         samples = self._as_samples(X, reset=False)
-        everyone = np.arange(len(X)), np.ones(len(X), np.float32)
+        everyone = np.arange(len(samples)), np.ones(len(samples), np.float32)
         return self._scaled(Data(samples, self._encode(y, reset=False), *everyone), reset=False)
 
     def _fit_seed(self) -> int:
@@ -361,10 +374,10 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         if not hasattr(X, "ndim") and not hasattr(X, "shape"):
             X = np.asarray(X)
         if len(X.shape) <= 2:
-            accepted = "csr" if self._takes_sparse else False
+            dtypes = dtypes[:1] if sparse.issparse(X) else dtypes
             try:
                 return validate_data(
-                    self, X, reset=reset, dtype=dtypes, accept_sparse=accepted, **with_y
+                    self, X, reset=reset, dtype=dtypes, accept_sparse="csr", **with_y
                 )
             except (TypeError, ValueError) as error:
                 _refuse_text(X, error)
@@ -377,9 +390,16 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             self.n_features_in_ = int(np.prod(array.shape[1:]))
         return checked
 
-    def _as_samples(self, X: np.ndarray, reset: bool) -> np.ndarray:
+    def _as_samples(self, X: Any, reset: bool) -> Any:
         """Reshape the samples for the network, and check that their shape is that of `fit`."""
         shape = getattr(self._settings, "image_shape", None)
+        if sparse.issparse(X):
+            if shape is not None:
+                raise ValueError(
+                    f"X must be dense with image_shape={tuple(shape)}, got a sparse matrix. Pass "
+                    "X.toarray()."
+                )
+            X = X if self._keeps_sparse else SparseRows(X)
         if shape is not None:
             if not all(isinstance(n, Integral) and int(n) >= 1 for n in shape) or not shape:
                 raise ValueError(

@@ -9,6 +9,7 @@ import numpy as np
 
 # Enough to know the ranges of columns without reading a memory map as a whole.
 _ROWS = 2000
+_NUMBERS = 2**22
 _WIDENED = 10
 _RATIO = 100
 
@@ -46,7 +47,7 @@ def warn_of_other_scales(X: np.ndarray, X_val: np.ndarray, names: Sequence[str] 
         )
 
 
-def warn_of_unscaled(X: np.ndarray, names: Sequence[str] | None) -> None:
+def warn_of_unscaled(X: np.ndarray, names: Sequence[str] | None, used: np.ndarray) -> None:
     """Warn where the scale of one column is more than a hundred times that of another.
 
     That is, where the central 90 % of the values of a column span more than a hundred times the
@@ -59,8 +60,10 @@ def warn_of_unscaled(X: np.ndarray, names: Sequence[str] | None) -> None:
         Training samples.
     names : sequence of str or None
         Names of the columns.
+    used : ndarray of int
+        Indices of the rows that are trained on.
     """
-    rows = _sample(X)
+    rows = np.asarray(X[used[:: _step(X)]], np.float64)
     central = np.subtract(*np.percentile(rows, [95, 5], axis=0))
     extent = np.where(central > 0, np.ptp(rows, axis=0), np.inf)
     large, small = int(central.argmax()), int(extent.argmin())
@@ -77,7 +80,13 @@ def warn_of_unscaled(X: np.ndarray, names: Sequence[str] | None) -> None:
 
 def _sample(X: np.ndarray) -> np.ndarray:
     """Return rows spread evenly over an array."""
-    return np.asarray(X[:: -(-len(X) // _ROWS)], np.float64)
+    return np.asarray(X[:: _step(X)], np.float64)
+
+
+def _step(X: np.ndarray) -> int:
+    """Return the distance of rows that are enough, and few where there are many columns."""
+    wanted = min(_ROWS, max(100, _NUMBERS // X.shape[1]))
+    return -(-len(X) // wanted)
 
 
 def _name(column: int, names: Sequence[str] | None) -> str:

@@ -514,10 +514,10 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RandomLayer
             Outputs of the layers that `readout` selects, and scaled columns with `direct_links`.
         """
         check_is_fitted(self)
-        X = self._as_samples(self._check_input(X, reset=False), reset=False)
+        samples = self._as_samples(self._check_input(X, reset=False), reset=False)
         size = self._frozen.config.batch_size
         parts = [
-            np.hstack(device.features(self._frozen, X[start : start + size]))
-            for start in range(0, X.shape[0], size)
+            np.hstack(device.features(self._frozen, samples[start : start + size]))
+            for start in range(0, samples.shape[0], size)
         ]
         return np.concatenate(parts)

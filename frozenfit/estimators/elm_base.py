@@ -46,7 +46,7 @@ class RandomLayers(NetworkEstimator):
     image_shape: Any
     batch_size: int
 
-    _takes_sparse = True
+    _keeps_sparse = True
     _parameter_constraints: dict = {
         "hidden_layer_sizes": [list, tuple, Interval(Integral, 1, None, closed="left")],
         "activation": [str, callable],
@@ -63,12 +63,6 @@ class RandomLayers(NetworkEstimator):
         "image_shape": [list, tuple, None],
         "random_state": ["random_state"],
     }
-
-    def __sklearn_tags__(self):
-        """Declare support for sparse matrices."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
 
     def _config(self, n_outputs: int, classifies: bool, seed: int, y: Any) -> Config:
         sizes = self._layer_sizes()
@@ -110,12 +104,8 @@ class RandomLayers(NetworkEstimator):
             )
         return tuple(int(n) for n in sizes)
 
-    def _as_samples(self, X: Any, reset: bool):
-        if sparse.issparse(X):
-            X = sparse.csr_array(X)
-            if self.image_shape is not None:
-                raise ValueError("`image_shape` must be None for sparse X. Make X dense.")
-        return super()._as_samples(X, reset)
+    def _as_samples(self, X: Any, reset: bool) -> Any:
+        return super()._as_samples(sparse.csr_array(X) if sparse.issparse(X) else X, reset)
 
 
 class ELM(RandomLayers):

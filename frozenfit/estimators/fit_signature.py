@@ -14,6 +14,7 @@ import numpy as np
 import frozenfit
 from frozenfit.training.checkpoint import Checkpoint, as_checkpoint
 from frozenfit.training.data import Data
+from frozenfit.training.sparse_rows import SparseRows
 from frozenfit.utils import losses
 from frozenfit.utils.arrays import keras_reads_variables
 from frozenfit.utils.describe import class_name, describe, digest
@@ -125,7 +126,12 @@ def _data_digests(data: Data) -> dict[str, str]:
     # By row of X, because the order of `rows` depends on X and y.
     weight = np.zeros(len(data.X), np.float32)
     weight[data.rows] = data.weight
-    return {"X": digest(data.X), "y": digest(data.y), "sample_weight": digest(weight)}
+    X = data.X.matrix if isinstance(data.X, SparseRows) else data.X
+    return {
+        "X": digest(X),
+        "y": digest(data.y),
+        "sample_weight": digest(weight),
+    }
 
 
 def _validation_digests(data: Data | None) -> dict[str, str]:

@@ -201,7 +201,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     are used unchanged, and any other dtype is converted to floatx. Each batch is converted to what
     the network asks for: to integers with ``keras.Input(..., dtype="int32")`` or another integer
     dtype, where an integer out of its range is an error, else to floatx, where a warning is issued
-    if integers are rounded. Sparse matrices are not supported.
+    if integers are rounded. Of a sparse matrix, only the rows of a batch become dense at a time.
     Features are not scaled: put, for instance, `StandardScaler` before the estimator in a
     pipeline, and divide images by 255. Labels may be of any type, such as strings.
 

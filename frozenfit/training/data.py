@@ -23,8 +23,8 @@ class Data:
 
     Attributes
     ----------
-    X : ndarray, shape (n, ...)
-        Inputs. A memory map is kept and is read batch by batch.
+    X : ndarray of shape (n, ...) or SparseRows
+        Inputs. Memory maps and sparse samples are kept, and are read batch by batch.
     y : ndarray, shape (n,) or (n, n_targets)
         Class indices or regression targets.
     rows : ndarray of int, shape (m,)
@@ -35,7 +35,7 @@ class Data:
         The dtype of the batches, see `input_dtype`; None is that of floats.
     """
 
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     rows: np.ndarray
     weight: np.ndarray
@@ -74,6 +74,18 @@ class Data:
             Of the dtype of the batches.
         """
         return as_inputs(self.X[rows], self.dtype or keras.config.floatx())
+
+    def row_parts(self) -> list[np.ndarray]:
+        """Return `rows` in parts of bounded size, since `X` may be a memory map or sparse.
+
+        Returns
+        -------
+        list of ndarray of int
+            All but the last have a multiple of 512 rows, as the batches of predictions have.
+        """
+        block = 512 * 4 * max(1, int(np.prod(self.X.shape[1:])))
+        step = 512 * max(1, _STACK_BYTES // block)
+        return np.split(self.rows, range(step, len(self.rows), step))
 
     def for_network(self, model: keras.Model) -> Data:
         """Return the data with batches of the dtype that a network asks for.
@@ -266,7 +278,7 @@ def row_keys(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     ndarray of uint64, shape (n,)
         Equal (X, y) rows have equal keys.
     """
-    flat = X.reshape(len(X), -1)
+    flat = X if X.ndim == 2 else X.reshape(len(X), -1)
     # The hash decides the order of the samples, so it depends on their values alone, never on their
     # places.
     targets = np.asarray(y, np.float64).reshape(len(y), -1)

@@ -413,7 +413,8 @@ def evaluate(
         ``val_loss``, ``val_accuracy`` unless the task is regression, and the metrics with the
         prefix ``val_``.
     """
-    outputs, y, weight = predictor(data.X[data.rows]), data.y[data.rows], data.weight
+    outputs = np.concatenate([predictor(data.X[rows]) for rows in data.row_parts()])
+    y, weight = data.y[data.rows], data.weight
     metrics.reset()
     metrics.update(y, outputs, weight)
     losses, correct = objective.evaluated(y, outputs)
