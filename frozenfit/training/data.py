@@ -129,7 +129,7 @@ def input_dtype(model: Any) -> str:
     if "int" not in declared:
         return keras.config.floatx()
     # JAX replaces 64 bits by 32, unless it is configured otherwise.
-    provided = keras.ops.convert_to_tensor(np.zeros(1, declared))
+    provided: Any = keras.ops.convert_to_tensor(np.zeros(1, declared))
     return keras.backend.standardize_dtype(provided.dtype)
 
 
