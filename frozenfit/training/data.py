@@ -136,7 +136,7 @@ def input_dtype(model: Any) -> str:
         The integer dtype that its `keras.Input` asks for, as the backend provides it, else that of
         floats.
     """
-    inputs = getattr(model, "inputs", None)
+    inputs: Any = getattr(model, "inputs", None)
     declared = keras.backend.standardize_dtype(inputs[0].dtype) if inputs else ""
     if "int" not in declared:
         return keras.config.floatx()
