@@ -47,7 +47,9 @@ def warn_of_other_scales(X: np.ndarray, X_val: np.ndarray, names: Sequence[str] 
         )
 
 
-def warn_of_unscaled(X: np.ndarray, names: Sequence[str] | None, used: np.ndarray) -> None:
+def warn_of_unscaled(
+    X: np.ndarray, names: Sequence[str] | None, used: np.ndarray | None = None
+) -> None:
     """Warn where the scale of one column is more than a hundred times that of another.
 
     That is, where the central 90 % of the values of a column span more than a hundred times the
@@ -60,9 +62,10 @@ def warn_of_unscaled(X: np.ndarray, names: Sequence[str] | None, used: np.ndarra
         Training samples.
     names : sequence of str or None
         Names of the columns.
-    used : ndarray of int
-        Indices of the rows that are trained on.
+    used : ndarray of int or None, default=None
+        Indices of the rows that are trained on; None means all.
     """
+    used = np.arange(len(X)) if used is None else used
     rows = np.asarray(X[used[:: _step(X)]], np.float64)
     central = np.subtract(*np.percentile(rows, [95, 5], axis=0))
     extent = np.where(central > 0, np.ptp(rows, axis=0), np.inf)
