@@ -133,7 +133,7 @@ BAD_DATA = {
     "fewer labels": (X, Y[:9], "inconsistent numbers of samples"),
     "no samples": (X[:0], Y[:0], "0 sample"),
     "no columns": (X[:, :0], Y, "0 feature"),
-    "labels of several columns": (X, np.ones((48, 2)), "1d array"),
+    "labels of several columns": (X, np.arange(96).reshape(48, 2) % 3, "multiclass-multioutput"),
     "numbers that are no classes": (X, np.linspace(0, 1, 48), "continuous"),
     "missing labels": (X, np.where(Y > 0, Y, np.nan), "NaN"),
     "no labels": (X, None, "requires y"),
