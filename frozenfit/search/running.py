@@ -70,6 +70,7 @@ class Run:
         rng = check_random_state(settings.random_state)
         seed = None if settings.random_state is None else int(rng.randint(SEED_LIMIT))
         self.estimator = _seeded(settings.estimator, seed)
+        _check_no_checkpoint(self.estimator)
         self.space = self._space()
         # Made once: trials are comparable on the same splits only, and a shuffling splitter without
         # a seed gives other splits at each call.
@@ -238,6 +239,15 @@ class Run:
         if reports.pruned:
             raise self.optuna.TrialPruned
         return figures
+
+
+def _check_no_checkpoint(estimator: Any) -> None:
+    for name, value in estimator.get_params(deep=True).items():
+        if name.rpartition("__")[2] == "checkpoint" and value is not None:
+            raise ValueError(
+                f"`{name}` of the estimator must be None in a search, because one file is for one "
+                f"fit, got {value!r}. A search continues from its `storage`."
+            )
 
 
 def _seeded(estimator: Any, seed: int | None) -> Any:

@@ -266,6 +266,10 @@ def test_an_estimator_without_a_parameter_table_lacks_its_metrics():
         ({"directions": BOTH, "pruner": "median"}, "requires the score as the only objective"),
         ({"n_jobs": 2, "pruner": "median"}, "n_jobs"),
         ({"n_trials": 0}, "n_trials"),
+        (
+            {"estimator": PartialNetClassifier(checkpoint="file", random_state=0)},
+            "`checkpoint` of the estimator must be None.*'file'",
+        ),
     ],
 )
 def test_invalid_settings_raise_in_fit(settings, said):
