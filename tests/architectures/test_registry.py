@@ -111,7 +111,7 @@ def test_logits_are_float32_under_mixed_precision(name, no_values):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_network_survives_its_config(name, no_values):
-    model = known(name)
+    model = small(name)
     copy = keras.Model.from_config(model.get_config())
     assert copy.count_params() == model.count_params()
 
