@@ -302,10 +302,16 @@ def _without_training(call: Any) -> Any:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Read variables in their own dtype inside a block, whatever the dtype policy around it."""
-    from keras.src.backend.common.variables import AutocastScope
+    from keras.src.backend.common import global_state
 
-    with AutocastScope(None):
+    # Not AutocastScope(None), in which a variable of float64 says that it is one of floatx.
+    name = "autocast_scope"
+    around = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, None)
+    try:
         yield
+    finally:
+        global_state.set_global_attribute(name, around)
 
 
 @contextmanager
