@@ -43,7 +43,7 @@ class MovingStatistics(Predictor):
             for layer in survey.statistic_layers.values()
             if isinstance(layer, keras.layers.BatchNormalization)
             and layer.trainable
-            and not layer.renorm
+            and not getattr(layer, "renorm", False)  # not in Keras 3.11
             and id(layer) not in kept
         ]
         # The variables of the model that hold the states of these layers.
