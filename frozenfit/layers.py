@@ -24,12 +24,10 @@ from frozenfit.partial_weights import (
     PartialWeights,
     check_options,
     constant,
-    resolve,
-    selection_config,
-    selection_from_config,
     total_of,
     variable_name,
 )
+from frozenfit.selection_config import resolve, selection_config, selection_from_config
 from frozenfit.selectors import Selection, Selector, forms
 from frozenfit.utils.arrays import to_numpy
 

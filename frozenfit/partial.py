@@ -17,11 +17,9 @@ from frozenfit.parameter_table import ParameterTable
 from frozenfit.partial_weights import (
     PartialWeights,
     check_options,
-    resolve,
-    selection_config,
-    selection_from_config,
     total_of,
 )
+from frozenfit.selection_config import resolve, selection_config, selection_from_config
 from frozenfit.selectors import Selection, Selector
 from frozenfit.utils.arrays import to_numpy
 

@@ -26,6 +26,7 @@ CHAIN = [
     ["layer_kinds"],
     ["layout"],
     ["delta", "export", "frozen_values", "statistics"],
+    ["selection_config"],
     ["partial_weights"],
     ["partial", "layers"],
     ["training"],
