@@ -199,7 +199,9 @@ class Partial(keras.Layer):
         partial = self._partial
         assert partial is not None  # Keras builds a layer before it calls it
         outputs, states, losses = partial.run(
-            lambda: self.layer(*args, **kwargs), partial.inference_layers
+            lambda: self.layer(*args, **kwargs),
+            partial.inference_layers,
+            kwargs.get("training", True),
         )
         for variable, value in states:
             variable.assign(value)

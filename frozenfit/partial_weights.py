@@ -27,6 +27,7 @@ from frozenfit.isolation import full_precision, inference_mode
 from frozenfit.layout import Survey
 from frozenfit.selection_config import at_positions
 from frozenfit.selectors import Selection, forms
+from frozenfit.slices import Slice, sliced, sliced_products
 from frozenfit.statistics import layers_with_moving_statistics
 from frozenfit.utils.arrays import to_numpy
 
@@ -81,6 +82,8 @@ class PartialWeights:
         The forms by which weights are assembled.
     inference_layers : list of keras.Layer
         Batch normalizations that use their moving statistics in training.
+    products : dict of str to (Layer, SlicedProduct)
+        Products of which only the gradient of the trainable slice is computed, by path.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class PartialWeights:
         self.states: dict[str, Any] = {}
         self.computed = computed_forms(selection)
         self.inference_layers = self.layers_with_stored_statistics()
+        self.products = sliced_products(survey, self.computed)
         self._add_weight = add_weight
         self._traced: list[tuple[Any, Any]] | None = None
         self._make_variables()
@@ -243,13 +247,17 @@ class PartialWeights:
         kwargs = {"training": training} if model._call_has_training_arg else {}
         inference = self.inference_layers if inference_layers is None else inference_layers
         return self.run(
-            lambda: model(inputs, **kwargs), inference if training else (), waiting=waiting
+            lambda: model(inputs, **kwargs),
+            inference if training else (),
+            training,
+            waiting=waiting,
         )
 
     def run(
         self,
         call: Callable[[], Any],
         inference_layers: Sequence[keras.Layer] = (),
+        training: bool | None = None,
         *,
         waiting: frozenset[str] = frozenset(),
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
@@ -261,6 +269,8 @@ class PartialWeights:
             Runs the base and returns its outputs.
         inference_layers : sequence of keras.Layer, default=()
             Layers that run in inference mode.
+        training : bool or None, default=None
+            Whether gradients are computed: only those of trainable slices, where that is cheaper.
         waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that are treated as constants.
 
@@ -276,6 +286,12 @@ class PartialWeights:
                 for p, v in self.compact.items()
             }
             whole = {p: self._assemble(p, trainable.get(p)) for p in self.survey.trainable}
+            # Before the scope below, in which these variables would have their stored values.
+            slices = [
+                Slice(*found, ops.convert_to_tensor(trainable[p]), self._positions(p))
+                for p, found in self.products.items()
+                if training and p not in waiting
+            ]
             # By variable, not by position: the order of the variables of a model changes with its
             # flags.
             mapping = [(v, constant(v)) for v in self.base.variables]
@@ -284,7 +300,7 @@ class PartialWeights:
             # The base computes on the mapped values and is itself unchanged.
             scope = keras.StatelessScope(mapping, collect_losses=True)
         stored = inference_mode(list(inference_layers)) if inference_layers else nullcontext()
-        with scope, stored:
+        with scope, stored, sliced(slices):
             before = [scope.get_current_value(v) for v in self.survey.states.values()]
             outputs = call()
             losses = [*scope.losses, *self._penalties(whole)]
@@ -300,6 +316,10 @@ class PartialWeights:
         """Return the losses of the regularizers of assembled weights."""
         weights = self.survey.trainable.items()
         return [v.regularizer(whole[p]) for p, v in weights if v.regularizer is not None]
+
+    def _positions(self, path: str) -> Any:
+        """Return the positions of the trainable parameters as a tensor, where they are stored."""
+        return ops.convert_to_tensor(self.index[path]) if path in self.index else None
 
     def _frozen(self, path: str):
         variable = self.random.get(path, self.survey.trainable[path])

@@ -1,0 +1,346 @@
+"""Gradients of the trainable slices of kernels alone.
+
+A layer that is a linear product of its input and its kernel computes, in the backward pass, a
+gradient of the size of the kernel. Where only some outputs or inputs of the kernel are trainable,
+their gradient needs only these channels of the gradient of the output, or of the input.
+
+`sliced` replaces the products of such layers during a call: the kernel as a whole is a constant of
+the product, and the gradient of the slice is computed beside it. Outputs and all other gradients
+are unchanged. For slices of inputs, only their channels of the activations are kept for the
+backward pass, as in PaCA (Woo et al., ICLR 2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import layers as kl
+from keras import ops
+
+from frozenfit.layout import Survey
+from frozenfit.selectors import forms
+
+# Of a larger share of a kernel, the gradient costs about as much as that of the whole.
+_LARGEST_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class SlicedProduct:
+    """The product of a layer with a kernel of which a slice is trainable.
+
+    Attributes
+    ----------
+    compute : callable
+        The product of an input and a kernel, or of slices of them.
+    form : Leading or Indices
+        The trainable slice.
+    input_axis : int or None
+        Axis of the input that the slice is taken along; None for a slice of outputs.
+    output_axis : int or None
+        Axis of the output that the slice is taken along; None for a slice of inputs.
+    """
+
+    compute: Callable[[Any, Any], Any]
+    form: forms.Leading | forms.Indices
+    input_axis: int | None
+    output_axis: int | None
+
+    def __call__(self, x: Any, kernel: Any, trained: Any, index: Any) -> Any:
+        """Compute the product so that only the slice gets a gradient.
+
+        Parameters
+        ----------
+        x : tensor
+            The input.
+        kernel : tensor
+            The assembled kernel.
+        trained : tensor
+            The trainable slice, in compact shape.
+        index : tensor or None
+            Positions of the slice, where they are not the first ones.
+
+        Returns
+        -------
+        tensor
+            The output.
+        """
+        y = self.compute(x, ops.stop_gradient(kernel))
+        kept = self._part(ops.stop_gradient(x), self.input_axis, index)
+        # The layer casts its kernel under mixed precision; the gradient is cast back.
+        trained = ops.cast(trained, kernel.dtype)
+        saved = (kept,) if index is None else (kept, index)
+        return _with_gradient(y, trained, saved, self._gradient)
+
+    def _gradient(self, upstream: Any, trained: Any, kept: Any, *positions: Any) -> Any:
+        """Return the gradient of the slice."""
+        part = self._part(upstream, self.output_axis, *positions)
+        return _kernel_gradient(self.compute, kept, trained, part)
+
+    def _part(self, tensor: Any, axis: int | None, index: Any = None) -> Any:
+        """Return the channels of the slice; all of them if the slice is not along these."""
+        if axis is None:
+            return tensor
+        if isinstance(self.form, forms.Indices):
+            return ops.take(tensor, index, axis=axis)
+        chosen = [slice(None)] * len(tensor.shape)
+        chosen[axis] = slice(self.form.count)
+        return tensor[tuple(chosen)]
+
+
+class Slice(NamedTuple):
+    """A trainable slice of the kernel of a layer, in one call of the network.
+
+    Attributes
+    ----------
+    layer : keras.Layer
+        The layer.
+    product : SlicedProduct
+        Its product.
+    trained : tensor
+        The trainable parameters, in compact shape.
+    index : tensor or None
+        Their positions, where they are not the first ones.
+    """
+
+    layer: keras.Layer
+    product: SlicedProduct
+    trained: Any
+    index: Any
+
+
+@contextmanager
+def sliced(slices: Iterable[Slice]) -> Iterator[None]:
+    """Compute only the gradients of trainable slices in the calls of a block.
+
+    As in `isolation.inference_mode`, attributes of the instances are replaced for the duration of
+    the block; the network is unchanged after it.
+
+    Parameters
+    ----------
+    slices : iterable of Slice
+        The slices.
+
+    Yields
+    ------
+    None
+        Until the block ends.
+    """
+    replaced = []
+    try:
+        for each in slices:
+            name, make = _HOOKS[_kind(each.layer)]
+            each.layer.__dict__[name] = make(each)
+            replaced.append((each.layer, name))
+        yield
+    finally:
+        for layer, name in replaced:
+            del layer.__dict__[name]
+
+
+def sliced_products(
+    survey: Survey, computed: Mapping[str, forms.Form]
+) -> dict[str, tuple[keras.Layer, SlicedProduct]]:
+    """Find the kernels of which a slice is trainable that is cheaper than the whole.
+
+    Parameters
+    ----------
+    survey : Survey
+        Survey of the network.
+    computed : mapping of str to Form
+        The form of each weight.
+
+    Returns
+    -------
+    dict of str to (Layer, SlicedProduct)
+        By path of the kernel.
+    """
+    owners = {}
+    for layer in survey.layers.values():
+        if _kind(layer) is not None:
+            owners[id(layer._kernel)] = layer
+    found = {}
+    for path, form in computed.items():
+        variable = survey.trainable[path]
+        layer = owners.get(id(variable))
+        if layer is None or not isinstance(form, forms.Leading | forms.Indices):
+            continue
+        share = forms.size(form, variable.shape) / max(1, int(np.prod(variable.shape)))
+        product = _product(layer, form) if share <= _LARGEST_SHARE else None
+        if product is not None:
+            found[path] = (layer, product)
+    return found
+
+
+def _kind(layer: Any) -> type | None:
+    """Return the Keras class whose computation a layer has, where it has a product to replace."""
+    if getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None):
+        return None
+    if "call" in layer.__dict__ or "convolution_op" in layer.__dict__:
+        return None
+    return next((kind for kind in _HOOKS if type(layer).call is kind.call), None)
+
+
+def _product(layer: Any, form: forms.Leading | forms.Indices) -> SlicedProduct | None:
+    kind, rank = _kind(layer), len(layer._kernel.shape)
+    if kind is kl.Dense:
+        axes = (-1, None) if form.axis == 0 else (None, -1)
+        return SlicedProduct(ops.matmul, form, *axes)
+    if kind is kl.EinsumDense:
+        axes = _einsum_axes(layer.equation, form.axis)
+        return axes and SlicedProduct(partial(ops.einsum, layer.equation), form, *axes)
+    if layer.groups != 1 or form.axis < rank - 2:
+        return None
+    channels = -1 if layer.data_format == "channels_last" else 1
+    axes = (channels, None) if form.axis == rank - 2 else (None, channels)
+    compute = _convolve(layer) if kind is kl.Conv1D else layer.convolution_op
+    return SlicedProduct(compute, form, *axes)
+
+
+def _convolve(layer: Any) -> Callable[[Any, Any], Any]:
+    return partial(
+        ops.conv,
+        strides=list(layer.strides),
+        padding="valid" if layer.padding == "causal" else layer.padding,
+        dilation_rate=layer.dilation_rate,
+        data_format=layer.data_format,
+    )
+
+
+def _einsum_axes(equation: str, axis: int) -> tuple[int | None, int | None] | None:
+    """Return the axes of input and output with the letter of an axis of the kernel.
+
+    They are counted from the end where an ellipsis stands at the beginning.
+    """
+    inputs, kernel, outputs = equation.replace("->", ",").replace(" ", "").split(",")
+    letter = kernel[axis]
+
+    def place(term: str) -> int | None:
+        if letter not in term:
+            return None
+        position = term.index(letter)
+        return position - len(term) if term.startswith("...") else position
+
+    places = place(inputs), place(outputs)
+    # A letter in both is no slice of a product: each position has a product of its own.
+    return places if None in places else None
+
+
+def _dense_call(of: Slice) -> Callable:
+    layer: Any = of.layer
+
+    def call(inputs: Any, training: bool | None = None) -> Any:
+        x = of.product(inputs, ops.convert_to_tensor(layer.kernel), of.trained, of.index)
+        if layer.bias is not None:
+            x = ops.add(x, layer.bias)
+        return x if layer.activation is None else layer.activation(x)
+
+    return call
+
+
+def _conv1d_call(of: Slice) -> Callable:
+    layer: Any = of.layer
+
+    def call(inputs: Any) -> Any:
+        if layer.padding == "causal":
+            inputs = ops.pad(inputs, layer._compute_causal_padding())
+        x = of.product(inputs, ops.convert_to_tensor(layer.kernel), of.trained, of.index)
+        if layer.use_bias:
+            last = layer.data_format == "channels_last"
+            x = ops.add(x, ops.reshape(layer.bias, (1, 1, -1) if last else (1, -1, 1)))
+        return x if layer.activation is None else layer.activation(x)
+
+    return call
+
+
+def _convolution(of: Slice) -> Callable:
+    def convolution_op(inputs: Any, kernel: Any) -> Any:
+        return of.product(inputs, ops.convert_to_tensor(kernel), of.trained, of.index)
+
+    return convolution_op
+
+
+# Method that is replaced, by the class whose `call` the layer has.
+_HOOKS: dict[type, tuple[str, Callable]] = {
+    kl.Dense: ("call", _dense_call),
+    kl.EinsumDense: ("call", _dense_call),
+    kl.Conv1D: ("call", _conv1d_call),
+    kl.Conv2D: ("convolution_op", _convolution),  # and Conv3D, which has the same `call`
+}
+
+
+def _with_gradient(y: Any, trained: Any, saved: tuple, gradient: Callable[..., Any]) -> Any:
+    """Return `y`, and let ``gradient(gradient of y, trained, *saved)`` be that of `trained`."""
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        @jax.custom_vjp
+        def attach(y, trained, *saved):
+            return y
+
+        def backward(residuals, upstream):
+            return (upstream, gradient(upstream, *residuals), *[None] * len(saved))
+
+        attach.defvjp(lambda y, *others: (y, others), backward)
+        return attach(y, trained, *saved)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        @tf.custom_gradient
+        def attach_in_graph(y, trained):
+            return tf.identity(y), lambda up: (up, gradient(up, trained, *saved))
+
+        return attach_in_graph(y, trained)
+    return _torch_function().apply(y, trained, gradient, *saved)
+
+
+@cache
+def _torch_function() -> Any:
+    import torch
+
+    class Attach(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, y, trained, gradient, *saved):
+            ctx.gradient = gradient
+            ctx.save_for_backward(trained, *saved)
+            return y.view_as(y)
+
+        @staticmethod
+        def backward(ctx, *upstream):
+            own = ctx.gradient(*upstream, *ctx.saved_tensors)
+            return (*upstream, own, *[None] * (len(ctx.saved_tensors)))
+
+    return Attach
+
+
+def _kernel_gradient(compute: Callable, x: Any, kernel: Any, upstream: Any) -> Any:
+    """Return the gradient of a product with respect to its kernel.
+
+    The product is linear in the kernel, so that its value is not needed; in compiled functions and
+    in recorded steps it is not computed.
+    """
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        (gradient,) = jax.linear_transpose(partial(compute, x), kernel)(upstream)
+        return gradient
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(kernel)
+            y = compute(x, kernel)
+        return tape.gradient(y, kernel, output_gradients=upstream)
+    import torch
+
+    with torch.enable_grad():
+        kernel = kernel.detach().requires_grad_()
+        y = compute(x.detach(), kernel)
+    return torch.autograd.grad(y, kernel, upstream)[0]
