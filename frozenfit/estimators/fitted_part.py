@@ -16,10 +16,11 @@ from frozenfit.selectors import Selection
 from frozenfit.training.base import Base
 from frozenfit.training.network import CompiledModel, Network
 from frozenfit.training.workspace import workspace
+from frozenfit.utils.sent_once import SentOnce
 
 
 @dataclass(frozen=True, eq=False)
-class FittedPart:
+class FittedPart(SentOnce):
     """What one fitted estimator owns of a network, and the base that it shares.
 
     A part is never changed: a further fit creates another one.

@@ -26,7 +26,7 @@ from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.partial import PartialModel
 from frozenfit.selectors import Context, Selector, as_selector
-from frozenfit.training import augmentation, optimizers
+from frozenfit.training import augmentation, optimizers, sent_model
 from frozenfit.training.base import Base
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.checkpoint import Checkpoint, CheckpointFile
@@ -57,6 +57,7 @@ from frozenfit.types import (
 )
 from frozenfit.types import KerasCallbacks as KerasCallbackList
 from frozenfit.types import Network as NetworkLike
+from frozenfit.utils import sent_once
 from frozenfit.utils.arrays import to_numpy
 from frozenfit.utils.scikit_learn import Interval, StrOptions, clone_parametrized
 
@@ -185,15 +186,17 @@ class PartialNet(NetworkEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the callbacks of the last fit, which may hold open files."""
         state: Any = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "callbacks_"}
+        state = {name: value for name, value in state.items() if name != "callbacks_"}
+        return state | {"model": sent_model.referenced(self.model)}
 
     def __sklearn_clone__(self) -> Any:
         """Return an unfitted copy on the same `model`, where that is a network.
 
         No fit changes a given network, so that clones can share it: a search on a large network
         holds it once, and a network with layers that Keras cannot copy can be searched on too. A
-        fitted estimator stays fitted.
+        fitted estimator stays fitted. The workers of a dask cluster receive the network once.
         """
+        _send(self.model)
         shared = isinstance(self.model, keras.Model | NetworkEstimator)
         if not shared:
             return clone_parametrized(self)
@@ -498,6 +501,18 @@ def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) 
             f"training was interrupted after {estimator.n_iter_} epochs; the estimator is fitted "
             "with the parameters reached so far"
         )
+
+
+def _send(model: Any) -> None:
+    """Send a network to the workers of the dask cluster that joblib uses, where there is one."""
+    inner: Any = model.estimator if isinstance(model, FrozenEstimator) else model
+    if isinstance(inner, PartialNet) and inner.__sklearn_is_fitted__():
+        n_bytes = sum(value.nbytes for value in inner.part_.delta.trained.values())
+        sent_once.send(inner.part_, n_bytes)
+        inner = inner.part_.base
+    source = inner.model if isinstance(inner, Base) else inner
+    if isinstance(source, keras.Model):
+        sent_model.send(source)
 
 
 def make_base(estimator: PartialNet, fit_data: FitData, seed: int) -> Base:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
 from frozenfit.search.spaces import target
 from frozenfit.utils.memory import available_memory
 from frozenfit.utils.scikit_learn import check_method_params, safe_split
+from frozenfit.utils.sent_once import SentOnce, send
 from frozenfit.utils.size_limit import size_limit
 
 # The weights of a network exist twice in a fit: in the network, and as the values of its base.
@@ -26,8 +28,8 @@ _TOO_LARGE = (
 )
 
 
-@dataclass
-class Folds:
+@dataclass(eq=False)
+class Folds(SentOnce):
     """The data of a search with its cross-validation splits.
 
     Attributes
@@ -144,8 +146,9 @@ class Folds:
         """
         # In this process without joblib: nothing is copied, and the folds share the compiled
         # networks of the workspace.
-        if n_jobs in (None, 1):
+        if effective_n_jobs(n_jobs) == 1:
             return [self.measure(clone(estimator), fold) for fold in range(len(self.splits))]
+        send(self, getattr(self.X, "nbytes", 0))
         call = delayed(self.measure)
         jobs = (call(clone(estimator), fold) for fold in range(len(self.splits)))
         return cast("list[dict[str, float]]", list(Parallel(n_jobs=n_jobs)(jobs)))

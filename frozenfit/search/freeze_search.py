@@ -114,8 +114,8 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
     timeout : float or None, default=None
         Seconds after which no further trial is started. None sets no limit.
     n_jobs : int or None, default=None
-        Number of folds that run in parallel processes; the result does not depend on it. Use
-        `run_workers` to run trials in parallel.
+        Number of folds that run in parallel processes; the result does not depend on it. None is
+        1 unless a `joblib.parallel_config` is active. Use `run_workers` to run trials in parallel.
     callbacks : callable, sequence of callable or None, default=None
         Optuna callbacks ``f(study, trial)``, called after each trial.
     error_score : "raise" or float, default="raise"

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from frozenfit.search._optuna import load_optuna, retry_option
 from frozenfit.search.mark import differences
-from frozenfit.utils.optional import require
+from frozenfit.utils.optional import MissingPackage, require
 
 if TYPE_CHECKING:
     import optuna
@@ -26,6 +27,7 @@ DEFAULT_NAME = "frozenfit"
 _MARK = "frozenfit"
 _SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
 _ENGINE = {"connect_args": {"timeout": 60}}  # seconds to wait for the lock of SQLite
+_WAIT_FOR_SERVER = 10  # seconds
 # A trial whose process died is run again this often; a trial that kills its process, for instance
 # by taking all memory, must not do so forever.
 RETRIES = 3
@@ -39,15 +41,18 @@ def open_storage(
     Parameters
     ----------
     storage : str, path-like, optuna storage or None
-        None keeps the study in memory. A URL such as ``sqlite:///study.db`` or ``redis://...``
-        names a database. A path that ends in ``.db``, ``.sqlite`` or ``.sqlite3`` is a SQLite file,
-        for processes on one machine; any other path is a journal file, which processes on several
-        machines can share.
+        None keeps the study in memory. A URL such as ``postgresql+psycopg://user@host/name``,
+        ``sqlite:///study.db`` or ``redis://...`` names a database, and ``grpc://host:port`` a
+        server of `optuna.storages.run_grpc_proxy_server`, which many processes can use where a
+        database would have too many connections. A path that ends in ``.db``, ``.sqlite`` or
+        ``.sqlite3`` is a SQLite file, for processes on one machine; any other path is a journal
+        file, which processes on several machines can share.
     heartbeat : int, default=60
         Seconds between two heartbeats of a running trial in an SQL storage. If a trial has no
         heartbeat for twice as long, its process is considered dead and another process runs the
-        trial again, at most three times. A journal file and Redis have no heartbeats: the trial of
-        a dead process stays in the state "running" and is not repeated. Workers of `run_workers`
+        trial again, at most three times. A journal file, Redis and a gRPC server have no
+        heartbeats: the trial of a dead process stays in the state "running" and is not repeated.
+        Workers of `run_workers`
         need no heartbeats, because their parent notices at once that one has died.
 
     Returns
@@ -61,7 +66,7 @@ def open_storage(
         If the storage cannot be opened, or contains data that Optuna did not write. Such data are
         not changed.
     ImportError
-        If Optuna is not installed.
+        If Optuna, or what the storage requires, is not installed.
 
     See Also
     --------
@@ -83,8 +88,15 @@ def open_storage(
     try:
         with _quiet():
             return _open(text, heartbeat, optuna)
-    except ImportError:
+    except MissingPackage:
         raise
+    except ImportError as error:  # of a driver that SQLAlchemy imports by its name
+        raise MissingPackage(
+            f"The storage {_without_password(text)!r} requires {error.name or error}, which is not "
+            'installed. For PostgreSQL, install psycopg with: pip install "frozenfit[postgresql]", '
+            "and begin the URL with 'postgresql+psycopg://'. For another database, install this "
+            "package."
+        ) from error
     except Exception as error:
         raise ValueError(
             f"The storage {_without_password(text)!r} cannot be opened: {_one_line(error)}. Give "
@@ -98,14 +110,19 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
         from optuna.storages.journal import JournalRedisBackend
 
         return optuna.storages.JournalStorage(JournalRedisBackend(text))
+    if text.startswith("grpc://"):
+        return _open_grpc(text, optuna)
     if "://" not in text and Path(text).suffix in _SQLITE_ENDINGS:
         text = f"sqlite:///{text}"
     if "://" in text:
         _check_tables(text)
         sqlite, in_memory = _kind_of_database(text)
+        # Trials take seconds to hours. A server of many workers need not keep a connection for each
+        # meanwhile, and what lies between may close it.
+        on_server = {"poolclass": require("sqlalchemy", "search", "An SQL storage").NullPool}
         storage = optuna.storages.RDBStorage(
             text,
-            engine_kwargs=_ENGINE if sqlite else None,
+            engine_kwargs=_ENGINE if sqlite else on_server,
             # A database in memory belongs to one thread, so the thread that sends heartbeats
             # would have another one.
             heartbeat_interval=None if in_memory else heartbeat,
@@ -118,6 +135,20 @@ def _open(text: str, heartbeat: int, optuna: Any) -> Any:
     from frozenfit.search.journal import open_journal
 
     return open_journal(Path(text))
+
+
+def _open_grpc(url: str, optuna: Any) -> Any:
+    for package in ("grpc", "google.protobuf"):
+        require(package, "grpc", "A storage behind gRPC")
+    parts = urlsplit(url)
+    if not parts.hostname or not parts.port or parts.path.strip("/"):
+        raise ValueError("its form is 'grpc://host:port'")
+    proxy = optuna.storages.GrpcStorageProxy(host=parts.hostname, port=parts.port)
+    try:
+        proxy.wait_server_ready(timeout=_WAIT_FOR_SERVER)
+    except ConnectionError:
+        raise ValueError(f"no server answers within {_WAIT_FOR_SERVER} seconds") from None
+    return proxy
 
 
 def _kind_of_database(url: str) -> tuple[bool, bool]:

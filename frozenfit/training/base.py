@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -16,10 +15,11 @@ from frozenfit.frozen_values import draw_frozen, draw_weight, is_drawable, partl
 from frozenfit.isolation import isolated, under_policy
 from frozenfit.layout import Survey
 from frozenfit.selectors import Selection, forms
+from frozenfit.training import sent_model
 from frozenfit.training.head import to_logits
 from frozenfit.training.model_structure import empty_copy, structure_key
 from frozenfit.training.recipe import Recipe, quick_initial_values
-from frozenfit.utils.arrays import to_numpy
+from frozenfit.utils.arrays import digest_arrays, to_numpy
 
 
 class _Snapshot(dict[str, np.ndarray]):
@@ -110,6 +110,7 @@ class Base:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what can be computed again: drawn values, and copies of a given model's."""
         state = {**self.__dict__, "_values": None, "_by_outputs": {}}
+        state["source"] = sent_model.referenced(self.source)
         if self._unseeded is None:
             return state
         if self._unseeded.keys() <= self.overrides.keys():
@@ -162,7 +163,7 @@ class Base:
         """Digest of the path, shape and bytes of every weight, sixteen hexadecimal digits."""
         if self._fingerprint is None:
             values = self._values or self.values(Survey(self.build()[0]))
-            self._fingerprint = _digest(values).hex()[:16]
+            self._fingerprint = digest_arrays(values).hex()[:16]
         return self._fingerprint
 
     def build(self, seed: int | None = None) -> tuple[keras.Model, bool]:
@@ -422,17 +423,9 @@ class Base:
         return model
 
 
-def _digest(values: Mapping[str, np.ndarray]) -> bytes:
-    digest = hashlib.sha256()
-    for path, value in sorted(values.items()):
-        digest.update(f"{path}{value.shape}{value.dtype}".encode())
-        digest.update(np.ascontiguousarray(value).view(np.uint8).data)
-    return digest.digest()
-
-
 def _shared(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the snapshot with these values that is in use already, or a new one.
 
     Fits, folds and trials on one given network then hold a single copy of its values.
     """
-    return _snapshots.setdefault(_digest(values), _Snapshot(values)) if values else values
+    return _snapshots.setdefault(digest_arrays(values), _Snapshot(values)) if values else values

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,3 +60,23 @@ def keras_reads_variables() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         yield
+
+
+def digest_arrays(values: Mapping[str, np.ndarray]) -> bytes:
+    """Return a digest of the name, shape, type and bytes of every array.
+
+    Parameters
+    ----------
+    values : mapping of str to ndarray
+        Arrays by name.
+
+    Returns
+    -------
+    bytes
+        SHA-256; it does not depend on the order.
+    """
+    digest = hashlib.sha256()
+    for path, value in sorted(values.items()):
+        digest.update(f"{path}{value.shape}{value.dtype}".encode())
+        digest.update(np.ascontiguousarray(value).view(np.uint8).data)
+    return digest.digest()

@@ -21,6 +21,10 @@ _KERAS_DEFAULTS = {
 }
 
 
+class MissingPackage(ImportError):
+    """An optional package is not installed; the message names the command that installs it."""
+
+
 def require(module: str, extra: str, purpose: str) -> ModuleType:
     """Import an optional package.
 
@@ -53,7 +57,7 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise ImportError(
+        raise MissingPackage(
             f"{purpose} requires {package}, which is not installed. "
             f'Install it with: pip install "frozenfit[{extra}]"'
         ) from error

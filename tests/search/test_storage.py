@@ -15,7 +15,7 @@ import pytest
 from search_fakes import Hopeless, Quick
 from sklearn.datasets import load_iris
 
-from frozenfit.search import FreezeSearchCV, open_storage
+from frozenfit.search import FreezeSearchCV, open_storage, storages
 from frozenfit.search.tickets import Tickets
 from frozenfit.utils.describe import describe, digest
 
@@ -252,6 +252,37 @@ def test_only_regular_files_are_journals(tmp_path):
 def test_an_unreachable_storage_raises_one_sentence(tmp_path, where):
     with pytest.raises(ValueError, match="cannot be opened") as error:
         open_storage(where.format(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_driver_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pg8000", None)
+    with pytest.raises(
+        ImportError, match="requires pg8000, which is not installed. For P"
+    ) as error:
+        open_storage("postgresql+pg8000://me:secret@host/study")
+    assert "\n" not in str(error.value) and "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("missing", ["grpc", "google.protobuf"])
+def test_a_grpc_storage_names_its_extra(monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=r'pip install "frozenfit\[grpc\]"'):
+        open_storage("grpc://localhost:13000")
+
+
+@pytest.mark.parametrize("where", ["grpc://localhost", "grpc://:13000", "grpc://localhost:1/name"])
+def test_the_url_of_a_grpc_storage_is_checked(where):
+    pytest.importorskip("grpc")
+    with pytest.raises(ValueError, match="cannot be opened: its form is 'grpc://host:port'"):
+        open_storage(where)
+
+
+def test_a_grpc_storage_without_a_server_raises_one_sentence(monkeypatch):
+    pytest.importorskip("grpc")
+    monkeypatch.setattr(storages, "_WAIT_FOR_SERVER", 0.1)
+    with pytest.raises(ValueError, match="cannot be opened: no server answers within") as error:
+        open_storage("grpc://localhost:1")
     assert "\n" not in str(error.value)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from database import grpc, postgresql
 from search_fakes import Quick, Waiting
 from sklearn import config_context
 from sklearn.datasets import load_iris
@@ -79,11 +80,23 @@ def killer(tmp_path):
         process.kill()
 
 
+@pytest.fixture(params=["journal.log", "study.db", "postgresql", "grpc"])
+def storage(request, tmp_path):
+    """What several processes can share: a file, a database, or a server in front of one."""
+    if request.param not in ("postgresql", "grpc"):
+        yield str(tmp_path / request.param)
+        return
+    with postgresql() as database:
+        if request.param == "postgresql":
+            yield database
+        else:
+            with grpc(database) as server:
+                yield server
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-@pytest.mark.parametrize("name", ["journal.log", "study.db"])
-def test_a_killed_worker_loses_only_its_trial(tmp_path, killer, name):
+def test_a_killed_worker_loses_only_its_trial(tmp_path, killer, storage):
     place = str(tmp_path / "pids")
-    storage = str(tmp_path / name)
     found = FreezeSearchCV(
         Slow(place=place, waits=True),
         n_trials=8,
