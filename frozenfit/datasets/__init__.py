@@ -1,11 +1,24 @@
-"""Image classification sets as arrays: digits, TensorFlow Datasets, and folders of images.
+"""Image classification sets: digits, TensorFlow Datasets, and folders of images.
 
-loading.py finds a set and reads it; images.py lists folders of images and decodes them.
-Nothing here loads Keras or a backend, and nothing is ever downloaded.
+loading.py finds a set, readers.py reads rows of it, images.py lists folders of images and decodes
+them, and streams.py gives Keras one batch after another. Only the last one loads Keras, on first
+use, and nothing is ever downloaded.
 """
 
 from __future__ import annotations
 
-from frozenfit.datasets.loading import Dataset, DatasetNotFoundError, load
+from typing import Any
 
-__all__ = ["Dataset", "DatasetNotFoundError", "load"]
+from frozenfit.datasets.loading import Dataset, DatasetNotFoundError, load
+from frozenfit.utils.optional import import_with_backend
+
+_STREAMS = ("ImageStream", "StreamedDataset")
+
+__all__ = ["Dataset", "DatasetNotFoundError", "ImageStream", "StreamedDataset", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs Keras on first use (PEP 562)."""
+    if name in _STREAMS:
+        return getattr(import_with_backend("frozenfit.datasets.streams"), name)
+    raise AttributeError(f"module 'frozenfit.datasets' has no attribute {name!r}")

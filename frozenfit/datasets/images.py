@@ -7,12 +7,16 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from frozenfit.utils.optional import require
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+# The entry of EXIF data for the orientation of a photo, and those of its values that turn it by a
+# quarter.
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 # Size of an image in bytes from which threads save more time than they cost.
 _MIN_BYTES_FOR_THREADS = 10_000
 # Number of images that a thread decodes at a time.
@@ -69,17 +73,40 @@ def list_images(
     return paths, labels
 
 
-def common_mode(paths: Sequence[Path]) -> str:
-    """Return "L" if every image is gray, otherwise "RGB"; read only the file headers."""
+def common_mode(paths: Sequence[Path], size: tuple[int, int] | None) -> str:
+    """Return "L" if every image is gray, otherwise "RGB"; read only the file headers.
+
+    Images that cannot be read into one array are an error here, before any of them is decoded.
+    """
     pillow = require("PIL.Image", "data", "Reading images")
     modes = set()
+    first = None
     for path in paths:
         try:
             with pillow.open(path) as image:
+                _check_depth(image)
+                shape = (image.height, image.width)
+                if image.getexif().get(_ORIENTATION, 1) in _TURNED:
+                    shape = shape[::-1]
                 modes.add(image.mode)
         except Exception as error:
             raise ValueError(f"The image {path} cannot be read: {error}.") from error
+        first = first or shape
+        if size is None and shape != first:
+            raise _differs(first, shape, path)
     return "L" if modes <= {"1", "L", "LA"} else "RGB"
+
+
+def _check_depth(image: Any) -> None:
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"its pixels have more than 8 bits (mode {image.mode})")
+
+
+def _differs(first: tuple[int, ...], shape: tuple[int, ...], label: Any) -> ValueError:
+    return ValueError(
+        f"All images must have the shape of the first, {first}, got {shape} for the image {label}. "
+        "Set image_size=(height, width) to resize them."
+    )
 
 
 def pixels(
@@ -93,8 +120,7 @@ def pixels(
         source = sources[index]
         try:
             with pillow.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                if image.mode.startswith(("I", "F")):
-                    raise ValueError(f"its pixels have more than 8 bits (mode {image.mode})")
+                _check_depth(image)
                 # Photos may have their orientation in EXIF data; prepared data sets have none.
                 if isinstance(source, Path):
                     image = upright(image)
@@ -116,11 +142,7 @@ def pixels(
             image = decode(index)
             if image.shape != first.shape:
                 label = sources[index] if isinstance(sources[index], Path) else f"{index} {where}"
-                raise ValueError(
-                    f"All images must have the shape of the first, {first.shape[:2]}, got "
-                    f"{image.shape[:2]} for the image {label}. Set image_size=(height, width) to "
-                    "resize them."
-                )
+                raise _differs(first.shape[:2], image.shape[:2], label)
             images[index] = image.reshape(images.shape[1:])
 
     with ThreadPoolExecutor(_n_threads(sources[0])) as pool:

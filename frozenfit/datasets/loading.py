@@ -1,4 +1,4 @@
-"""Image classification sets as arrays: digits, TensorFlow Datasets, and folders of images.
+"""Image classification sets: digits, TensorFlow Datasets, and folders of images.
 
 TensorFlow is not required: tensorflow-datasets reads data sets that are prepared as array_record
 files, and Pillow decodes the images here in parallel, several times faster than one example per
@@ -11,9 +11,11 @@ import importlib
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
+from numbers import Integral
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -24,8 +26,12 @@ from frozenfit.datasets.images import (
     list_images,
     pixels,
 )
+from frozenfit.datasets.readers import ArrayReader, FolderReader, Reader, RecordReader
 from frozenfit.utils.names import did_you_mean
 from frozenfit.utils.optional import require
+
+if TYPE_CHECKING:
+    from frozenfit.datasets.streams import StreamedDataset
 
 __all__ = ["Dataset", "DatasetNotFoundError", "load"]
 
@@ -103,14 +109,39 @@ class Dataset:
         )
 
 
+@overload
 def load(
     name: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
     *,
     dtype: str = "float32",
     image_size: tuple[int, int] | None = None,
-) -> Dataset:
-    """Load an image classification set into memory.
+    stream: Literal[False] = False,
+    batch_size: int = 32,
+    seed: int | None = 0,
+) -> Dataset: ...
+@overload
+def load(
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    dtype: str = "float32",
+    image_size: tuple[int, int] | None = None,
+    stream: Literal[True],
+    batch_size: int = 32,
+    seed: int | None = 0,
+) -> StreamedDataset: ...
+def load(
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    dtype: str = "float32",
+    image_size: tuple[int, int] | None = None,
+    stream: bool = False,
+    batch_size: int = 32,
+    seed: int | None = 0,
+) -> Dataset | StreamedDataset:
+    """Load an image classification set, into memory or batch by batch.
 
     Parameters
     ----------
@@ -137,11 +168,20 @@ def load(
     image_size : tuple of int, default=None
         (height, width) in pixels to which every image is resized (bilinear). Required where the
         images differ in shape.
+    stream : bool, default=False
+        Whether the images stay on disk, and are read and decoded batch by batch. A data set of
+        TensorFlow Datasets must then be prepared as array_record files.
+    batch_size : int, default=32
+        Number of images in a batch of a stream.
+    seed : int or None, default=0
+        Seed of the order of the training images in each epoch of a stream; None keeps the stored
+        order.
 
     Returns
     -------
-    Dataset
-        The training and test images with their labels, in memory.
+    Dataset or StreamedDataset
+        The training and test images with their labels, in memory; with ``stream=True``, two
+        `keras.utils.PyDataset` of the same images and labels.
 
     Raises
     ------
@@ -157,12 +197,22 @@ def load(
     See Also
     --------
     Dataset : The result, with the parts as attributes.
+    StreamedDataset : The result with ``stream=True``.
 
     Examples
     --------
     >>> digits = load("digits")
     >>> digits.X_train.shape, float(digits.X_train.max()), digits.class_names[:3]
     ((1257, 8, 8, 1), 1.0, ('0', '1', '2'))
+
+    Train from disk with Keras, which would otherwise shuffle the batches once more:
+
+    >>> import keras
+    >>> digits = load("digits", stream=True, batch_size=64)
+    >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)])
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile("adam", loss)
+    >>> history = model.fit(digits.train, epochs=2, shuffle=False, verbose=0)
     """
     if dtype not in ("float32", "uint8"):
         raise ValueError(f"`dtype` must be 'float32' or 'uint8', got {dtype!r}.")
@@ -170,27 +220,34 @@ def load(
         raise ValueError(
             f"`image_size` must be two positive integers, (height, width), got {image_size!r}."
         )
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"`batch_size` must be an int >= 1, got {batch_size!r}.")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0):
+        raise ValueError(f"`seed` must be an int >= 0 or None, got {seed!r}.")
     if str(name) == "digits":
         if image_size is not None:
             raise ValueError("`image_size` must be None for digits, which have 8x8 pixels.")
-        return _digits(dtype)
-    if _is_folder(name):
-        train, test, class_names, split = _read_folder(Path(name).expanduser(), image_size)
+        train, test, class_names, split = _digits()
+    elif _is_folder(name):
+        train, test, class_names, split = _open_folder(Path(name).expanduser(), image_size)
     else:
-        train, test, class_names, split = _read_tfds(str(name), data_dir, image_size)
-    return Dataset(
-        str(name),
-        _scaled(train[0], dtype),
-        train[1],
-        _scaled(test[0], dtype),
-        test[1],
-        class_names,
-        split,
-    )
+        train, test, class_names, split = _open_tfds(str(name), data_dir, image_size, stream)
+    # Digits have values from 0 to 16.
+    scale = partial(_scaled, dtype=dtype, white=16 if str(name) == "digits" else None)
+    if stream:
+        # Here, because arrays do not need Keras.
+        from frozenfit.datasets.streams import ImageStream, StreamedDataset
+
+        streams = (
+            ImageStream(train, scale, int(batch_size), seed),
+            ImageStream(test, scale, int(batch_size)),
+        )
+        return StreamedDataset(str(name), *streams, class_names, split)
+    (X_train, y_train), (X_test, y_test) = train.everything(), test.everything()
+    return Dataset(str(name), scale(X_train), y_train, scale(X_test), y_test, class_names, split)
 
 
-_Part = tuple[np.ndarray, np.ndarray]  # images, labels
-_Read = tuple[_Part, _Part, tuple[str, ...], str]
+_Parts = tuple[Reader, Reader, tuple[str, ...], str]  # train, test, class names, split
 
 
 def _is_size(value: Any) -> bool:
@@ -209,7 +266,7 @@ def _is_folder(name: str | os.PathLike[str]) -> bool:
     return name.startswith((".", "~")) or os.path.isabs(name) or separated and os.path.isdir(name)
 
 
-def _scaled(images: np.ndarray, dtype: str) -> np.ndarray:
+def _scaled(images: np.ndarray, dtype: str, white: int | None = None) -> np.ndarray:
     if dtype == "uint8":
         if images.dtype != np.uint8:
             raise ValueError(
@@ -217,14 +274,16 @@ def _scaled(images: np.ndarray, dtype: str) -> np.ndarray:
             )
         return images
     if np.issubdtype(images.dtype, np.integer):
-        return np.divide(images, np.float32(np.iinfo(images.dtype).max), dtype=np.float32)
+        white = white or np.iinfo(images.dtype).max
+        return np.divide(images, np.float32(white), dtype=np.float32)
     return images.astype(np.float32, copy=False)
 
 
-def _own_split(images: np.ndarray, labels: np.ndarray, source: str) -> tuple[_Part, _Part]:
+def _own_split(whole: Reader, source: str) -> tuple[Reader, Reader]:
     """Split into 70 % train and 30 % test, stratified by class."""
     from sklearn.model_selection import train_test_split
 
+    labels = whole.labels()
     try:
         train, test = train_test_split(
             np.arange(len(labels)), test_size=_TEST_SHARE, stratify=labels, random_state=0
@@ -234,19 +293,17 @@ def _own_split(images: np.ndarray, labels: np.ndarray, source: str) -> tuple[_Pa
             f"{source} must have at least two images of every class, so that it can be split into "
             f"train and test, got {np.bincount(labels).tolist()}."
         ) from error
-    return (images[train], labels[train]), (images[test], labels[test])
+    return whole.part(train), whole.part(test)
 
 
-def _digits(dtype: str) -> Dataset:
+def _digits() -> _Parts:
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
     images = bunch.images.astype(np.uint8)[..., np.newaxis]
-    if dtype == "float32":
-        images = images / np.float32(16)
-    train, test = _own_split(images, bunch.target.astype(np.int64), "digits")
+    whole = ArrayReader(images, bunch.target.astype(np.int64))
     names = tuple(str(label) for label in bunch.target_names)
-    return Dataset("digits", *train, *test, names, _OWN_SPLIT)
+    return *_own_split(whole, "digits"), names, _OWN_SPLIT
 
 
 @dataclass(frozen=True)
@@ -264,9 +321,12 @@ class _Prepared:
         return _damaged(self.directory, self.command, error)
 
 
-def _read_tfds(
-    name: str, data_dir: str | os.PathLike[str] | None, image_size: tuple[int, int] | None
-) -> _Read:
+def _open_tfds(
+    name: str,
+    data_dir: str | os.PathLike[str] | None,
+    image_size: tuple[int, int] | None,
+    stream: bool,
+) -> _Parts:
     tfds = require("tensorflow_datasets", "data", f"Loading the data set {name!r}")
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     prepared = _find(tfds, name, root.expanduser())
@@ -279,13 +339,14 @@ def _read_tfds(
         )
     for candidate in ("test", "validation"):
         if candidate in splits:
-            test = _read_split(prepared, candidate, image_size)
-            if test[1].min() >= 0:  # the labels of an unlabeled test split are -1
-                train = _read_split(prepared, "train", image_size)
+            test = _open_split(prepared, candidate, image_size, stream)
+            # The labels of an unlabeled test split are -1.
+            if test.read(np.zeros(1, int))[1][0] >= 0:
+                train = _open_split(prepared, "train", image_size, stream)
                 how = "" if candidate == "test" else " (no labeled test is published)"
                 return train, test, class_names, f"published train and {candidate}{how}"
-    train, test = _own_split(*_read_split(prepared, "train", image_size), f"The data set {name!r}")
-    return train, test, class_names, _OWN_SPLIT
+    whole = _open_split(prepared, "train", image_size, stream)
+    return *_own_split(whole, f"The data set {name!r}"), class_names, _OWN_SPLIT
 
 
 def _find(tfds: ModuleType, name: str, root: Path) -> _Prepared:
@@ -307,44 +368,53 @@ def _find(tfds: ModuleType, name: str, root: Path) -> _Prepared:
     return _Prepared(tfds, builder, directory, keys["image"], keys["label"], command)
 
 
-def _read_split(prepared: _Prepared, split: str, image_size: tuple[int, int] | None) -> _Part:
+def _open_split(
+    prepared: _Prepared, split: str, image_size: tuple[int, int] | None, stream: bool
+) -> Reader:
     info = prepared.builder.info
     feature, classes = info.features[prepared.image], info.features[prepared.label].num_classes
-    # Encoded bytes are decoded below; other depths are left to tensorflow-datasets.
+    # Encoded bytes are decoded here; other depths are left to tensorflow-datasets.
     encoded = feature.np_dtype == np.uint8
     decoders = {prepared.image: prepared.tfds.decode.SkipDecoding()} if encoded else None
-    examples = _examples(prepared, split, decoders)
-    if not examples or len(examples) != info.splits[split].num_examples:
+    examples = _examples(prepared, split, decoders, stream)
+    if not len(examples) or len(examples) != info.splits[split].num_examples:
         raise prepared.damaged(f"{len(examples)} examples in {split}")
-    # The reader of array_record files returns empty examples where a file is truncated.
-    if any(
-        example[prepared.label] is None or example[prepared.image] is None for example in examples
-    ):
-        raise prepared.damaged(f"empty examples in {split}")
-    labels = np.array([example[prepared.label] for example in examples], dtype=np.int64)
-    if labels.max() >= classes:
-        raise prepared.damaged(f"label {labels.max()} of {classes} classes in {split}")
-    images = [example[prepared.image] for example in examples]
-    if encoded:
-        mode = {1: "L", 4: "RGBA"}.get(feature.shape[-1], "RGB")
-        return pixels(images, mode, image_size, f"of {prepared.directory} {split}"), labels
-    if image_size is not None or len({image.shape for image in images}) > 1:
-        raise ValueError(
-            f"The images in {prepared.directory} are {feature.np_dtype}, not uint8, and cannot be "
-            "resized. They must have one shape, and `image_size` must be None."
-        )
-    return np.stack(images), labels
+
+    def decode(images: list[Any]) -> np.ndarray:
+        if encoded:
+            mode = {1: "L", 4: "RGBA"}.get(feature.shape[-1], "RGB")
+            return pixels(images, mode, image_size, f"of {prepared.directory} {split}")
+        if image_size is not None or len({image.shape for image in images}) > 1:
+            raise ValueError(
+                f"The images in {prepared.directory} are {feature.np_dtype}, not uint8, and cannot "
+                "be resized. They must have one shape, and `image_size` must be None."
+            )
+        return np.stack(images)
+
+    return RecordReader(examples, prepared.image, prepared.label, classes, decode, prepared.damaged)
 
 
-def _examples(prepared: _Prepared, split: str, decoders: Any) -> list[Any]:
+class _Sequence(list):
+    """Examples in memory, with the method of a data source that reads several of them."""
+
+    def __getitems__(self, rows: list[int]) -> list[Any]:
+        return [self[row] for row in rows]
+
+
+def _examples(prepared: _Prepared, split: str, decoders: Any, stream: bool) -> Any:
     tfds, builder = prepared.tfds, prepared.builder
     if any(prepared.directory.glob(f"*-{split}.array_record*")):
         require("array_record", "data", "Reading an array_record file")
         try:
-            source = builder.as_data_source(split=split, decoders=decoders)
-            return source.__getitems__(range(len(source)))
+            return builder.as_data_source(split=split, decoders=decoders)
         except Exception as error:
             raise prepared.damaged(error) from error
+    if stream:
+        raise ValueError(
+            f"`stream=True` requires array_record files, which can be read in any order, got "
+            f"another format of {split} in {prepared.directory}. Remove the folder and prepare "
+            f"the data set again with: {prepared.command}"
+        )
     try:
         importlib.import_module("tensorflow")
     except ModuleNotFoundError as error:
@@ -357,7 +427,7 @@ def _examples(prepared: _Prepared, split: str, decoders: Any) -> list[Any]:
     order = tfds.ReadConfig(interleave_cycle_length=1)
     try:
         rows = builder.as_dataset(split=split, decoders=decoders, read_config=order)
-        return list(tfds.as_numpy(rows))
+        return _Sequence(tfds.as_numpy(rows))
     except Exception as error:
         raise prepared.damaged(error) from error
 
@@ -429,15 +499,14 @@ def _damaged(directory: Path, command: str, error: Exception | str) -> ValueErro
     )
 
 
-def _read_folder(folder: Path, image_size: tuple[int, int] | None) -> _Read:
+def _open_folder(folder: Path, image_size: tuple[int, int] | None) -> _Parts:
     if not folder.is_dir():
         raise DatasetNotFoundError(f"There is no folder {folder}.")
     if not children(folder / "train"):
         classes = class_folders(folder)
         paths, labels = list_images(folder, classes, every_class=True)
-        images = pixels(paths, common_mode(paths), image_size, "")
-        train, test = _own_split(images, np.array(labels, dtype=np.int64), str(folder))
-        return train, test, classes, _OWN_SPLIT
+        whole = FolderReader(paths, labels, common_mode(paths, image_size), image_size)
+        return *_own_split(whole, str(folder)), classes, _OWN_SPLIT
     held_out = next((name for name in ("test", "validation") if children(folder / name)), None)
     if held_out is None:
         raise ValueError(
@@ -445,10 +514,8 @@ def _read_folder(folder: Path, image_size: tuple[int, int] | None) -> _Read:
             "to its folder train."
         )
     classes = class_folders(folder / "train")
-    train_paths, train_labels = list_images(folder / "train", classes, every_class=True)
-    test_paths, test_labels = list_images(folder / held_out, classes, every_class=False)
-    paths = train_paths + test_paths
-    images = pixels(paths, common_mode(paths), image_size, "")
-    labels, n_train = np.array(train_labels + test_labels, dtype=np.int64), len(train_paths)
-    train, test = (images[:n_train], labels[:n_train]), (images[n_train:], labels[n_train:])
-    return train, test, classes, f"the folders train and {held_out}"
+    train = list_images(folder / "train", classes, every_class=True)
+    test = list_images(folder / held_out, classes, every_class=False)
+    mode = common_mode(train[0] + test[0], image_size)
+    parts = (FolderReader(*part, mode, image_size) for part in (train, test))
+    return *parts, classes, f"the folders train and {held_out}"

@@ -133,11 +133,12 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         layers.
     image_shape : tuple of int or None, default=None
         Shape (height, width, channels) of samples that are given as flat rows.
-    cache_features : bool or "auto", default="auto"
+    cache_features : bool, "auto" or "disk", default="auto"
         Whether to compute the output of a frozen prefix of the network once per fit and keep it
         in memory. "auto" does so where it takes at most a quarter of the machine's memory and no
-        augmentation or random layer precedes it; True raises an error where this is impossible.
-        The trained parameters are equal up to rounding.
+        augmentation or random layer precedes it; "disk" keeps what is larger in a temporary file,
+        which is deleted when the fit ends; True raises an error where memory does not suffice or
+        nothing can be cached. The trained parameters are equal up to rounding.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Keras callbacks, copied for each fit. scikit-learn's callbacks are set by
         ``set_callbacks``.
@@ -266,7 +267,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         class_weight: ClassWeight = None,
         augment: Augmentation = None,
         image_shape: Shape | None = None,
-        cache_features: bool | Literal["auto"] = "auto",
+        cache_features: bool | Literal["auto", "disk"] = "auto",
         callbacks: KerasCallbacks = None,
         checkpoint: CheckpointLike = None,
         warm_start: bool = False,
@@ -375,11 +376,12 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         layers.
     image_shape : tuple of int or None, default=None
         Shape (height, width, channels) of samples that are given as flat rows.
-    cache_features : bool or "auto", default="auto"
+    cache_features : bool, "auto" or "disk", default="auto"
         Whether to compute the output of a frozen prefix of the network once per fit and keep it
         in memory. "auto" does so where it takes at most a quarter of the machine's memory and no
-        augmentation or random layer precedes it; True raises an error where this is impossible.
-        The trained parameters are equal up to rounding.
+        augmentation or random layer precedes it; "disk" keeps what is larger in a temporary file,
+        which is deleted when the fit ends; True raises an error where memory does not suffice or
+        nothing can be cached. The trained parameters are equal up to rounding.
     callbacks : keras.callbacks.Callback, list of them or None, default=None
         Keras callbacks, copied for each fit. scikit-learn's callbacks are set by
         ``set_callbacks``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -56,9 +57,9 @@ class Plan:
         How the learning rate decays.
     freeze_schedule : FreezeSchedule or None, default=None
         Which layers are trained when.
-    cache_features : bool or "auto", default=False
+    cache_features : bool, "auto" or "disk", default=False
         Whether the features of a frozen prefix are computed once. True raises an error where
-        they cannot be.
+        they cannot be; "disk" stores in a temporary file what would take too much memory.
     refresh_statistics : bool or "auto", default=False
         Whether moving statistics are computed anew from the training samples at the end. "auto"
         does so where moving averages over the steps still depend on where they started.
@@ -149,9 +150,14 @@ def train(
     TrainResult
         The trained delta and the history.
     """
-    run = _Run(compiled, data, plan, rng, optimizer_state)
-    interrupted = False
-    plan.callbacks.begin(compiled.model, run.trainer, plan, run.steps_per_epoch)
+    # However training ends, no file of features stays open: a traceback may outlive the fit.
+    with ExitStack() as open_files:
+        return _train(_Run(compiled, data, plan, rng, optimizer_state, open_files))
+
+
+def _train(run: _Run) -> TrainResult:
+    plan, interrupted = run.plan, False
+    plan.callbacks.begin(run.compiled.model, run.trainer, plan, run.steps_per_epoch)
     try:
         while not run.progress.stopped:
             run.epoch(run.progress.epochs)
@@ -182,8 +188,9 @@ class _Run:
     predictor: Predictor
     progress: Progress
 
-    def __init__(self, compiled, data, plan, rng, optimizer_state):
+    def __init__(self, compiled, data, plan, rng, optimizer_state, open_files):
         self.compiled, self.plan, self.rng = compiled, plan, rng
+        self.open_files: ExitStack = open_files
         self.samples = data
         self.phases = PhasePlan(plan.freeze_schedule, compiled.model, plan.epochs)
         self.phase: Phase | None = None
@@ -240,11 +247,26 @@ class _Run:
         self.phase, self.trainer, self.progress.phase_start = phase, trainer, epoch
         self.predictor = self.compiled.phase_predictor(phase)
         self.data, self.validation = self.samples, self.plan.validation
+        self.open_files.close()  # that of the features of the phase before
         if phase.from_prefix:
-            found = self.compiled.prefix(phase)
-            self.data = found.features(self.samples)
+            self.data = self._features(self.samples)
             if self.validation is not None:
-                self.validation = found.features(self.validation)
+                self.validation = self._features(self.validation)
+
+    def _features(self, data: Data) -> Data:
+        """Compute the features of samples, in memory where all that are cached fit."""
+        assert self.phase is not None
+        found = self.compiled.prefix(self.phase)
+        assert found is not None
+        on_disk = self._cached_bytes(found) > prefix.memory_limit()
+        features = found.features(data, on_disk)
+        if on_disk:
+            self.open_files.callback(features.X.close)
+        return features
+
+    def _cached_bytes(self, found: prefix.Prefix) -> int:
+        validation = self.plan.validation
+        return found.bytes(len(self.samples) + (0 if validation is None else len(validation)))
 
     def _caches(self, phase: Phase, epochs: int) -> bool:
         """Return whether the features of the frozen prefix are computed once for some epochs."""
@@ -260,15 +282,14 @@ class _Run:
                     "frozen layer with weights. Use cache_features='auto'."
                 )
             return False
-        rows = len(self.samples) + (0 if plan.validation is None else len(plan.validation))
-        size, limit = found.bytes(rows), prefix.memory_limit()
+        size, limit = self._cached_bytes(found), prefix.memory_limit()
         if size > limit and required:
             raise ValueError(
                 f"`cache_features=True` would store {size / 2**30:.1f} GiB of features, more than "
                 f"a quarter of the memory of this machine, {limit / 2**30:.1f} GiB. Use "
-                "cache_features='auto' or fewer samples."
+                "cache_features='disk', cache_features='auto' or fewer samples."
             )
-        return size <= limit
+        return size <= limit or plan.cache_features == "disk"
 
     def epoch(self, number: int) -> None:
         """Run one epoch, and find out whether training stops."""

@@ -22,10 +22,11 @@ from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import forms
 from frozenfit.training.backends import Predictor
 from frozenfit.training.data import Data
+from frozenfit.training.feature_file import FeatureFile
 
 _SHARE_OF_MEMORY = 0.25
 _DEFAULT_MEMORY = 8 * 2**30
-_ROWS = 4096
+_PART_BYTES = 64 * 2**20
 # Functions of keras.ops that act on each element; others may depend on the whole batch.
 _ELEMENTWISE = {
     *(
@@ -63,27 +64,38 @@ class Prefix:
     predictor: Predictor
 
     def bytes(self, rows: int) -> int:
-        """Return the memory in bytes that the features of a number of samples take."""
+        """Return the number of bytes that the features of a number of samples take."""
         return 4 * rows * int(np.prod(self.shape))
 
-    def features(self, data: Data) -> Data:
+    def features(self, data: Data, on_disk: bool = False) -> Data:
         """Compute the features of samples.
 
         Parameters
         ----------
         data : Data
             Samples; only the rows that are used are computed.
+        on_disk : bool, default=False
+            Whether the features are stored in a `FeatureFile`, which the caller closes, rather than
+            in memory.
 
         Returns
         -------
         Data
             The same targets and weights, with the features as inputs.
         """
-        # Predictors return float32 under every policy.
-        X = np.empty((len(data), *self.shape), np.float32)
-        for start in range(0, len(data), _ROWS):
-            rows = data.rows[start : start + _ROWS]
-            X[start : start + len(rows)] = self.predictor(data.X[rows])
+        shape = (len(data), *self.shape)
+        # Predictors compute batches of 512 rows, and return float32 under every policy.
+        largest = max(int(np.prod(self.shape)), int(np.prod(data.X.shape[1:])))
+        step = 512 * max(1, _PART_BYTES // (512 * 4 * largest))
+        starts = range(0, len(data), step)
+        parts = (self.predictor(data.X[data.rows[start : start + step]]) for start in starts)
+        X: Any
+        if on_disk:
+            X = FeatureFile(shape, parts)
+        else:
+            X = np.empty(shape, np.float32)
+            for start, part in zip(starts, parts, strict=True):
+                X[start : start + len(part)] = part
         return replace(data, X=X, y=data.y[data.rows], rows=np.arange(len(data)), dtype=None)
 
 
@@ -124,7 +136,7 @@ def find(
 
 
 def memory_limit() -> int:
-    """Return the largest size of cached features in bytes.
+    """Return the largest size of features that are cached in memory, in bytes.
 
     It is a fixed share of the machine's memory rather than of the free memory: whether features
     are cached decides the last bits of a fit, and two fits must agree.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from image_sets import prepare, write_image
 
 from frozenfit.datasets import DatasetNotFoundError, load, loading
 
@@ -75,35 +75,6 @@ def test_digits_are_not_resized():
 
 
 # Folders
-
-
-def write_image(path: Path, pixels: np.ndarray) -> None:
-    from PIL import Image
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Two classes of ten gray images; image i of class c has the value 100 c + i."""
-    pytest.importorskip("PIL")
-    for label, name in enumerate(("cat", "dog")):
-        for index in range(10):
-            pixels = np.full((6, 5), 100 * label + index, dtype=np.uint8)
-            write_image(tmp_path / "photos" / name / f"{index}.png", pixels)
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def split_folder(folder, tmp_path):
-    """The same, cut into train and test by its owner."""
-    for name in ("cat", "dog"):
-        for part, indices in (("train", range(8)), ("test", range(8, 10))):
-            (tmp_path / "cut" / part / name).mkdir(parents=True)
-            for index in indices:
-                shutil.copy(folder / name / f"{index}.png", tmp_path / "cut" / part / name)
-    return tmp_path / "cut"
 
 
 def test_a_folder_of_classes_is_cut_in_proportion(folder):
@@ -235,50 +206,6 @@ def test_a_class_of_one_image_cannot_be_cut(folder):
 
 
 # TensorFlow Datasets: small sets in the real format, written by tensorflow-datasets itself
-
-
-def prepare(root, counts=None, file_format="array_record", hidden=()):
-    """Write a set of 4x3 color images; image i of a split holds the value i, its label i % 3."""
-    tfds = pytest.importorskip("tensorflow_datasets")
-    pytest.importorskip("array_record")
-    counts = {"train": 12, "test": 6} if counts is None else counts
-
-    labels = tfds.features.ClassLabel(names=["red", "green", "blue"])
-
-    class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = tfds.core.Version("1.0.0")
-        pkg_dir_path = root
-
-        def _info(self):
-            features = {"image": tfds.features.Image(shape=(4, 3, 3)), "label": labels}
-            return tfds.core.DatasetInfo(
-                builder=self, features=tfds.features.FeaturesDict(features)
-            )
-
-        def _split_generators(self, dl_manager):
-            return {split: self._generate_examples(split) for split in counts}
-
-        def _generate_examples(self, split):
-            for index in range(counts[split]):
-                image = np.full((4, 3, 3), index, dtype=np.uint8)
-                yield index, {"image": image, "label": -1 if split in hidden else index % 3}
-
-    builder = Tiny(data_dir=str(root), file_format=file_format)
-    offline = tfds.download.DownloadConfig(try_download_gcs=False)
-    builder.download_and_prepare(download_config=offline)
-
-
-@pytest.fixture(scope="module")
-def prepared_once(tmp_path_factory):
-    root = tmp_path_factory.mktemp("tfds")
-    prepare(root)
-    return root
-
-
-@pytest.fixture
-def root(prepared_once, tmp_path):
-    shutil.copytree(prepared_once, tmp_path / "tfds")
-    return tmp_path / "tfds"
 
 
 def test_a_prepared_set_comes_back(root):

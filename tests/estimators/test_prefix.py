@@ -34,7 +34,9 @@ def rows_through(monkeypatch):
     seen = []
     inner = prefix.Prefix.features
     monkeypatch.setattr(
-        prefix.Prefix, "features", lambda self, data: seen.append(len(data)) or inner(self, data)
+        prefix.Prefix,
+        "features",
+        lambda self, data, *args: seen.append(len(data)) or inner(self, data, *args),
     )
     return seen
 
