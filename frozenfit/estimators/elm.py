@@ -472,7 +472,7 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RandomLayer
         """Return whether `fit` has succeeded."""
         return hasattr(self, "_frozen")
 
-    def _learn_from_source(self, X, y, sample_weight, *, resume, one_pass):
+    def _learn_in_another_way(self, X, y, sample_weight, X_val, *, one_pass, classes_known):
         X = self._check_input(X, reset=True)
         X, targets, weight = self._weighted(X, self._targets(X, y), sample_weight)
         X = self._as_samples(X, reset=True)
