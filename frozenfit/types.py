@@ -50,9 +50,11 @@ Augmentation: TypeAlias = "str | keras.Layer | Sequence[str | keras.Layer] | Non
 KerasCallbacks: TypeAlias = "keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | None"
 CheckpointLike: TypeAlias = "str | PathLike[str] | Checkpoint | None"
 ClassWeight: TypeAlias = 'Mapping[Any, float] | Literal["balanced"] | None'
-# Samples as the user gives them: an array, a data frame, a sparse matrix, or for some estimators an
-# iterable of batches (X, y).
-SamplesLike: TypeAlias = "ArrayLike | sparse.sparray | sparse.spmatrix | Iterable[Any]"
+# Samples as the user gives them: an array, a data frame, a sparse matrix, or a source of batches
+# (X, y), which is an iterable or a function that returns an iterator.
+SamplesLike: TypeAlias = (
+    "ArrayLike | sparse.sparray | sparse.spmatrix | Iterable[Any] | Callable[[], Iterable[Any]]"
+)
 # Samples of any shape in memory.
 Samples: TypeAlias = "np.ndarray | sparse.csr_array"
 Shape: TypeAlias = "tuple[int, ...]"

@@ -1,4 +1,4 @@
-"""Data that does not fit into memory: memory maps, iterators of batches, dask arrays."""
+"""Data that does not fit into memory: memory maps and dask arrays."""
 
 from __future__ import annotations
 
@@ -19,19 +19,12 @@ __all__ = [
     "dask_blocks",
     "dask_labels",
     "is_dask",
-    "is_iterator",
     "is_map",
     "map_blocks",
     "sum_blocks",
 ]
 
 _check: Any = check_array
-
-
-def is_iterator(X: Any, y: Any) -> bool:
-    """Return whether X yields batches (X, y) or (X, y, sample_weight)."""
-    arrays = hasattr(X, "shape") or hasattr(X, "__array__") or hasattr(X, "columns")
-    return y is None and not arrays and hasattr(X, "__iter__") and not hasattr(X, "__len__")
 
 
 def is_dask(X: Any) -> bool:

@@ -10,7 +10,7 @@ and those of regressors are in classifier.py and regressor.py. Public methods ar
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -23,14 +23,18 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from frozenfit.estimators import streams
 from frozenfit.estimators.column_scales import warn_of_other_scales, warn_of_unscaled
+from frozenfit.estimators.counting import Counter
 from frozenfit.estimators.fit_signature import checkpoint_of
 from frozenfit.isolation import SEED_LIMIT
 from frozenfit.layer_kinds import is_normalization
 from frozenfit.training.checkpoint import Checkpoint
 from frozenfit.training.data import Data, distinct
 from frozenfit.training.objective import Task
+from frozenfit.training.sources import Source, as_source, refuse_beside, refuse_one_shot
 from frozenfit.training.sparse_rows import SparseRows
+from frozenfit.training.streamed import AnyData
 from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
 
 if TYPE_CHECKING:
@@ -53,10 +57,10 @@ class FitData:
 
     Attributes
     ----------
-    data : Data
-        The weighted set of distinct training samples; y contains class indices, or targets of
-        shape (n, n_targets).
-    validation : Data or None
+    data : Data or StreamedData
+        The weighted set of distinct training samples, or what a source yields; y contains class
+        indices, or targets of shape (n, n_targets).
+    validation : Data, StreamedData or None
         Validation data given by the user.
     n_outputs : int
         Number of classes or targets.
@@ -74,8 +78,8 @@ class FitData:
         Where the state of training is written.
     """
 
-    data: Data
-    validation: Data | None
+    data: AnyData
+    validation: AnyData | None
     n_outputs: int
     task: Task
     seed: int
@@ -83,6 +87,11 @@ class FitData:
     one_pass: bool
     callback_args: dict[str, Any]
     checkpoint: Checkpoint | None = None
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether training or validation data come from a source of batches."""
+        return any(data is not None and data.is_stream for data in (self.data, self.validation))
 
     def for_network(self, network: Network, names: Sequence[str] | None = None) -> FitData:
         """Return the same with samples of the dtype that a network asks for.
@@ -107,8 +116,9 @@ class FitData:
         first = next(iter(network.survey.layers.values()), None)
         scaled = first is not None and is_normalization(first)
         floats = data.dtype == keras.config.floatx()
-        if data.X.ndim == 2 and floats and not (scaled or self.resume or self.one_pass):
-            warn_of_unscaled(data.X, names, data.rows)
+        looked_at = data.first
+        if looked_at.X.ndim == 2 and floats and not (scaled or self.resume or self.one_pass):
+            warn_of_unscaled(looked_at.X, names, looked_at.rows)
         return replace(self, data=data, validation=validation)
 
 
@@ -153,10 +163,28 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     def _n_outputs(self, y: np.ndarray, one_pass: bool) -> int:
         """Return the number of outputs of the network for the encoded y."""
 
-    def _learn_from_source(
-        self, X: Any, y: Any, sample_weight: Any, *, resume: bool, one_pass: bool
+    @abstractmethod
+    def _counter(self, y: np.ndarray, unknown: bool) -> Counter | None:
+        """Return what the pass over a source must count before training, where there is anything.
+
+        `y` are the first targets, and `unknown` is whether classes or scale are to be found out.
+        """
+
+    @abstractmethod
+    def _encoding(self, y: np.ndarray, counter: Any, unknown: bool, training: bool) -> Callable:
+        """Take in what was counted; return ``f(y, weight)``, which encodes a batch."""
+
+    def _learn_in_another_way(
+        self, X: Any, y: Any, sample_weight: Any, X_val: Any, *, one_pass: bool, classes_known: bool
     ) -> bool:
-        """Train on a source that is not an array, such as an iterator; return whether X is one."""
+        """Train without `FitData`, and return True, where an estimator can do so with this X."""
+        return False
+
+    def _check_streams(self, one_pass: bool, validated: bool) -> None:
+        """Raise an error where a setting cannot be combined with a source of batches."""
+
+    def _needs_steps(self, one_pass: bool) -> bool:
+        """Return whether the number of steps of an epoch must be known before training."""
         return False
 
     def _collected(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> Data:
@@ -220,7 +248,6 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             self.model_params = {**(self.model_params or {}), **nested}
         return self
 
-    @final
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -234,18 +261,20 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
-            Samples: the rows of a table, or arrays such as images (height, width, channels).
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...), or source of batches
+            Samples: the rows of a table, or arrays such as images (height, width, channels). Or
+            batches (X, y) or (X, y, sample_weight): a `keras.utils.PyDataset`, a
+            `tf.data.Dataset`, a torch or Grain data loader, or a function that returns an iterator.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            Class labels of any type, or targets. None is valid only if X yields batches (X, y) and
-            the estimator accepts them.
+            Targets; None if X yields batches, which contain them.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights. A weight of 2 is equivalent to repeating the sample, a weight of 0 to
             removing it.
         X_val, y_val : array-like, default=None
-            Validation data, on which each epoch is evaluated; `early_stopping` uses their loss. A
-            pipeline does not transform them unless its ``transform_input`` names "X_val". A warning
-            is issued where they have quite another scale than `X`.
+            Validation data, or a source of batches as `X_val` alone, on which each epoch is
+            evaluated; `early_stopping` uses their loss. A pipeline does not transform them unless
+            its ``transform_input`` names "X_val". A warning is issued where they have quite another
+            scale than `X`.
 
         Returns
         -------
@@ -274,29 +303,35 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         one_pass: bool = False,
         classes_known: bool = False,
     ) -> None:
-        source = {"resume": resume, "one_pass": one_pass}
-        if not self._learn_from_source(X, y, sample_weight, **source):
+        known = {"one_pass": one_pass, "classes_known": classes_known}
+        if not self._learn_in_another_way(X, y, sample_weight, X_val, **known):
             given = X, y, sample_weight, X_val, y_val
-            self._train(self._fit_data(*given, resume, one_pass, classes_known))
+            self._train(self._fit_data(*given, resume, **known))
 
     def _fit_data(
         self, X, y, sample_weight, X_val, y_val, resume, one_pass=False, classes_known=False
     ) -> FitData:
         """Validate and encode the arguments of `fit`."""
         checkpoint = None if one_pass else checkpoint_of(self)
-        X, y = self._check_data(X, y, reset=not resume)
-        X, y, weight = self._weighted(X, y, sample_weight)
-        weights = None if weight is None else {"sample_weight": weight}
-        # Callbacks receive the data before labels are encoded and equal samples are merged.
-        callback_args = {"X": X, "y": y, "metadata": weights}
-        y = self._encode(y, reset=not (resume or classes_known))
-        samples = self._as_samples(X, reset=not resume)
-        data = self._collected(samples, y, self._balanced(y, weight))
-        data = self._scaled(data, reset=not resume)
-        validation = self._held_out(X_val, y_val)
-        if validation is not None and samples.ndim == 2 and not resume:
+        source, held_out = as_source(X), as_source(X_val)
+        _check_source(source, y, sample_weight, "`y` and `sample_weight`")
+        _check_source(held_out, y_val, None, "`y_val`")
+        if source is not None or held_out is not None:
+            self._check_streams(one_pass, X_val is not None)
+        unknown = not (resume or classes_known)
+        if source is None:
+            data, y, callback_args = self._data_of_arrays(X, y, sample_weight, not resume, unknown)
+        else:
+            needs_steps = self._needs_steps(one_pass)
+            data = streams.streamed(self, source, not resume, unknown, needs_steps=needs_steps)
+            callback_args = {"X": X, "y": None, "metadata": None}
+            y = data.first.y
+            # The first samples may lack a class.
+            y = y if y.ndim == 2 else np.arange(len(getattr(self, "classes_")))  # noqa: B009
+        validation = self._held_out(X_val, y_val, held_out)
+        if validation is not None and data.first.X.ndim == 2 and not resume:
             names = getattr(self, "feature_names_in_", None)
-            warn_of_other_scales(samples, validation.X, names)
+            warn_of_other_scales(data.first.X, validation.first.X, names)
         return FitData(
             data=data,
             validation=validation,
@@ -308,6 +343,20 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             callback_args=callback_args,
             checkpoint=checkpoint,
         )
+
+    def _data_of_arrays(
+        self, X, y, sample_weight, reset: bool, unknown: bool
+    ) -> tuple[Data, np.ndarray, dict[str, Any]]:
+        """Return the training data, all encoded targets, and what callbacks receive."""
+        X, y = self._check_data(X, y, reset=reset)
+        X, y, weight = self._weighted(X, y, sample_weight)
+        weights = None if weight is None else {"sample_weight": weight}
+        # Callbacks receive the data before labels are encoded and equal samples are merged.
+        callback_args = {"X": X, "y": y, "metadata": weights}
+        y = self._encode(y, reset=unknown)
+        samples = self._as_samples(X, reset=reset)
+        data = self._collected(samples, y, self._balanced(y, weight))
+        return self._scaled(data, reset=reset), y, callback_args
 
     def _weighted(self, X, y, sample_weight):
         """Validate the sample weights, and remove samples of weight 0."""
@@ -323,9 +372,11 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             )
         return X[positive], y[positive], weight[positive]
 
-    def _held_out(self, X_val, y_val) -> Data | None:
+    def _held_out(self, X_val, y_val, source: Source | None) -> AnyData | None:
         if X_val is None and y_val is None:
             return None
+        if source is not None:
+            return streams.streamed(self, source, reset=False, unknown=False, training=False)
         if X_val is None or y_val is None:
             raise ValueError(
                 "`X_val` and `y_val` must be given together, got None for one of them."
@@ -423,9 +474,24 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         return X
 
     def _outputs(self, X: Any, **options: Any) -> np.ndarray:
+        return self._over_samples(X, lambda samples: self._logits(samples, **options))
+
+    def _over_samples(self, X: Any, compute: Callable, axis: int = 0) -> np.ndarray:
+        """Compute outputs in float64 for the samples of an array, or for those of a source."""
         check_is_fitted(self)
-        X = self._check_input(X, reset=False)
-        return self._logits(self._as_samples(X, reset=False), **options).astype(np.float64)
+        source = as_source(X)
+        if source is None:
+            X = self._as_samples(self._check_input(X, reset=False), reset=False)
+            return compute(X).astype(np.float64)
+        parts = [compute(block).astype(np.float64) for block in streams.blocks(self, source)]
+        return np.concatenate(parts, axis=axis)
+
+
+def _check_source(source: Source | None, y: Any, weight: Any, names: str) -> None:
+    """Raise an error where a source cannot be passed over again, or has something beside it."""
+    if source is not None:
+        refuse_one_shot(source)
+        refuse_beside(source, y, weight, names)
 
 
 def _refuse_text(X: Any, error: Exception) -> None:

@@ -10,10 +10,13 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from frozenfit.estimators.base import NetworkEstimator
+from frozenfit.estimators.counting import LabelCounts
+from frozenfit.training.sources import Recording, as_source, refuse_beside
 from frozenfit.utils.scikit_learn import check_partial_fit_first_call, fit_context
 
 if TYPE_CHECKING:
@@ -116,6 +119,30 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         each = np.ones(len(y)) if weight is None else weight
         return each * self._weight_of_classes(class_weight, y, each)[y]
 
+    def _counter(self, y: np.ndarray, unknown: bool) -> LabelCounts | None:
+        balanced = getattr(self._settings, "class_weight", None) == "balanced"
+        return LabelCounts() if y.ndim == 1 and (unknown or balanced) else None
+
+    def _encoding(self, y, counter, unknown, training):
+        if unknown and y.ndim == 1:
+            self.classes_ = counter.labels
+        one = self._encode(y[:1], reset=unknown and y.ndim == 2)
+        class_weight = getattr(self._settings, "class_weight", None) if training else None
+        if class_weight is None:
+            return lambda y, weight: (self._encode(y, reset=False), weight)
+        if y.ndim == 2:
+            self._balanced(one, None)  # raises
+        sums = np.zeros(len(self.classes_))
+        if counter is not None:
+            sums[self._encode(counter.labels, reset=False)] = counter.weights
+        each = self._weight_of_classes(class_weight, np.arange(len(sums)), sums)
+
+        def encode(y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            encoded = self._encode(y, reset=False)
+            return encoded, weight * each[encoded]
+
+        return encode
+
     def _weight_of_classes(
         self, class_weight: Any, y: np.ndarray, weight: np.ndarray
     ) -> np.ndarray:
@@ -143,10 +170,70 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     @final
     @fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: SamplesLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        X_val: SamplesLike | None = None,
+        y_val: ArrayLike | None = None,
+        *,
+        classes: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the estimator to training data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...), or source of batches
+            Samples: the rows of a table, or arrays such as images (height, width, channels). Or
+            batches (X, y) or (X, y, sample_weight): a `keras.utils.PyDataset`, a
+            `tf.data.Dataset`, a torch or Grain data loader, or a function that returns an iterator.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Class labels of any type; None if X yields batches, which contain them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights. A weight of 2 is equivalent to repeating the sample, a weight of 0 to
+            removing it.
+        X_val, y_val : array-like, default=None
+            Validation data, or a source of batches as `X_val` alone, on which each epoch is
+            evaluated; `early_stopping` uses their loss. A pipeline does not transform them unless
+            its ``transform_input`` names "X_val". A warning is issued where they have quite another
+            scale than `X`.
+        classes : array-like of shape (n_classes,), default=None
+            The classes, or ``range(n_labels)`` for several labels per sample. None takes those of
+            `y`; a source is passed over once to find them.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are invalid, or a label is not in `classes`. The estimator is
+            then left as it was before.
+        """
+        resume = bool(getattr(self, "warm_start", False)) and self.__sklearn_is_fitted__()
+        with self._restored_on_error():
+            known = classes is not None
+            if known:
+                self._take_classes(classes, resume)
+            given = X, y, sample_weight, X_val, y_val
+            self._learn(*given, resume=resume, classes_known=known)
+        return self
+
+    def _take_classes(self, classes: Any, resume: bool) -> None:
+        if not resume:
+            # scikit-learn takes existing classes for those of an earlier call.
+            self.__dict__.pop("classes_", None)
+        check_partial_fit_first_call(self, classes)
+
+    @final
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
         X: SamplesLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
@@ -154,10 +241,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...)
+        X : array-like of shape (n_samples, ...), or source of batches
             Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            Class labels; None if X yields batches, which contain them.
         classes : array-like of shape (n_classes,), default=None
             The classes of all batches together, or ``range(n_labels)`` for several labels per
             sample; required in the first call.
@@ -176,10 +263,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """
         with self._restored_on_error():
             resume = self.__sklearn_is_fitted__()
-            if not resume:
-                # scikit-learn takes existing classes for those of an earlier call.
-                self.__dict__.pop("classes_", None)
-            check_partial_fit_first_call(self, classes)
+            self._take_classes(classes, resume)
             self._learn(X, y, sample_weight, resume=resume, one_pass=True, classes_known=True)
         return self
 
@@ -251,6 +335,35 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """
         outputs = self._outputs(X)
         return log_expit(outputs) if self._task == "multilabel" else log_softmax(outputs, axis=1)
+
+    def score(
+        self, X: SamplesLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or source of batches
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            True labels; None if X yields batches, which contain them. Of several labels per
+            sample, all must be right.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        float
+            The fraction of samples that are predicted right.
+        """
+        source = as_source(X)
+        if source is None:
+            return super().score(X, y, sample_weight)
+        refuse_beside(source, y, sample_weight)
+        recording = Recording(source)
+        predicted = self.predict(recording)
+        y, weight = recording.targets()
+        return float(accuracy_score(y, predicted, sample_weight=weight))
 
     def _labels(self, outputs: np.ndarray) -> np.ndarray:
         if self._task == "multilabel":

@@ -126,8 +126,9 @@ class ELMClassifier(ELM, NetworkClassifier):
     Notes
     -----
     `fit` accepts sparse matrices, memory maps (read in blocks), dask arrays (each block is summed
-    by the worker that has it) and, in place of X and without y, an iterator of batches (X, y) or
-    (X, y, sample_weight), the first of which must contain every class.
+    by the worker that has it) and, in place of X and without y, a source of batches (X, y) or
+    (X, y, sample_weight). The first batch of an iterator, which can be passed over only once, must
+    contain every class unless `fit` is given `classes`.
 
     Up to `loo_rows` distinct rows, any sequence of `partial_fit` calls gives the same as one
     `fit`. Beyond that, the scaling, frozen weights made from data and "balanced" class weights
@@ -287,7 +288,7 @@ class ELMRegressor(ELM, NetworkRegressor):
     Notes
     -----
     `fit` accepts sparse matrices, memory maps (read in blocks), dask arrays (each block is summed
-    by the worker that has it) and, in place of X and without y, an iterator of batches (X, y) or
+    by the worker that has it) and, in place of X and without y, a source of batches (X, y) or
     (X, y, sample_weight).
 
     Up to `loo_rows` distinct rows, any sequence of `partial_fit` calls gives the same as one
@@ -472,7 +473,7 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RandomLayer
         """Return whether `fit` has succeeded."""
         return hasattr(self, "_frozen")
 
-    def _learn_from_source(self, X, y, sample_weight, *, resume, one_pass):
+    def _learn_in_another_way(self, X, y, sample_weight, X_val, *, one_pass, classes_known):
         X = self._check_input(X, reset=True)
         X, targets, weight = self._weighted(X, self._targets(X, y), sample_weight)
         X = self._as_samples(X, reset=True)

@@ -19,10 +19,12 @@ from frozenfit.elm.head import Head
 from frozenfit.elm.memory import Block, Memory, Tick, cut
 from frozenfit.elm.stages import FeatureStage, as_stage
 from frozenfit.estimators.base import FitData, NetworkEstimator
+from frozenfit.estimators.counting import LabelCounts
 from frozenfit.estimators.stored import data_state, restore_data
 from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.training.data import Data
+from frozenfit.training.sources import Source, as_source, numbered, refuse_beside, with_targets
 from frozenfit.utils.progress import ProgressBar
 from frozenfit.utils.scikit_learn import HasMethods, Interval, StrOptions, check_sample_weight
 
@@ -151,13 +153,18 @@ class ELM(RandomLayers):
         weight = np.ones(len(y)) if weight is None else weight
         return Data(X, y, np.arange(len(y)), weight)
 
-    def _learn_from_source(self, X, y, sample_weight, *, resume, one_pass):
-        if stream.is_iterator(X, y):
-            self._fit_batches(X, one_pass)
+    def _learn_in_another_way(self, X, y, sample_weight, X_val, *, one_pass, classes_known):
+        source = as_source(X)
+        if source is not None:
+            _refuse_validation(X_val)
+            refuse_beside(source, y, sample_weight)
+            self._refuse_one_pass(one_pass, f"a {source.name}")
+            self._fit_batches(source, classes_known)
         elif stream.is_dask(X):
-            self._fit_dask(X, y, sample_weight, one_pass)
+            self._refuse_one_pass(one_pass, "a dask array")
+            self._fit_dask(X, y, sample_weight, classes_known)
         elif stream.is_map(X) and y is not None and not one_pass and self._is_long(X):
-            self._fit_map(X, y, sample_weight)
+            self._fit_map(X, y, sample_weight, classes_known)
         else:
             return False
         return True
@@ -165,51 +172,50 @@ class ELM(RandomLayers):
     def _is_long(self, X: Any) -> bool:
         return self.loo_rows is not None and len(X) > self.loo_rows and X.dtype.kind in "fui"
 
-    def _prepared(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Block:
+    def _prepared(
+        self, X: Any, y: Any, sample_weight: Any, reset: bool, classes_known: bool = False
+    ) -> Block:
         """Validate a batch as `fit` does."""
         X, y = self._check_data(X, y, reset=reset)
         X, y, weight = self._weighted(X, y, sample_weight)
-        y = self._encode(y, reset=reset)
+        y = self._encode(y, reset=reset and not classes_known)
         samples = self._as_samples(X, reset=reset)
         return samples, y, np.ones(len(y)) if weight is None else weight
 
     def _progress(self, total: int | None) -> ProgressBar:
         return ProgressBar(type(self).__name__, total, bool(self.verbose), _BAR_DELAY)
 
-    def _fit_batches(self, batches: Any, one_pass: bool) -> None:
-        self._refuse_one_pass(one_pass, "an iterator of batches")
+    def _fit_batches(self, source: Source, classes_known: bool) -> None:
+        if self._task == "classification" and not classes_known and not source.one_shot:
+            self.classes_ = _labels(source)
+            classes_known = True
         memory = None
         with self._progress(None) as bar:
             tick = _counter(bar)
-            for batch in batches:
-                if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-                    raise ValueError(
-                        "An iterator must yield tuples (X, y) or (X, y, sample_weight), got "
-                        f"{type(batch).__name__}."
-                    )
-                weight = batch[2] if len(batch) == 3 else None
-                block = self._prepared(batch[0], batch[1], weight, reset=memory is None)
-                if memory is None:
-                    memory = Memory.of(self._config_of(block[1], self._fit_seed()), block)
-                else:
-                    memory = memory.plus(block)
+            for number, (X, y, weight) in enumerate(with_targets(source)):
+                with numbered(number):
+                    block = self._prepared(X, y, weight, memory is None, classes_known)
+                    if memory is None:
+                        y = self._all_targets() if classes_known else block[1]
+                        memory = Memory.of(self._config_of(y, self._fit_seed()), block)
+                    else:
+                        memory = memory.plus(block)
                 tick(len(block[1]))
         if memory is None:
-            raise ValueError("The iterator must yield at least one batch (X, y), got none.")
+            raise ValueError(f"A {source.name} must yield at least one batch (X, y), got none.")
         self._store(memory, solve=True)
 
-    def _fit_dask(self, X: Any, y: Any, sample_weight: Any, one_pass: bool) -> None:
-        self._refuse_one_pass(one_pass, "a dask array")
+    def _fit_dask(self, X: Any, y: Any, sample_weight: Any, classes_known: bool) -> None:
         if y is None:
             raise ValueError("`y` must be given with a dask array, got None.")
         shape = tuple(int(n) for n in X.shape[1:])
         if not shape:
             raise ValueError("X must be 2-dimensional, got a dask array with one axis.")
         first = self._first_rows(X, y)
-        self._prepared(*first, None, reset=True)
-        classes = None
-        if hasattr(self, "classes_"):
-            self.classes_ = classes = stream.dask_labels(y)
+        self._prepared(*first, None, True, classes_known)
+        if hasattr(self, "classes_") and not classes_known:
+            self.classes_ = stream.dask_labels(y)
+        classes = getattr(self, "classes_", None)
         blocks = stream.dask_blocks(X, y, sample_weight, classes, tuple(self.input_shape_))
         config = self._config_of(self._all_targets(), self._fit_seed())
         self._store(stream.sum_blocks(config, blocks), solve=True)
@@ -219,7 +225,7 @@ class ELM(RandomLayers):
         few = slice(0, max(1, min(rows, 10)))
         return np.asarray(X[few].compute()), np.asarray(y[few])
 
-    def _fit_map(self, X: np.memmap, y: Any, sample_weight: Any) -> None:
+    def _fit_map(self, X: np.memmap, y: Any, sample_weight: Any, classes_known: bool) -> None:
         if len(y) != len(X):
             raise ValueError(
                 f"X and y must have the same number of rows, got {len(X)} and {len(y)}."
@@ -227,8 +233,8 @@ class ELM(RandomLayers):
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         y = np.asarray(y)
-        self._prepared(X[: self.batch_size], y[: self.batch_size], None, reset=True)
-        if hasattr(self, "classes_"):
+        self._prepared(X[: self.batch_size], y[: self.batch_size], None, True, classes_known)
+        if hasattr(self, "classes_") and not classes_known:
             self.classes_ = np.unique(y)
 
         def prepare(rows: slice) -> Block:
@@ -271,11 +277,7 @@ class ELM(RandomLayers):
     # Fitting
 
     def _train(self, fit_data: FitData) -> None:
-        if fit_data.validation is not None:
-            raise ValueError(
-                "`X_val` and `y_val` must be None: they have no effect, since a closed-form fit "
-                "is not stopped early."
-            )
+        _refuse_validation(fit_data.validation)
         data = fit_data.data
         block = (data.X, data.y, data.weight)
         if fit_data.resume and fit_data.one_pass:
@@ -508,6 +510,22 @@ class _Solved:
 
     def get(self, memory: Any) -> tuple[Frozen, Head]:
         return self.solve(memory) if self.pair is None else self.pair
+
+
+def _refuse_validation(given: Any) -> None:
+    if given is not None:
+        raise ValueError(
+            "`X_val` and `y_val` must be None: they have no effect, since a closed-form fit is not "
+            "stopped early."
+        )
+
+
+def _labels(source: Source) -> np.ndarray:
+    """Pass over a source to find its classes."""
+    counts = LabelCounts()
+    for _, y, weight in with_targets(source):
+        counts.add(y, weight)
+    return counts.labels
 
 
 def _counter(bar: ProgressBar) -> Tick:

@@ -26,7 +26,7 @@ from frozenfit.estimators.partial_base import (
 from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.training.base import Base
-from frozenfit.training.data import Data
+from frozenfit.training.streamed import AnyData
 from frozenfit.training.workspace import workspace
 from frozenfit.types import RandomState, Trainable
 from frozenfit.utils.scikit_learn import Interval, StrOptions, callback_context
@@ -165,6 +165,14 @@ class CheapEnsemble(NetworkEstimator):
         self._settings._validate_params()
         return super()._fit_data(*args, **kwargs)
 
+    def _needs_steps(self, one_pass: bool) -> bool:
+        # `partial_fit` trains the base as `fit` does.
+        trains_base = self.base == "trained" and not self.__sklearn_is_fitted__()
+        return self._settings._needs_steps(one_pass and not trains_base)
+
+    def _check_streams(self, one_pass: bool, validated: bool) -> None:
+        self._settings._check_streams(one_pass, validated)
+
     def _settings_fitted(self) -> dict[str, Any]:
         """Return the parameters that cannot change between fits that continue."""
         settings = {f"estimator__{name}": getattr(self._settings, name) for name in _FIXED}
@@ -236,7 +244,7 @@ class CheapEnsemble(NetworkEstimator):
         members: list[PartialNet],
         numbers: list[int],
         training: FitData,
-        held_out: Data | None,
+        held_out: AnyData | None,
         task: Any,
     ) -> None:
         """Train members and add them to those in `kept`, which do not change."""
@@ -294,10 +302,10 @@ class CheapEnsemble(NetworkEstimator):
         self.n_trainable_ = sum(member.part_.selection.n_trainable for member in members)
         self.freeze_fraction_ = 1 - self.n_trainable_ / (first.total * len(members))
 
-    def _after_members(self, held_out: Data | None) -> None:
+    def _after_members(self, held_out: AnyData | None) -> None:
         """Fit what depends on the trained members, such as a temperature."""
 
-    def _hold_out(self, fit_data: FitData, seeds: dict[str, int]) -> tuple[FitData, Data | None]:
+    def _hold_out(self, fit_data: FitData, seeds: dict[str, int]) -> tuple[FitData, AnyData | None]:
         """Split off samples on which neither base nor members are trained."""
         return fit_data, None
 
@@ -387,7 +395,7 @@ class CheapEnsemble(NetworkEstimator):
         self,
         n: int,
         X: SamplesLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         members: Sequence[Trainable] | None = None,
@@ -399,8 +407,8 @@ class CheapEnsemble(NetworkEstimator):
         n : int
             Number of members to add.
         X, y, sample_weight : array-like
-            Training data as in `fit`. With the data of `fit`, the members equal those of a larger
-            `n_estimators`.
+            Training data as in `fit`, or a source of batches as `X` alone. With the data of `fit`,
+            the members equal those of a larger `n_estimators`.
         members : list of selectors, default=None
             Parameters that each new member trains; required if the parameter `members` is a list.
 
@@ -473,9 +481,9 @@ class CheapEnsemble(NetworkEstimator):
         """Compute the outputs of each member, shape (members, n, n_outputs)."""
         return np.stack([m.part_.outputs(X) for m in self._chosen(n_members)]).astype(np.float64)
 
-    def _samples(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return self._as_samples(self._check_input(X, reset=False), reset=False)
+    def _outputs_of_members(self, X: Any) -> np.ndarray:
+        """Compute the outputs of each member for an array or a source."""
+        return self._over_samples(X, self._member_logits, axis=1)
 
     def parameter_table(self, member: int = 0) -> ParameterTable:
         """Return the number of parameters that a member trains of each weight.

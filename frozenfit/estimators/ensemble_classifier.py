@@ -147,6 +147,14 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         )
         self.calibrate = calibrate
 
+    def _check_streams(self, one_pass: bool, validated: bool) -> None:
+        super()._check_streams(one_pass, validated)
+        if self.calibrate and not validated:
+            raise ValueError(
+                "`calibrate=True` requires `X_val` where X is a source of batches, which cannot be "
+                "split. Pass validation data as X_val to `fit`, or set calibrate=False."
+            )
+
     def _hold_out(self, fit_data, seeds):
         if not self.calibrate or fit_data.validation is not None:
             return fit_data, fit_data.validation
@@ -161,8 +169,9 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     def _after_members(self, held_out):
         self.temperature_ = 1.0
         if self.calibrate and held_out is not None:
-            outputs = self._member_logits(held_out.X[held_out.rows])
-            y, weight = held_out.y[held_out.rows], held_out.weight
+            parts = [(self._member_logits(x), y, weight) for x, y, weight in held_out.parts()]
+            outputs = np.concatenate([outputs for outputs, _, _ in parts], axis=1)
+            y, weight = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
             if self._task == "multilabel":
                 weight = np.repeat(weight, y.shape[1])
                 outputs, y = label_logits(outputs), y.ravel().astype(np.int32)
@@ -235,7 +244,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         ndarray of shape (n_members, n_samples, n_classes)
             Probabilities; their mean over the members is `predict_proba`.
         """
-        return self._probabilities(self._member_logits(self._samples(X)) / self.temperature_)
+        return self._probabilities(self._outputs_of_members(X) / self.temperature_)
 
     def predictive_entropy(self, X: SamplesLike) -> np.ndarray:
         """Compute the uncertainty of the ensemble about each sample.

@@ -137,7 +137,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         ndarray of shape (n_members, n_samples, n_targets)
             Predictions; their mean over the members is `predict`.
         """
-        return self._on_scale(self._member_logits(self._samples(X)))
+        return self._on_scale(self._outputs_of_members(X))
 
     def ensemble_report(self, X: SamplesLike, y: ArrayLike) -> list[_report.RegressorRow]:
         """Evaluate each member and the ensemble.

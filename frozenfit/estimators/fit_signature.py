@@ -9,12 +9,9 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 
 import frozenfit
 from frozenfit.training.checkpoint import Checkpoint, as_checkpoint
-from frozenfit.training.data import Data
-from frozenfit.training.sparse_rows import SparseRows
 from frozenfit.utils import losses
 from frozenfit.utils.arrays import keras_reads_variables
 from frozenfit.utils.describe import class_name, describe, digest
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from frozenfit.estimators.base import FitData
     from frozenfit.estimators.fitted_part import FittedPart
     from frozenfit.training.optimizers import OptimizerState
+    from frozenfit.training.streamed import AnyData
 
 __all__ = ["checkpoint_of", "signature"]
 
@@ -92,7 +90,7 @@ def signature(
         "class": {"estimator": class_name(estimator)},
         "parameter": _parameter_texts(estimator, fit_data.seed),
         "data": {
-            **_data_digests(fit_data.data),
+            **fit_data.data.digests(),
             **_validation_digests(fit_data.validation),
             "network": f"{part.base.fingerprint} {part.base.policy.name}",
             "parameters at the start": digest([part.delta.trained, part.delta.states]),
@@ -122,20 +120,8 @@ def _parameter_texts(estimator: Any, seed: int) -> dict[str, str]:
     return texts
 
 
-def _data_digests(data: Data) -> dict[str, str]:
-    # By row of X, because the order of `rows` depends on X and y.
-    weight = np.zeros(len(data.X), np.float32)
-    weight[data.rows] = data.weight
-    X = data.X.matrix if isinstance(data.X, SparseRows) else data.X
-    return {
-        "X": digest(X),
-        "y": digest(data.y),
-        "sample_weight": digest(weight),
-    }
-
-
-def _validation_digests(data: Data | None) -> dict[str, str]:
-    held = {} if data is None else _data_digests(data)
+def _validation_digests(data: AnyData | None) -> dict[str, str]:
+    held = {} if data is None else data.digests()
     return {"X_val": held.get("X", ""), "y_val": held.get("y", "")}
 
 

@@ -40,6 +40,7 @@ from frozenfit.training.optimizers import OptimizerState
 from frozenfit.training.progress import EpochProgress
 from frozenfit.training.recipe import Recipe, initializer_json
 from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule, as_freeze_schedule
+from frozenfit.training.streamed import AnyData
 from frozenfit.training.workspace import workspace
 from frozenfit.types import (
     Augmentation,
@@ -242,7 +243,7 @@ class PartialNet(NetworkEstimator):
         context = Context(
             seed=seeds["selector"],
             values=network.values(base),
-            fisher=lambda: diagonal_fisher(network, base, fit_data.data, fit_data.task),
+            fisher=lambda: diagonal_fisher(network, base, fit_data.data.first, fit_data.task),
         )
         selection = as_selector(self.trainable).resolve(network.layout, context)
         frozen, statistics = self._mode(base)
@@ -311,10 +312,10 @@ class PartialNet(NetworkEstimator):
             tasks.delta = result.delta
             return result
 
-    def _plan(self, fit_data: FitData, convolutional: bool, validation: Data | None) -> Plan:
+    def _plan(self, fit_data: FitData, convolutional: bool, validation: AnyData | None) -> Plan:
         """Return the settings of the run, after checking them against each other."""
         epochs = 1 if fit_data.one_pass else self.epochs
-        lr_schedule = self._named_schedule(fit_data)
+        lr_schedule = self._named_schedule(fit_data.one_pass)
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
         # A rate that decays may start higher.
         falls = lr_schedule is not None or getattr(freeze_schedule, "lowers_lr", False)
@@ -338,7 +339,7 @@ class PartialNet(NetworkEstimator):
             learning_rate=rate,
             lr_schedule=lr_schedule,
             freeze_schedule=freeze_schedule,
-            cache_features=self.cache_features,
+            cache_features=False if fit_data.is_streamed else self.cache_features,
             # `partial_fit` sees a part of the samples only.
             refresh_statistics=False if fit_data.one_pass else self.refresh_statistics,
             augment=augmentation.make(self.augment, self.input_shape_),
@@ -356,27 +357,46 @@ class PartialNet(NetworkEstimator):
         metrics.check(fit_data.n_outputs)
         return metrics
 
-    def _named_schedule(self, fit_data: FitData) -> Any:
+    def _named_schedule(self, one_pass: bool) -> Any:
         """Return the schedule with "auto" resolved: cosine decay for automatic rates in `fit`."""
         if self.lr_schedule == "auto":
             ours = self.learning_rate == "auto" and isinstance(self.optimizer, str)
             ours = ours and not getattr(
                 as_freeze_schedule(self.freeze_schedule), "lowers_lr", False
             )
-            return "cosine" if ours and not fit_data.one_pass else None
-        if fit_data.one_pass and isinstance(self.lr_schedule, str):
+            return "cosine" if ours and not one_pass else None
+        if one_pass and isinstance(self.lr_schedule, str):
             raise ValueError(
                 f"`lr_schedule={self.lr_schedule!r}` depends on when training ends, which is not "
                 "known in `partial_fit`. Use lr_schedule='auto', None or a Keras schedule."
             )
         return self.lr_schedule
 
+    def _needs_steps(self, one_pass: bool) -> bool:
+        freeze_schedule = as_freeze_schedule(self.freeze_schedule)
+        has_end = freeze_schedule is not None and freeze_schedule.needs_end
+        return has_end or isinstance(self._named_schedule(one_pass), str)
+
+    def _check_streams(self, one_pass: bool, validated: bool) -> None:
+        if self.early_stopping and not validated and not one_pass:
+            raise ValueError(
+                "`early_stopping=True` requires `X_val` where X is a source of batches, which "
+                "cannot be split. Pass validation data as X_val, or set early_stopping=False."
+            )
+        if self.cache_features not in ("auto", False):
+            raise ValueError(
+                f"`cache_features={self.cache_features!r}` requires arrays, because a source of "
+                "batches decides the order and may change the samples in each epoch. Use "
+                "cache_features='auto', or arrays or memory maps as X and X_val."
+            )
+
     def _stops_early(self, fit_data: FitData) -> bool:
         return self.early_stopping and not fit_data.one_pass
 
-    def _split(self, fit_data: FitData, rng: np.random.Generator) -> tuple[Data, Data | None]:
+    def _split(self, fit_data: FitData, rng: np.random.Generator) -> tuple[AnyData, AnyData | None]:
         if fit_data.validation is not None or not self._stops_early(fit_data):
             return fit_data.data, fit_data.validation
+        assert isinstance(fit_data.data, Data)  # `_check_streams` refuses a source
         stratify = fit_data.task == "classification"
         return split(fit_data.data, self.validation_fraction, rng, stratify)
 
@@ -487,7 +507,7 @@ def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) 
         part = estimator._start(fit_data, network, base, seeds)
         compiled = part.load(network)
         if part.frozen == "zero":
-            _check_depends_on_samples(compiled, part, fit_data.data, estimator.trainable)
+            _check_depends_on_samples(compiled, part, fit_data.data.first, estimator.trainable)
         result = estimator._run(fit_data, compiled, part, seeds)
     # Before any attribute is set: the estimator keeps its last fit when training diverges.
     _check_finite(result.delta)
@@ -579,7 +599,7 @@ def _warn_of_odd_application(estimator: PartialNet, fit_data: FitData) -> None:
             UserWarning,
             stacklevel=2,
         )
-    data, high = fit_data.data, max(params.get("value_range", (0, 1)))
+    data, high = fit_data.data.first, max(params.get("value_range", (0, 1)))
     largest = float(np.max(data.X[data.rows[:_ROWS_LOOKED_AT]], initial=0))
     if largest > 2 * high:
         warnings.warn(

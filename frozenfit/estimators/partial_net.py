@@ -73,7 +73,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     epochs : int, default=20
         Number of passes over the training data.
     batch_size : int, default=32
-        Number of samples per training step.
+        Number of samples per training step. A source of batches decides it itself.
     loss : str, keras.losses.Loss or callable, default="auto"
         The loss. "auto" is the cross-entropy of the softmax of the outputs. The name of a Keras
         loss is computed from the logits: "categorical_focal_crossentropy", for example. A loss
@@ -323,7 +323,7 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     epochs : int, default=20
         Number of passes over the training data.
     batch_size : int, default=32
-        Number of samples per training step.
+        Number of samples per training step. A source of batches decides it itself.
     loss : str, keras.losses.Loss or callable, default="auto"
         The loss of the standardized targets. "auto" is the mean squared error; names of Keras such
         as "mean_absolute_error" and "huber", loss objects, and functions ``f(y_true, y_pred)``

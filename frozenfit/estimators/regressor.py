@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 
 from frozenfit.estimators.base import NetworkEstimator
+from frozenfit.estimators.counting import TargetMoments
+from frozenfit.training.sources import Recording, as_source, refuse_beside
 from frozenfit.utils.scikit_learn import fit_context
 
 if TYPE_CHECKING:
@@ -55,18 +58,34 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     def _scaled(self, data: Data, reset: bool) -> Data:
         if reset:
             y = data.y[data.rows]
-            self._target_mean = np.average(y, axis=0, weights=data.weight)
-            spread = np.average((y - self._target_mean) ** 2, axis=0, weights=data.weight)
-            # A constant target has no spread; dividing by 1 keeps it finite.
-            self._target_scale = np.where(spread > 0, np.sqrt(spread), 1.0)
+            mean = np.average(y, axis=0, weights=data.weight)
+            variance = np.average((y - mean) ** 2, axis=0, weights=data.weight)
+            self._set_scale(mean, variance)
+        return replace(data, y=self._standardized(data.y))
+
+    def _set_scale(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        self._target_mean = mean
+        # A constant target has no spread; dividing by 1 keeps it finite.
+        self._target_scale = np.where(variance > 0, np.sqrt(variance), 1.0)
+
+    def _standardized(self, y: np.ndarray) -> np.ndarray:
         # The learning rates suit targets of unit variance. Mean and scale are those of the first
         # fit, because the outputs of a resumed network are on that scale.
-        return replace(data, y=((data.y - self._target_mean) / self._target_scale).astype("f4"))
+        return ((y - self._target_mean) / self._target_scale).astype("f4")
+
+    def _counter(self, y: np.ndarray, unknown: bool) -> TargetMoments | None:
+        return TargetMoments() if unknown else None
+
+    def _encoding(self, y, counter, unknown, training):
+        self._encode(y, reset=unknown)
+        if unknown:
+            self._set_scale(counter.mean, counter.variance)
+        return lambda y, weight: (self._standardized(self._encode(y, reset=False)), weight)
 
     @final
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: SamplesLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self, X: SamplesLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
         """Continue training with one pass over a batch of samples.
 
@@ -75,10 +94,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, ...)
+        X : array-like of shape (n_samples, ...), or source of batches
             Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Targets.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Targets; None if X yields batches, which contain them.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights.
 
@@ -112,3 +131,31 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         """
         y = self._outputs(X) * self._target_scale + self._target_mean
         return y[:, 0] if self._single_target else y
+
+    def score(
+        self, X: SamplesLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the coefficient of determination of `predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), or source of batches
+            Samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            True targets; None if X yields batches, which contain them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        float
+            At most 1; 0 for a prediction of the mean. Several targets are averaged.
+        """
+        source = as_source(X)
+        if source is None:
+            return super().score(X, y, sample_weight)
+        refuse_beside(source, y, sample_weight)
+        recording = Recording(source)
+        predicted = self.predict(recording)
+        y, weight = recording.targets()
+        return float(r2_score(y, predicted, sample_weight=weight))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
+
+from frozenfit.training.sparse_rows import SparseRows
+from frozenfit.utils.describe import digest
 
 # Temporary arrays stay below these sizes, so that a memory map is never read at once.
 _HASH_BYTES = 32 * 2**20
@@ -34,6 +37,8 @@ class Data:
     dtype : str or None, default=None
         The dtype of the batches, see `input_dtype`; None is that of floats.
     """
+
+    is_stream: ClassVar[bool] = False
 
     X: Any
     y: np.ndarray
@@ -75,17 +80,86 @@ class Data:
         """
         return as_inputs(self.X[rows], self.dtype or keras.config.floatx())
 
-    def row_parts(self) -> list[np.ndarray]:
-        """Return `rows` in parts of bounded size, since `X` may be a memory map or sparse.
+    @property
+    def first(self) -> Data:
+        """The samples that checks before training look at: all of them."""
+        return self
 
-        Returns
-        -------
-        list of ndarray of int
+    def steps(self, batch_size: int) -> int:
+        """Return the number of steps of an epoch."""
+        return -(-len(self) // batch_size)
+
+    def digests(self) -> dict[str, str]:
+        """Return what describes the data in a checkpoint."""
+        # By row of X, because the order of `rows` depends on X and y.
+        weight = np.zeros(len(self.X), np.float32)
+        weight[self.rows] = self.weight
+        X = self.X.matrix if isinstance(self.X, SparseRows) else self.X
+        return {"X": digest(X), "y": digest(self.y), "sample_weight": digest(weight)}
+
+    def stacks(
+        self, batch_size: int, rng: np.random.Generator, pad: bool = False, one_shape: bool = False
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield the batches of an epoch in stacks of shape (steps, batch, ...).
+
+        Parameters
+        ----------
+        batch_size : int
+            Number of rows in a batch.
+        rng : numpy.random.Generator
+            Draws the order of the samples, and nothing else.
+        pad : bool, default=False
+            Whether the last batch may be filled with rows of weight 0.
+        one_shape : bool, default=False
+            Whether to do so also where all samples are fewer than a batch.
+
+        Yields
+        ------
+        x, y, weight : ndarray
+            See `batches`.
+        """
+        # The only draw of an epoch without augmentation, so that the batches depend on seed and
+        # number of samples alone.
+        order = rng.permutation(len(self))
+        size = batch_size if pad and one_shape else min(batch_size, len(order))
+        return batches(self, order, size, pad)
+
+    def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield samples, targets and weights in parts of bounded size, for an evaluation.
+
+        `X` may be a memory map or sparse.
+
+        Yields
+        ------
+        x, y, weight : ndarray
             All but the last have a multiple of 512 rows, as the batches of predictions have.
         """
         block = 512 * 4 * max(1, int(np.prod(self.X.shape[1:])))
         step = 512 * max(1, _STACK_BYTES // block)
-        return np.split(self.rows, range(step, len(self.rows), step))
+        for start in range(0, len(self), step):
+            rows = self.rows[start : start + step]
+            yield self.X[rows], self.y[rows], self.weight[start : start + step]
+
+    def full_batches(self, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Yield samples in batches of one size, for statistics.
+
+        Parameters
+        ----------
+        size : int
+            Number of rows.
+        rng : numpy.random.Generator
+            Shuffles the samples, which may be sorted.
+
+        Yields
+        ------
+        ndarray of shape (size, ...)
+            All samples in one batch where there are fewer; the rest after the last full one is
+            left out.
+        """
+        order, size = rng.permutation(len(self)), min(size, len(self))
+        order = order[: len(order) // size * size]
+        for stack, _, _ in batches(self, order, size):
+            yield from stack
 
     def for_network(self, model: keras.Model) -> Data:
         """Return the data with batches of the dtype that a network asks for.
@@ -378,8 +452,7 @@ def batches(
     x, y, weight : ndarray
         A stack holds at most 64 MiB of inputs, and at least one batch.
     """
-    sample = max(1, int(np.prod(data.X.shape[1:])) * 4)
-    steps = max(1, _STACK_BYTES // (sample * batch_size))
+    steps = stack_length(data.X.shape[1:], batch_size)
     missing = -len(order) % batch_size if pad else 0
     # Padding repeats a real row: on a row of zeros the loss may not be finite, and 0 * inf is nan.
     order = np.concatenate([order, order[-1:].repeat(missing)])
@@ -392,6 +465,25 @@ def batches(
         yield x, y, weight
     if whole < len(order):
         yield _stack(data, order[whole:], len(order) - whole)
+
+
+def stack_length(shape: tuple[int, ...], batch_size: int) -> int:
+    """Return how many batches a stack of bounded size holds.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of a sample.
+    batch_size : int
+        Number of rows in a batch.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    sample = max(1, int(np.prod(shape)) * 4)
+    return max(1, _STACK_BYTES // (sample * batch_size))
 
 
 def _stack(data: Data, order: np.ndarray, size: int):

@@ -17,13 +17,13 @@ from frozenfit.training.augmentation import Augmentation
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.checkpoint import CheckpointFile, Progress
-from frozenfit.training.data import Data, batches
 from frozenfit.training.metrics import Metrics
 from frozenfit.training.network import CompiledModel
 from frozenfit.training.objective import Objective
 from frozenfit.training.optimizers import OptimizerState
 from frozenfit.training.phases import Phase, PhasePlan
 from frozenfit.training.prefix import is_plain, operations
+from frozenfit.training.streamed import AnyData
 
 
 class EpochCallback(Protocol):
@@ -65,7 +65,7 @@ class Plan:
         does so where moving averages over the steps still depend on where they started.
     augment : Augmentation or None, default=None
         Changes each training batch.
-    validation : Data or None, default=None
+    validation : Data, StreamedData or None, default=None
         Samples that are evaluated after each epoch.
     patience : int or None, default=None
         Number of epochs without a lower validation loss after which training stops and the best
@@ -90,7 +90,7 @@ class Plan:
     cache_features: bool | str = False
     refresh_statistics: bool | str = False
     augment: Augmentation | None = None
-    validation: Data | None = None
+    validation: AnyData | None = None
     patience: int | None = None
     metrics: Metrics = field(default_factory=lambda: Metrics(None, "regression"))
     callbacks: KerasCallbacks = field(default_factory=lambda: KerasCallbacks(None))
@@ -125,7 +125,7 @@ class TrainResult:
 
 def train(
     compiled: CompiledModel,
-    data: Data,
+    data: AnyData,
     plan: Plan,
     rng: np.random.Generator,
     optimizer_state: OptimizerState | None = None,
@@ -136,7 +136,7 @@ def train(
     ----------
     compiled : CompiledModel
         A model with base and delta loaded.
-    data : Data
+    data : Data or StreamedData
         Training samples.
     plan : Plan
         Settings of the run.
@@ -194,12 +194,13 @@ class _Run:
         self.samples = data
         self.phases = PhasePlan(plan.freeze_schedule, compiled.model, plan.epochs)
         self.phase: Phase | None = None
-        self.steps_per_epoch = -(-len(data) // plan.batch_size)
+        # None where a source does not tell, and no schedule asks.
+        self.steps_per_epoch: int | None = data.steps(plan.batch_size)
         self.logs: dict[str, float] = {}
         # The last, smaller batch of an epoch would otherwise need a compilation of its own.
         self.pad = rows_are_independent(compiled)
         self._begin(optimizer_state)
-        self.total = self.progress.first_step + plan.epochs * self.steps_per_epoch
+        self.total = self.progress.first_step + plan.epochs * (self.steps_per_epoch or 0)
 
     def _begin(self, optimizer_state: OptimizerState | None) -> None:
         """Enter the phase of the first epoch, with the state of a checkpoint where there is one."""
@@ -346,18 +347,13 @@ class _Run:
         plan, callbacks, progress = self.plan, self.plan.callbacks, self.progress
         loss = n_correct = weight = 0.0
         plan.metrics.reset()
-        # The only draw of an epoch without augmentation, so that the batches depend on seed and
-        # number of samples alone.
-        order = self.rng.permutation(len(self.data))
-        size = plan.batch_size
-        if not (self.pad and self.trainer.one_batch_shape):
-            size = min(size, len(order))
-        for x, y, w in batches(self.data, order, size, self.pad):
+        started, one_shape = progress.step, self.trainer.one_batch_shape
+        for x, y, w in self.data.stacks(plan.batch_size, self.rng, self.pad, one_shape):
             if plan.augment is not None:
                 flat = x.reshape(-1, *x.shape[2:])
                 x = plan.augment(flat, self.rng).astype(x.dtype).reshape(x.shape)
             for part in callbacks.cut(len(x)):
-                callbacks.batch_begin((progress.step - progress.first_step) % self.steps_per_epoch)
+                callbacks.batch_begin(progress.step - started)
                 rates, multipliers = self._rates(len(x[part]))
                 sums, outputs = self.trainer.run(x[part], y[part], w[part], rates, multipliers)
                 if outputs is not None:
@@ -366,8 +362,7 @@ class _Run:
                 n_correct += sums.n_correct
                 progress.step += len(rates)
                 logs = {"loss": sums.loss / sums.weight}
-                done = progress.step - 1 - progress.first_step
-                callbacks.batch_end(done % self.steps_per_epoch, logs)
+                callbacks.batch_end(progress.step - 1 - started, logs)
         logs = {"loss": loss / weight}
         if plan.objective.task != "regression":
             logs["accuracy"] = n_correct / weight
@@ -378,11 +373,12 @@ class _Run:
         # A named schedule spans this fit alone; a Keras schedule counts the steps of all fits.
         step, first = self.progress.step, self.progress.first_step
         before = first if isinstance(self.plan.lr_schedule, str) else 0
-        start, total = step - before, self.total - before
+        # A source may yield more batches than it did when they were counted.
+        end = max(self.total, step + steps)
         done = np.arange(step - first, step - first + steps)
         assert self.phase is not None
-        multipliers = self.phases.multipliers(self.phase, done / (self.total - first))
-        rates = schedules.rates(self.plan.lr_schedule, rate, start, steps, total)
+        multipliers = self.phases.multipliers(self.phase, done / (end - first))
+        rates = schedules.rates(self.plan.lr_schedule, rate, step - before, steps, end - before)
         return rates, multipliers
 
     def final_delta(self) -> Delta:
@@ -413,7 +409,7 @@ class _Run:
 
 
 def evaluate(
-    predictor: Predictor, data: Data, objective: Objective, metrics: Metrics
+    predictor: Predictor, data: AnyData, objective: Objective, metrics: Metrics
 ) -> dict[str, float]:
     """Compute the validation metrics of the loaded model.
 
@@ -421,7 +417,7 @@ def evaluate(
     ----------
     predictor : Predictor
         Predictor of a model with base and delta loaded.
-    data : Data
+    data : Data or StreamedData
         Validation samples.
     objective : Objective
         The loss.
@@ -434,14 +430,18 @@ def evaluate(
         ``val_loss``, ``val_accuracy`` unless the task is regression, and the metrics with the
         prefix ``val_``.
     """
-    outputs = np.concatenate([predictor(data.X[rows]) for rows in data.row_parts()])
-    y, weight = data.y[data.rows], data.weight
     metrics.reset()
-    metrics.update(y, outputs, weight)
-    losses, correct = objective.evaluated(y, outputs)
-    logs = {"val_loss": float(np.average(losses, weights=weight.astype(np.float64)))}
-    if correct is not None:
-        logs["val_accuracy"] = float(np.average(correct, weights=weight.astype(np.float64)))
+    loss = n_correct = total = 0.0
+    for x, y, weight in data.parts():
+        outputs = predictor(x)
+        metrics.update(y, outputs, weight)
+        losses, correct = objective.evaluated(y, outputs)
+        weight = weight.astype(np.float64)
+        loss, total = loss + np.sum(losses * weight), total + np.sum(weight)
+        n_correct += 0.0 if correct is None else np.sum(correct * weight)
+    logs = {"val_loss": float(loss / total)}
+    if objective.task != "regression":
+        logs["val_accuracy"] = float(n_correct / total)
     return logs | metrics.result("val_")
 
 

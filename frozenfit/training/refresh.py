@@ -11,7 +11,7 @@ import numpy as np
 
 from frozenfit.partial import PartialModel, weights_of
 from frozenfit.training.backends import Predictor
-from frozenfit.training.data import Data, batches
+from frozenfit.training.streamed import AnyData
 from frozenfit.utils.arrays import to_numpy
 
 # The larger a batch, the nearer its statistics are to those of all samples, by which a layer
@@ -74,26 +74,23 @@ class MovingStatistics(Predictor):
         """
         return any(steps * (1 - layer.momentum) < _TIME_CONSTANTS for layer in self.layers)
 
-    def refresh(self, data: Data, rng: np.random.Generator) -> None:
+    def refresh(self, data: AnyData, rng: np.random.Generator) -> None:
         """Replace the moving statistics by means and variances over all samples.
 
         Parameters
         ----------
-        data : Data
+        data : Data or StreamedData
             Training samples.
         rng : numpy.random.Generator
             Generator of the batches.
         """
         if not self.layers:
             return
-        # Shuffled, since the samples may be sorted; full batches alone, since a layer behind
-        # another one sees it normalize by the statistics of the batch.
-        order, size = rng.permutation(len(data)), min(_BATCH_SIZE, len(data))
-        order = order[: len(order) // size * size]
+        # Full batches alone, since a layer behind another one sees it normalize by the statistics
+        # of the batch.
         found = [
             [np.asarray(to_numpy(value), np.float64) for value in self._compute(batch)]
-            for stack, _, _ in batches(data, order, size)
-            for batch in stack
+            for batch in data.full_batches(_BATCH_SIZE, rng)
         ]
         for i, (mean, variance) in enumerate(zip(self._means, self._variances, strict=True)):
             means = np.stack([values[2 * i] for values in found])

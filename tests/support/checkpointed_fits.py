@@ -12,13 +12,15 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import keras
 import numpy as np
 from estimator_data import classifier, images, regressor, small_cnn, table, targets, whole
 
 import frozenfit
-from frozenfit.training import loop
+from frozenfit.training.data import Data
+from frozenfit.training.streamed import StreamedData
 
 
 def _dropout(checkpoint):
@@ -83,21 +85,22 @@ FITS: dict[str, Callable] = {
 @contextmanager
 def counted_epochs(at: int = 0, then: Callable | None = None) -> Iterator[list[int]]:
     """Count the epochs that are trained, and call a function in the middle of one of them."""
-    begun, original = [0], loop.batches
+    begun = [0]
 
-    def batches(*args, **kwargs):
-        begun[0] += 1
-        for batch in original(*args, **kwargs):
-            yield batch
-            # The steps of these batches have been taken.
-            if then is not None and begun[0] == at:
-                then()
+    def counted(original):
+        def stacks(*args, **kwargs):
+            begun[0] += 1
+            for batch in original(*args, **kwargs):
+                yield batch
+                # The steps of these batches have been taken.
+                if then is not None and begun[0] == at:
+                    then()
 
-    loop.batches = batches
-    try:
-        yield begun
-    finally:
-        loop.batches = original
+        return stacks
+
+    with patch.object(Data, "stacks", counted(Data.stacks)):
+        with patch.object(StreamedData, "stacks", counted(StreamedData.stacks)):
+            yield begun
 
 
 def weights_digest(estimator) -> str:
