@@ -448,12 +448,28 @@ class PartialWeights:
         self.computed |= moved
         self.selection = Selection({**self.selection.forms, **moved}, layout)
 
-    def assembled(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the path and the whole value of each weight, then of each state."""
-        for path in self.survey.trainable:
-            yield path, to_numpy(self._assemble(path, self.compact.get(path)))
+    def assembled(self, network: Any = None) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield the path and the whole value of each weight, then of each state.
+
+        Parameters
+        ----------
+        network : keras.Model or None, default=None
+            A model made of layers of the base, whose weights and states alone are yielded.
+
+        Yields
+        ------
+        path : str
+            The path in the base.
+        value : ndarray
+            The value.
+        """
+        chosen = None if network is None else {id(variable) for variable in network.variables}
+        for path, variable in self.survey.trainable.items():
+            if chosen is None or id(variable) in chosen:
+                yield path, to_numpy(self._assemble(path, self.compact.get(path)))
         for path, variable in self.states.items():
-            yield path, to_numpy(variable)
+            if chosen is None or id(self.survey.states[path]) in chosen:
+                yield path, to_numpy(variable)
 
 
 def total_of(losses: Sequence[Any]) -> Any:

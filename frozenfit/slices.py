@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -23,6 +23,7 @@ import numpy as np
 from keras import layers as kl
 from keras import ops
 
+from frozenfit.gradients import kernel_gradient, with_gradient
 from frozenfit.layout import Survey
 from frozenfit.selectors import forms
 
@@ -75,12 +76,12 @@ class SlicedProduct:
         # The layer casts its kernel under mixed precision; the gradient is cast back.
         trained = ops.cast(trained, kernel.dtype)
         saved = (kept,) if index is None else (kept, index)
-        return _with_gradient(y, trained, saved, self._gradient)
+        return with_gradient(y, trained, saved, self._gradient)
 
     def _gradient(self, upstream: Any, trained: Any, kept: Any, *positions: Any) -> Any:
         """Return the gradient of the slice."""
         part = self._part(upstream, self.output_axis, *positions)
-        return _kernel_gradient(self.compute, kept, trained, part)
+        return kernel_gradient(self.compute, kept, trained, part)
 
     def _part(self, tensor: Any, axis: int | None, index: Any = None) -> Any:
         """Return the channels of the slice; all of them if the slice is not along these."""
@@ -272,75 +273,3 @@ _HOOKS: dict[type, tuple[str, Callable]] = {
     kl.Conv1D: ("call", _conv1d_call),
     kl.Conv2D: ("convolution_op", _convolution),  # and Conv3D, which has the same `call`
 }
-
-
-def _with_gradient(y: Any, trained: Any, saved: tuple, gradient: Callable[..., Any]) -> Any:
-    """Return `y`, and let ``gradient(gradient of y, trained, *saved)`` be that of `trained`."""
-    backend = keras.config.backend()
-    if backend == "jax":
-        import jax
-
-        @jax.custom_vjp
-        def attach(y, trained, *saved):
-            return y
-
-        def backward(residuals, upstream):
-            return (upstream, gradient(upstream, *residuals), *[None] * len(saved))
-
-        attach.defvjp(lambda y, *others: (y, others), backward)
-        return attach(y, trained, *saved)
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        @tf.custom_gradient
-        def attach_in_graph(y, trained):
-            return tf.identity(y), lambda up: (up, gradient(up, trained, *saved))
-
-        return attach_in_graph(y, trained)
-    return _torch_function().apply(y, trained, gradient, *saved)
-
-
-@cache
-def _torch_function() -> Any:
-    import torch
-
-    class Attach(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, y, trained, gradient, *saved):
-            ctx.gradient = gradient
-            ctx.save_for_backward(trained, *saved)
-            return y.view_as(y)
-
-        @staticmethod
-        def backward(ctx, *upstream):
-            own = ctx.gradient(*upstream, *ctx.saved_tensors)
-            return (*upstream, own, *[None] * (len(ctx.saved_tensors)))
-
-    return Attach
-
-
-def _kernel_gradient(compute: Callable, x: Any, kernel: Any, upstream: Any) -> Any:
-    """Return the gradient of a product with respect to its kernel.
-
-    The product is linear in the kernel, so that its value is not needed; in compiled functions and
-    in recorded steps it is not computed.
-    """
-    backend = keras.config.backend()
-    if backend == "jax":
-        import jax
-
-        (gradient,) = jax.linear_transpose(partial(compute, x), kernel)(upstream)
-        return gradient
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(kernel)
-            y = compute(x, kernel)
-        return tape.gradient(y, kernel, output_gradients=upstream)
-    import torch
-
-    with torch.enable_grad():
-        kernel = kernel.detach().requires_grad_()
-        y = compute(x.detach(), kernel)
-    return torch.autograd.grad(y, kernel, upstream)[0]

@@ -22,11 +22,11 @@ MODULES = {
 # Each unit may import the units before it; a unit is a module or a folder of the package.
 CHAIN = [
     ["utils", "types", "parameter_table"],
-    ["selectors", "draws", "isolation", "architectures", "datasets"],
+    ["selectors", "draws", "isolation", "gradients", "architectures", "datasets"],
     ["layer_kinds"],
     ["layout"],
     ["delta", "export", "frozen_values", "statistics"],
-    ["selection_config"],
+    ["selection_config", "slices"],
     ["partial_weights"],
     ["partial", "layers"],
     ["training"],
@@ -39,7 +39,7 @@ CHAIN = [
 # For type checkers alone: the aliases name classes of later units.
 TYPES_ONLY = {"types"}
 BACKENDS = {"tensorflow", "jax", "jaxlib", "torch"}
-BACKEND_MODULES = ("training.backends.", "isolation", "estimators.elm")
+BACKEND_MODULES = ("training.backends.", "isolation", "gradients", "estimators.elm")
 NO_KERAS = ("selectors", "draws")
 
 

@@ -25,6 +25,7 @@ from frozenfit.estimators.partial_base import (
 )
 from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
+from frozenfit.training import shared_features
 from frozenfit.training.base import Base
 from frozenfit.training.streamed import AnyData
 from frozenfit.training.workspace import workspace
@@ -279,10 +280,12 @@ class CheapEnsemble(NetworkEstimator):
         done: list[PartialNet] = []
         training = train_members(members, data_of_members, seeds)
         try:
-            for member in members:
-                with task("member", member):
-                    next(training)
-                done.append(member)
+            # Members whose frozen layers agree compute the features of these layers once.
+            with shared_features.sharing():
+                for member in members:
+                    with task("member", member):
+                        next(training)
+                    done.append(member)
         except KeyboardInterrupt as stop:
             if isinstance(stop, TrainingInterrupted):
                 done.append(members[len(done)])
@@ -479,7 +482,9 @@ class CheapEnsemble(NetworkEstimator):
 
     def _member_logits(self, X: np.ndarray, n_members: Any = None) -> np.ndarray:
         """Compute the outputs of each member, shape (members, n, n_outputs)."""
-        return np.stack([m.part_.outputs(X) for m in self._chosen(n_members)]).astype(np.float64)
+        with shared_features.sharing():
+            outputs = [member.part_.outputs(X) for member in self._chosen(n_members)]
+        return np.stack(outputs).astype(np.float64)
 
     def _outputs_of_members(self, X: Any) -> np.ndarray:
         """Compute the outputs of each member for an array or a source."""

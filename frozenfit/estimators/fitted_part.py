@@ -88,7 +88,7 @@ class FittedPart(SentOnce):
             Logits of a classifier, targets of a regressor on the scale of training.
         """
         with workspace.check_out(self.base) as network:
-            return self.load(network).predictor(X)
+            return self.load(network).outputs(X)
 
     @cached_property
     def model(self) -> PartialModel:

@@ -25,6 +25,7 @@ from frozenfit.search.spaces import Space, make_space, target
 from frozenfit.search.storages import open_storage, open_study
 from frozenfit.search.tickets import Tickets, TicketSource
 from frozenfit.search.trial_progress import TrialProgress
+from frozenfit.training.shared_features import sharing
 
 if TYPE_CHECKING:
     from frozenfit.search.freeze_search import FreezeSearchCV
@@ -200,7 +201,8 @@ class Run:
             return
         tickets = tickets or own
         deadline = time.monotonic() + (settings.timeout or float("inf"))
-        with TrialProgress(settings.n_trials, int(settings.verbose)) as bar:
+        # Trials and folds whose frozen layers and samples agree compute their features once.
+        with sharing(), TrialProgress(settings.n_trials, int(settings.verbose)) as bar:
             while tickets.take(deadline):
                 try:
                     self.study.optimize(

@@ -259,10 +259,10 @@ class _Run:
         assert self.phase is not None
         found = self.compiled.prefix(self.phase)
         assert found is not None
-        on_disk = self._cached_bytes(found) > prefix.memory_limit()
-        features = found.features(data, on_disk)
-        if on_disk:
-            self.open_files.callback(features.X.close)
+        if self._cached_bytes(found) <= prefix.memory_limit():
+            return self.compiled.features(found, data)
+        features = found.features(data, on_disk=True)
+        self.open_files.callback(features.X.close)
         return features
 
     def _cached_bytes(self, found: prefix.Prefix) -> int:

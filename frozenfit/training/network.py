@@ -17,9 +17,10 @@ from frozenfit.isolation import SEED_LIMIT, isolated
 from frozenfit.layout import Survey
 from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import Layout, Selection
-from frozenfit.training import prefix
+from frozenfit.training import prefix, shared_features
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
+from frozenfit.training.data import Data
 from frozenfit.training.head import squashing
 from frozenfit.training.objective import Objective, Task
 from frozenfit.training.phases import Phase
@@ -40,6 +41,8 @@ class Network:
         The network.
     is_copy : bool
         False where it is the user's own model, which could not be copied.
+    key : tuple
+        The key of its structure.
     survey : Survey
         Its weights, states and layers; made once, for everything that runs on the network.
     """
@@ -49,6 +52,7 @@ class Network:
         # The key of a network may contain addresses of objects in the source, which must not be
         # given to other objects while the network is in the pool.
         self._source = base.source
+        self.key = base.key
         self.survey = Survey(self.model)
         self._weights = self.survey.weights
         self._loaded: Base | None = None
@@ -344,6 +348,45 @@ class CompiledModel:
             layers = self._inference_layers(phase)
             self._prefixes[key] = prefix.find(self.model, phase.waiting, layers)
         return self._prefixes[key]
+
+    def features(self, found: prefix.Prefix, data: Data) -> Data:
+        """Return the features of samples at the end of a frozen prefix.
+
+        Parameters
+        ----------
+        found : Prefix
+            One of this model.
+        data : Data
+            The samples.
+
+        Returns
+        -------
+        Data
+            Those of another fit in a block of `shared_features.sharing`, where there are any.
+        """
+        limit = prefix.memory_limit()
+        return shared_features.features(found, self.network.key, data, limit)
+
+    def outputs(self, X: np.ndarray) -> np.ndarray:
+        """Compute the outputs of the network.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, ...)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_outputs)
+            The outputs. In a block of `shared_features.sharing` they are computed from shared
+            features, where the network has a frozen prefix.
+        """
+        found = self.prefix(Phase()) if shared_features.is_sharing() else None
+        if found is None or found.bytes(len(X)) > prefix.memory_limit():
+            return self.predictor(X)
+        none = np.zeros(len(X), np.float32)
+        data = Data(X, none, np.arange(len(X)), none)
+        return self.phase_predictor(Phase(from_prefix=True))(self.features(found, data).X)
 
     def _inference_layers(self, phase: Phase) -> tuple[keras.Layer, ...]:
         return tuple(self.weights.layers_with_stored_statistics(phase.waiting, phase.finished))

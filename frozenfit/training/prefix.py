@@ -23,6 +23,7 @@ from frozenfit.selectors import forms
 from frozenfit.training.backends import Predictor
 from frozenfit.training.data import Data
 from frozenfit.training.feature_file import FeatureFile
+from frozenfit.utils.arrays import to_numpy
 
 _SHARE_OF_MEMORY = 0.25
 _DEFAULT_MEMORY = 8 * 2**30
@@ -66,6 +67,24 @@ class Prefix:
     def bytes(self, rows: int) -> int:
         """Return the number of bytes that the features of a number of samples take."""
         return 4 * rows * int(np.prod(self.shape))
+
+    def values(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Iterate over the values that the features depend on.
+
+        Yields
+        ------
+        path : str
+            Path of a weight or state.
+        value : ndarray
+            Its whole value.
+        """
+        network: Any = self.predictor.network
+        weights = weights_of(self.predictor.model)
+        yield from weights.assembled(network)
+        chosen = {id(variable) for variable in network.variables}
+        for path, variable in weights.survey.frozen.items():
+            if id(variable) in chosen:
+                yield path, to_numpy(variable)
 
     def features(self, data: Data, on_disk: bool = False) -> Data:
         """Compute the features of samples.
