@@ -429,7 +429,7 @@ REFUSED = {
     "y beside it": (classifier, (source(X, Y), Y), "`y` and `sample_weight` must be None"),
     "weights beside it": (classifier, (source(X, Y), None, np.ones(48)), "must be None where"),
     "y_val beside it": (classifier, (X, Y, None, source(X, Y), Y), "`y_val` must be None"),
-    "generator to validate": (classifier, (X, Y, None, source(X, Y)()), "got a generator"),
+    "generator to validate": (classifier, (X, Y, None, source(X, Y)()), "X_val.*got a generator"),
     "nothing to validate": (
         lambda: classifier(early_stopping=True),
         (source(X, Y),),
