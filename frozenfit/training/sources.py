@@ -233,8 +233,9 @@ def refuse_one_shot(source: Source, name: str) -> None:
         raise ValueError(
             f"`{name}` must be an object that can be passed over several times, got a "
             f"{source.name}. Pass a function that returns a fresh iterator, a "
-            "keras.utils.PyDataset or another data loader, call `partial_fit(X, y)` for each batch, or write the samples into a file and "
-            "pass it as a memory map (numpy.load with mmap_mode='r')."
+            "keras.utils.PyDataset or another data loader, call `partial_fit(X, y)` for each "
+            "batch, or write the samples into a file and pass it as a memory map (numpy.load with "
+            "mmap_mode='r')."
         )
 
 
