@@ -81,6 +81,7 @@ FITS = {
     "table": (lambda: classifier(epochs=3), lambda: (X[:41], NAMES[:41])),
     "weights": (lambda: classifier(), lambda: (X, Y, 1.0 + np.arange(48) % 3)),
     "images": (lambda: classifier(model=small_cnn, trainable=0.5, epochs=2), images),
+    "frozen prefix": (lambda: classifier(trainable="head()", epochs=3), lambda: (X, Y)),
     "several labels": (lambda: classifier(), lambda: (X, (X[:, :3] > 0).astype(int))),
     "targets": (lambda: regressor(epochs=3), lambda: targets(41, 2)),
     "schedule": (
@@ -178,7 +179,7 @@ def test_classes_may_be_given_with_arrays_too():
 
 def test_a_class_may_first_appear_late():
     order = np.argsort(Y, kind="stable")
-    late = np.tile(X[order], (60, 1)), np.repeat(Y[order], 60)
+    late = np.tile(X[order], (90, 1)), np.repeat(Y[order], 90)
     assert classifier(epochs=1).fit(source(*late, size=64)).classes_.tolist() == [0, 1, 2]
 
 
