@@ -131,6 +131,25 @@ def test_a_dataset_of_keras_trains_and_shuffles_as_it_does():
     assert not equal(clf, classifier(epochs=3).fit(Pairs(X, Y)))
 
 
+class Turned(Pairs):
+    """Another order in each epoch, as a shuffled data set from a seed has."""
+
+    def on_epoch_end(self):
+        self.data = tuple(np.roll(values, 7, axis=0) for values in self.data)
+
+
+def test_a_shuffled_dataset_continues_after_its_last_epoch(tmp_path):
+    path, settings = str(tmp_path / "training.checkpoint"), {"epochs": 4}
+    uninterrupted = classifier(**settings).fit(Turned(X, Y))
+
+    def kill():
+        raise Killed
+
+    with pytest.raises(Killed), counted_epochs(3, kill):
+        classifier(**settings, checkpoint=path).fit(Turned(X, Y))
+    assert equal(classifier(**settings, checkpoint=path).fit(Turned(X, Y)), uninterrupted)
+
+
 def loader_of_torch():
     data = pytest.importorskip("torch.utils.data")
     import torch
