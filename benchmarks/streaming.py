@@ -82,7 +82,7 @@ def passed(data: Generated) -> Iterator[float]:
 
 def main() -> None:
     """Print one row of figures."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--gigabytes", type=float, default=10.0)
     gigabytes = parser.parse_args().gigabytes
     count = max(1, round(gigabytes * 1e9 / (4 * FEATURES * ROWS)))

@@ -314,8 +314,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         """Validate and encode the arguments of `fit`."""
         checkpoint = None if one_pass else checkpoint_of(self)
         source, held_out = as_source(X), as_source(X_val)
-        _check_source(source, y, sample_weight, "`y` and `sample_weight`")
-        _check_source(held_out, y_val, None, "`y_val`")
+        _check_source(source, "X", y, sample_weight, "`y` and `sample_weight`")
+        _check_source(held_out, "X_val", y_val, None, "`y_val`")
         if source is not None or held_out is not None:
             self._check_streams(one_pass, X_val is not None)
         unknown = not (resume or classes_known)
@@ -487,11 +487,11 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         return np.concatenate(parts, axis=axis)
 
 
-def _check_source(source: Source | None, y: Any, weight: Any, names: str) -> None:
+def _check_source(source: Source | None, name: str, y: Any, weight: Any, beside: str) -> None:
     """Raise an error where a source cannot be passed over again, or has something beside it."""
     if source is not None:
-        refuse_one_shot(source)
-        refuse_beside(source, y, weight, names)
+        refuse_one_shot(source, name)
+        refuse_beside(source, y, weight, beside)
 
 
 def _refuse_text(X: Any, error: Exception) -> None:

@@ -278,7 +278,7 @@ class ELM(RandomLayers):
 
     def _train(self, fit_data: FitData) -> None:
         _refuse_validation(fit_data.validation)
-        data = fit_data.data
+        data: Any = fit_data.data  # arrays: sources were learned in another way
         block = (data.X, data.y, data.weight)
         if fit_data.resume and fit_data.one_pass:
             if self._memory is None:

@@ -15,7 +15,7 @@ from frozenfit.estimators.calibration import label_logits, pooled, temperature
 from frozenfit.estimators.classifier import NetworkClassifier
 from frozenfit.estimators.ensemble_base import CheapEnsemble
 from frozenfit.estimators.partial_net import PartialNetClassifier
-from frozenfit.training.data import split
+from frozenfit.training.data import Data, split
 from frozenfit.types import RandomState, Trainable
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     def _hold_out(self, fit_data, seeds):
         if not self.calibrate or fit_data.validation is not None:
             return fit_data, fit_data.validation
+        assert isinstance(fit_data.data, Data)  # `_check_streams` refuses a source
         rng = np.random.default_rng(seeds["held_out"])
         fraction = self._settings.validation_fraction
         # Before the base is trained: a temperature fitted on samples of training would be too low.

@@ -123,8 +123,9 @@ def _flat(targets: np.ndarray, ndim: int) -> np.ndarray:
 
 def _preparation(estimator: NetworkEstimator, ndim: int, encode: Callable) -> Callable:
     def prepare(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> tuple:
-        targets, weight = encode(_flat(y, ndim), np.ones(len(y)) if weight is None else weight)
-        return estimator._as_samples(x, reset=False), targets, weight.astype(np.float32)
+        each = np.ones(len(y)) if weight is None else weight
+        targets, each = encode(_flat(y, ndim), each)
+        return estimator._as_samples(x, reset=False), targets, each.astype(np.float32)
 
     return prepare
 

@@ -66,8 +66,8 @@ class KerasCallbacks:
         self._scheduled = False
         self._rate: float | None = None
 
-    def begin(self, model: PartialModel, trainer: Any, plan: Any, steps: int) -> None:
-        """Start training with `steps` batches in each epoch."""
+    def begin(self, model: PartialModel, trainer: Any, plan: Any, steps: int | None) -> None:
+        """Start training with `steps` batches in each epoch, where it is known."""
         self._model, self._trainer = model, trainer
         self._scheduled = plan.lr_schedule is not None
         if not self.copies:

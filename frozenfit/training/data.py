@@ -97,6 +97,9 @@ class Data:
         X = self.X.matrix if isinstance(self.X, SparseRows) else self.X
         return {"X": digest(X), "y": digest(self.y), "sample_weight": digest(weight)}
 
+    def skip_epochs(self, count: int) -> None:
+        """Continue after a number of epochs: nothing to do, as the generator has the order."""
+
     def stacks(
         self, batch_size: int, rng: np.random.Generator, pad: bool = False, one_shape: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

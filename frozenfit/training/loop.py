@@ -208,6 +208,7 @@ class _Run:
         if file is not None:
             # Before a phase is entered, which may compute features with the trained parameters.
             self.progress = file.restore(self.compiled.model, self.rng)
+            self.samples.skip_epochs(self.progress.epochs)
         self._enter_phase(self.progress.phase_start)
         if file is None or not file.restore_trainer(self.trainer):
             self.progress.first_step = self.progress.step = self._continue_from(optimizer_state)

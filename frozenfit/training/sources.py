@@ -7,7 +7,7 @@ it: one that is not imported has no objects.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -162,7 +162,7 @@ def as_source(X: Any) -> Source | None:
     Raises
     ------
     ValueError
-        If the source is known to have no end.
+        If the source is known to have no end, or yields single samples.
     """
     if isinstance(X, Source):
         return X
@@ -174,6 +174,11 @@ def as_source(X: Any) -> Source | None:
         return TensorFlowSource(X, "Dataset", {-1: _ENDLESS, -2: None}.get(count, count))
     if _is_a(X, "torch", "DataLoader"):
         return Source(X, "DataLoader", _length(X))
+    if _is_a(X, "torch", "Dataset"):
+        raise ValueError(
+            f"X must yield batches, got a {type(X).__name__} of torch, which yields single "
+            "samples. Pass torch.utils.data.DataLoader(dataset, batch_size=32, shuffle=True)."
+        )
     if _is_a(X, "grain", "DataLoader", "MapDataset", "IterDataset"):
         return Source(X, type(X).__name__, _length(X))
     if any(hasattr(X, name) for name in ("shape", "__array__", "columns", "__len__")):
@@ -209,13 +214,15 @@ def refuse_beside(source: Source, y: Any, weight: Any, names: str = "`y` and `sa
         )
 
 
-def refuse_one_shot(source: Source) -> None:
+def refuse_one_shot(source: Source, name: str) -> None:
     """Raise an error where a source can be passed over only once.
 
     Parameters
     ----------
     source : Source
         The source.
+    name : str
+        Name of the argument.
 
     Raises
     ------
@@ -224,10 +231,11 @@ def refuse_one_shot(source: Source) -> None:
     """
     if source.one_shot:
         raise ValueError(
-            f"X must be an object that can be passed over several times, got a {source.name}. Pass "
-            "a function that returns a fresh iterator, a keras.utils.PyDataset or another data "
-            "loader, call `partial_fit(X, y)` for each batch, or write the samples into a file and "
-            "pass it as a memory map (numpy.load with mmap_mode='r')."
+            f"`{name}` must be an object that can be passed over several times, got a "
+            f"{source.name}. Pass a function that returns a fresh iterator, a "
+            "keras.utils.PyDataset or another data loader, call `partial_fit(X, y)` for each "
+            "batch, or write the samples into a file and pass it as a memory map (numpy.load with "
+            "mmap_mode='r')."
         )
 
 
@@ -259,7 +267,7 @@ def with_targets(source: Source) -> Iterator[Batch]:
         yield x, y, weight
 
 
-def checked(source: Source, needs_targets: bool = True) -> Iterator[Batch]:
+def checked(source: Source, needs_targets: bool = True) -> Generator[Batch, None, None]:
     """Pass over a source, and compare each batch with the first one.
 
     Parameters
@@ -305,9 +313,7 @@ def checked(source: Source, needs_targets: bool = True) -> Iterator[Batch]:
         yield x, y, weight
 
 
-def regrouped(
-    batches: Iterator[tuple], rows: int | None = None
-) -> Iterator[tuple[np.ndarray, ...]]:
+def regrouped(batches: Iterator[tuple], rows: int | None = None) -> Iterator[Any]:
     """Yield blocks of the same number of rows, whatever the sizes of batches are.
 
     Parameters

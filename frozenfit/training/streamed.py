@@ -68,6 +68,12 @@ class StreamedData:
         batches = "?" if self.n_batches is None else self.n_batches
         return {"sample_weight": "", **self.about, "batches": str(batches)}
 
+    def skip_epochs(self, count: int) -> None:
+        """Let the source begin and end epochs that were trained in a process that was killed."""
+        for _ in range(count):
+            self.source.begin_epoch()
+            self.source.end_epoch()
+
     def stacks(
         self, batch_size: int, rng: np.random.Generator, pad: bool = False, one_shape: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

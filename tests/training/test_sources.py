@@ -142,6 +142,13 @@ def test_a_source_without_an_end_is_refused():
         as_source(tf.data.Dataset.from_tensors((X, Y)).repeat())
 
 
+def test_samples_of_torch_must_come_in_batches():
+    torch = pytest.importorskip("torch")
+    pairs = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+    with pytest.raises(ValueError, match="got a TensorDataset.*DataLoader"):
+        as_source(pairs)
+
+
 def test_text_of_tensorflow_becomes_text_of_python():
     tf = pytest.importorskip("tensorflow")
     data = tf.data.Dataset.from_tensors((X[:2], ["é", "b"]))
@@ -263,7 +270,8 @@ def test_a_pass_without_samples_is_an_error():
 def test_hooks_of_an_epoch_are_called_by_training_alone():
     data, given = streamed([4]), Dataset()
     data = StreamedData(as_source(given), prepare, data.first, 3)
-    list(data.parts()), list(data.full_batches(4, rng()))
+    for reader in (data.parts(), data.full_batches(4, rng())):
+        assert len(list(reader))
     assert given.calls == []
     list(data.stacks(1, rng()))
     assert given.calls == ["begin", "end"]
