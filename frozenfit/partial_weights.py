@@ -399,12 +399,18 @@ class PartialWeights:
                 own[path].assign(np.array(value).astype(own[path].dtype))
 
     def initial_delta(
-        self, values: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]
+        self,
+        selection: Selection,
+        values: Mapping[str, np.ndarray],
+        states: Mapping[str, np.ndarray],
     ) -> Delta:
         """Return the delta from which training starts: the values of the base.
 
         Parameters
         ----------
+        selection : Selection
+            The parameters to train. The positions of this model may still be those of another
+            selection that shares its compiled code.
         values, states : mapping of str to ndarray
             Whole weights and states of the base, by path.
 
@@ -413,7 +419,7 @@ class PartialWeights:
         Delta
             The trainable parameters of `values`, and `states`.
         """
-        trainable = {p: forms.take(self.selection.forms[p], values[p]) for p in self.compact}
+        trainable = {p: forms.take(selection.forms[p], values[p]) for p in self.compact}
         return Delta(trainable, dict(states))
 
     def set_selection(self, selection: Selection, seed: int) -> None:

@@ -265,7 +265,7 @@ class PartialNet(NetworkEstimator):
                 base, frozen = base.with_random_frozen(selection, network.survey), "keep"
         states = network.initial_states(base, state_seed)
         compiled = network.compiled(base, selection, frozen, statistics)
-        delta = compiled.weights.initial_delta(network.values(base), states)
+        delta = compiled.weights.initial_delta(selection, network.values(base), states)
         return FittedPart(base, selection, frozen, statistics, seeds, delta)
 
     def _mode(self, base: Base) -> tuple[str, bool | str]:

@@ -41,7 +41,7 @@ def diagonal_fisher(network: Network, base: Base, data: Data, task: Task) -> dic
     selection = everything().resolve(network.layout)
     compiled = network.compiled(base, selection)
     states = network.initial_states(base, 0)
-    delta = compiled.weights.initial_delta(network.values(base), states)
+    delta = compiled.weights.initial_delta(selection, network.values(base), states)
     compiled.load(base, selection, delta)
     trainer = compiled.trainer(keras.optimizers.SGD(), Objective(task))
     # Spread over the canonical order rather than drawn, so that the scores need no seed.

@@ -53,7 +53,7 @@ class Reference:
 
     def __repr__(self) -> str:
         """Say what is missing, for the error that the use of a reference causes."""
-        return f"<object {self.key} that was sent to the workers of another dask cluster, or withdrawn>"
+        return f"<object {self.key}, which this dask worker did not receive>"
 
 
 def send(value: Any, n_bytes: int, content: Callable[[], str] = str) -> None:

@@ -89,6 +89,7 @@ def test_masks_of_equal_size_share_a_compiled_model_and_keep_apart(counted):
     assert not compiled_again(counted, before)
     assert (second.predict_proba(X) != expected).any()
     np.testing.assert_array_equal(first.predict_proba(X), expected)
+    clear_workspace()
     alone = fit(trainable=random(0.3, seed=2))
     np.testing.assert_array_equal(alone.predict_proba(X), second.predict_proba(X))
 
