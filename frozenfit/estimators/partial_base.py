@@ -26,7 +26,7 @@ from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.partial import PartialModel
 from frozenfit.selectors import Context, Selector, as_selector
-from frozenfit.training import augmentation, optimizers
+from frozenfit.training import augmentation, epoch_count, optimizers
 from frozenfit.training.base import Base
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.checkpoint import Checkpoint, CheckpointFile
@@ -95,7 +95,7 @@ class PartialNet(NetworkEstimator):
         "trainable": [Real, str, Selector],
         "frozen": [StrOptions({"auto", "random", "zero", "keep"})],
         "weight_init": [str, keras.initializers.Initializer, None],
-        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "loss": [str, keras.losses.Loss, callable],
         "metrics": [list, tuple, None],
@@ -131,7 +131,7 @@ class PartialNet(NetworkEstimator):
         trainable: Trainable = 0.1,
         frozen: FrozenValues = "auto",
         weight_init: WeightInit = None,
-        epochs: int = 20,
+        epochs: int | Literal["auto"] = "auto",
         batch_size: int = 32,
         loss: Loss = "auto",
         metrics: MetricList = None,
@@ -287,6 +287,10 @@ class PartialNet(NetworkEstimator):
     ) -> TrainResult:
         data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
         plan = self._plan(fit_data, compiled.network.layout.convolutional, validation)
+        if self._pilots(fit_data):
+            rng = np.random.default_rng(seeds["split"])
+            plan.epochs = epoch_count.choose(compiled, data, plan, rng)
+            compiled.load(part.base, part.selection, part.delta)
         optimizer_state = self._optimizer_state_to_load(part)
         if fit_data.checkpoint is not None:
             about = signature(self, fit_data, part, optimizer_state)
@@ -310,7 +314,8 @@ class PartialNet(NetworkEstimator):
 
     def _plan(self, fit_data: FitData, convolutional: bool, validation: Data | None) -> Plan:
         """Return the settings of the run, after checking them against each other."""
-        epochs = 1 if fit_data.one_pass else self.epochs
+        epochs = epoch_count.MOST if self.epochs == "auto" else self.epochs
+        epochs = 1 if fit_data.one_pass else epochs
         lr_schedule = self._named_schedule(fit_data)
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
         # A rate that decays may start higher.
@@ -367,6 +372,14 @@ class PartialNet(NetworkEstimator):
                 "known in `partial_fit`. Use lr_schedule='auto', None or a Keras schedule."
             )
         return self.lr_schedule
+
+    def _pilots(self, fit_data: FitData) -> bool:
+        """Return whether a pilot run chooses the number of epochs."""
+        fixed = self.epochs != "auto" or self.freeze_schedule is not None or self.early_stopping
+        # The samples that a pilot run holds out must be new to the network.
+        if fixed or fit_data.one_pass or fit_data.resume:
+            return False
+        return isinstance(fit_data.data, Data) and epoch_count.is_piloted(fit_data.data)
 
     def _stops_early(self, fit_data: FitData) -> bool:
         return self.early_stopping and not fit_data.one_pass
