@@ -63,6 +63,10 @@ def test_values_are_literals_or_text(text, value):
     assert type(options.literal_or_text(text)) is type(value)
 
 
+def test_the_number_of_epochs_may_be_automatic():
+    assert [options.count_or_auto(text) for text in ("auto", "7")] == ["auto", 7]
+
+
 def test_model_parameters_are_pairs():
     assert options.pair("hidden_layer_sizes=(64, 32)") == ("hidden_layer_sizes", (64, 32))
     assert options.pair("activation=relu") == ("activation", "relu")
@@ -302,7 +306,7 @@ def test_an_interruption_before_training_saves_nothing(monkeypatch, capsys):
         (["evaluate", "m.frozenfit"], "required: --dataset"),
         (["info"], "required: FILE"),
         (["train", "--epoch", "3"], "Unknown option --epoch. Did you mean '--epochs'"),
-        (["train", "--epochs", "many"], "--epochs: invalid int value: 'many'"),
+        (["train", "--epochs", "many"], "--epochs: expected an integer or auto, got 'many'"),
         (["train", "--epochs", "0"], "'epochs' parameter"),
         (["train", "--frozen", "ones"], "'frozen' parameter"),
         (["train", "--model-params", "width"], "expected NAME=VALUE"),
