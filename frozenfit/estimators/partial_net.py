@@ -71,7 +71,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         Initializer of the kernels; None uses those of the layers. It requires a network that is
         given by name or as a function.
     epochs : int or "auto", default="auto"
-        Number of passes over the training data. "auto" is 20, or fewer for a table of at least 1000
+        Number of passes over the training data. "auto" is 20, or fewer for a table of at least 500
         samples that 20 would overfit: a pilot run on nine tenths of the samples finds the epoch
         with the lowest loss on the others, and `fit` then trains on all samples for two epochs
         more than that. There is no pilot run with `early_stopping` or a `freeze_schedule`, nor
@@ -324,7 +324,7 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         Initializer of the kernels; None uses those of the layers. It requires a network that is
         given by name or as a function.
     epochs : int or "auto", default="auto"
-        Number of passes over the training data. "auto" is 20, or fewer for a table of at least 1000
+        Number of passes over the training data. "auto" is 20, or fewer for a table of at least 500
         samples that 20 would overfit: a pilot run on nine tenths of the samples finds the epoch
         with the lowest loss on the others, and `fit` then trains on all samples for two epochs
         more than that. There is no pilot run with `early_stopping` or a `freeze_schedule`, nor

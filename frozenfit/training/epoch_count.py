@@ -15,7 +15,7 @@ from frozenfit.training.network import CompiledModel
 
 # Measured on ten tables, see docs/defaults.md.
 MOST = 20
-_FEWEST_SAMPLES = 1000
+_FEWEST_SAMPLES = 500
 _HELD_OUT = 0.1
 _PATIENCE = 10
 # In the pilot run the learning rate is still high at its best epoch; a run that decays it to 0 over
@@ -34,7 +34,7 @@ def is_piloted(data: Data) -> bool:
     Returns
     -------
     bool
-        True for tables of numbers with at least 1000 distinct samples. Fewer samples do not tell
+        True for tables of numbers with at least 500 distinct samples. Fewer samples do not tell
         the losses of two epochs apart, and networks for other data cost too much to train twice.
     """
     is_table = data.X.ndim == 2 and data.dtype == keras.config.floatx()

@@ -75,7 +75,7 @@ def test_weights_stay_repetitions():
 
 
 WITHOUT = {
-    "few samples": (classifier, {}, 900),
+    "few samples": (classifier, {}, 499),
     "early stopping": (classifier, {"early_stopping": True, "patience": 50}, N),
     "freeze schedule": (classifier, {"freeze_schedule": "FreezeOut(0.5)"}, N),
 }
