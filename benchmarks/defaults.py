@@ -36,22 +36,24 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from frozenfit import PartialNetClassifier, PartialNetRegressor
 
 FRACTIONS = (0.1, 1.0)
-COSINE = {"epochs": 20, "lr_schedule": "cosine"}
+NARROW = {"model_params": {"hidden_layer_sizes": (100,)}}
+FIXED = {**NARROW, "epochs": 20}
 SMOOTH = {"from_logits": True, "label_smoothing": 0.05}
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "auto": {},
-    **{f"{n} epochs": {"epochs": n} for n in (5, 7, 10, 20, 40)},
-    **{f"learning rate {rate}": {**COSINE, "learning_rate": rate} for rate in (0.001, 0.003)},
-    "batches of 128": {"epochs": 20, "batch_size": 128},
-    **{f"weight decay {d}": {"epochs": 20, "weight_decay": d} for d in (0.03, 0.1, 0.3)},
-    "10 epochs, weight decay 0.1": {"epochs": 10, "weight_decay": 0.1},
-    "dropout 0.2": {"epochs": 20, "model_params": {"dropout": 0.2}},
-    "label smoothing 0.05": {
-        "epochs": 20,
-        "loss": keras.losses.CategoricalCrossentropy(**SMOOTH),
+    "auto": NARROW,
+    **{f"{n} epochs": {**FIXED, "epochs": n} for n in (5, 7, 10, 20)},
+    **{
+        f"learning rate {rate}": {**FIXED, "learning_rate": rate, "lr_schedule": "cosine"}
+        for rate in (0.001, 0.003)
     },
-    "early stopping": {"early_stopping": True},
-    "early stopping, patience 10": {"early_stopping": True, "patience": 10},
+    "batches of 128": {**FIXED, "batch_size": 128},
+    **{f"weight decay {decay}": {**FIXED, "weight_decay": decay} for decay in (0.03, 0.1, 0.3)},
+    "dropout 0.2": {**FIXED, "model_params": {"hidden_layer_sizes": (100,), "dropout": 0.2}},
+    "label smoothing 0.05": {**FIXED, "loss": keras.losses.CategoricalCrossentropy(**SMOOTH)},
+    "early stopping": {**FIXED, "early_stopping": True},
+    "early stopping, patience 10": {**FIXED, "early_stopping": True, "patience": 10},
+    "auto, 256 units": {"model_params": {"hidden_layer_sizes": (256,)}},
+    "auto, 512 units": {},
 }
 RIVALS = {
     "classes": {

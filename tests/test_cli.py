@@ -194,13 +194,13 @@ def test_parameters_are_read_from_the_source_as_they_are():
 
 def test_train_prints_the_table_and_one_line_of_results(saved):
     path, said = saved
-    assert re.search(r"head/kernel +\(100, 10\)", said)
+    assert re.search(r"head/kernel +\(512, 10\)", said)
     assert float(re.search(r"test accuracy ([\d.]+)", said)[1]) > 0.3
     assert path.exists()
     last = said.strip().splitlines()[-1]
     assert re.fullmatch(
-        r"trained 1,660 of 7,510 parameters \(22\.1 %\), "
-        r"file [\d.]+ kB instead of 30 kB, test accuracy 0\.\d{3}",
+        r"trained 8,445 of 38,410 parameters \(22\.0 %\), "
+        r"file [\d.]+ kB instead of 154 kB, test accuracy 0\.\d{3}",
         last,
     )
 
@@ -227,7 +227,7 @@ def test_info_prints_class_settings_and_table(saved, capsys):
     assert said.startswith("PartialNetClassifier\n")
     assert "trainable = 'filters(0.1) | head()'" in said
     assert "epochs trained   2" in said
-    assert re.search(r"dense1/kernel +\(64, 100\)", said)
+    assert re.search(r"dense1/kernel +\(64, 512\)", said)
 
 
 def test_settings_reach_the_estimator(monkeypatch):
