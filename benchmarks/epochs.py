@@ -45,6 +45,7 @@ def ours(trainable):
         "batch_size": BATCH,
         "learning_rate": RATE,
         "trainable": trainable,
+        "model_params": {"hidden_layer_sizes": (100,)},
     }
     return lambda seed: PartialNetClassifier("mlp", random_state=seed, **settings)
 

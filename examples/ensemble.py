@@ -40,7 +40,7 @@ SETTINGS = {
     "cpu": {
         "digits, mlp(100)": {
             "model": "mlp",
-            "params": {},
+            "params": {"hidden_layer_sizes": (100,)},
             "data": ("digits", 1257, 540),
             "epochs": (2, 8),
             "trainable": ["head()", 0.1, 0.4, 1.0],

@@ -60,8 +60,10 @@ def make(model: str, image: bool, epochs: int, seed: int):
         return make_pipeline(ELMClassifier(random_state=seed))
     trainable = 1.0 if model == "everything" else "filters(0.1) | head() | batch_norm()"
     settings = {"trainable": trainable, "epochs": epochs, "random_state": seed}
-    net = PartialNetClassifier("lenet5" if image else "mlp", **settings)
-    return make_pipeline(net) if image else make_pipeline(StandardScaler(), net)
+    if image:
+        return make_pipeline(PartialNetClassifier("lenet5", **settings))
+    network = {"model": "mlp", "model_params": {"hidden_layer_sizes": (100,)}}
+    return make_pipeline(StandardScaler(), PartialNetClassifier(**network, **settings))
 
 
 def measure(model, X, y, X_test, y_test) -> common.Row:

@@ -63,6 +63,10 @@ def test_values_are_literals_or_text(text, value):
     assert type(options.literal_or_text(text)) is type(value)
 
 
+def test_the_number_of_epochs_may_be_automatic():
+    assert [options.count_or_auto(text) for text in ("auto", "7")] == ["auto", 7]
+
+
 def test_model_parameters_are_pairs():
     assert options.pair("hidden_layer_sizes=(64, 32)") == ("hidden_layer_sizes", (64, 32))
     assert options.pair("activation=relu") == ("activation", "relu")
@@ -190,13 +194,13 @@ def test_parameters_are_read_from_the_source_as_they_are():
 
 def test_train_prints_the_table_and_one_line_of_results(saved):
     path, said = saved
-    assert re.search(r"head/kernel +\(100, 10\)", said)
+    assert re.search(r"head/kernel +\(512, 10\)", said)
     assert float(re.search(r"test accuracy ([\d.]+)", said)[1]) > 0.3
     assert path.exists()
     last = said.strip().splitlines()[-1]
     assert re.fullmatch(
-        r"trained 1,660 of 7,510 parameters \(22\.1 %\), "
-        r"file [\d.]+ kB instead of 30 kB, test accuracy 0\.\d{3}",
+        r"trained 8,445 of 38,410 parameters \(22\.0 %\), "
+        r"file [\d.]+ kB instead of 154 kB, test accuracy 0\.\d{3}",
         last,
     )
 
@@ -223,7 +227,7 @@ def test_info_prints_class_settings_and_table(saved, capsys):
     assert said.startswith("PartialNetClassifier\n")
     assert "trainable = 'filters(0.1) | head()'" in said
     assert "epochs trained   2" in said
-    assert re.search(r"dense1/kernel +\(64, 100\)", said)
+    assert re.search(r"dense1/kernel +\(64, 512\)", said)
 
 
 def test_settings_reach_the_estimator(monkeypatch):
@@ -302,7 +306,7 @@ def test_an_interruption_before_training_saves_nothing(monkeypatch, capsys):
         (["evaluate", "m.frozenfit"], "required: --dataset"),
         (["info"], "required: FILE"),
         (["train", "--epoch", "3"], "Unknown option --epoch. Did you mean '--epochs'"),
-        (["train", "--epochs", "many"], "--epochs: invalid int value: 'many'"),
+        (["train", "--epochs", "many"], "--epochs: expected an integer or auto, got 'many'"),
         (["train", "--epochs", "0"], "'epochs' parameter"),
         (["train", "--frozen", "ones"], "'frozen' parameter"),
         (["train", "--model-params", "width"], "expected NAME=VALUE"),

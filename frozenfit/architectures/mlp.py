@@ -19,7 +19,7 @@ def mlp(
     input_shape: tuple[int, ...],
     n_outputs: int,
     *,
-    hidden_layer_sizes: Sequence[int] = (100,),
+    hidden_layer_sizes: Sequence[int] = (512,),
     activation: Any = "relu",
     batch_norm: bool = False,
     dropout: float = 0,
@@ -35,9 +35,8 @@ def mlp(
         Shape of one sample; several axes are flattened.
     n_outputs : int
         Number of outputs.
-    hidden_layer_sizes : sequence of int, default=(100,)
-        Number of units of each hidden layer, with the default of scikit-learn's MLPClassifier; an
-        empty sequence gives a linear model.
+    hidden_layer_sizes : sequence of int, default=(512,)
+        Number of units of each hidden layer; an empty sequence gives a linear model.
     activation : str or callable, default="relu"
         A Keras activation.
     batch_norm : bool, default=False

@@ -102,6 +102,27 @@ def pair(text: str) -> tuple[str, Any]:
     return name.strip(), literal_or_text(value)
 
 
+def count_or_auto(text: str) -> int | str:
+    """Read an integer or "auto".
+
+    Parameters
+    ----------
+    text : str
+        A word of the command line.
+
+    Returns
+    -------
+    int or "auto"
+        The value.
+    """
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an integer or auto, got {text!r}") from None
+
+
 def add_data_options(parser: argparse.ArgumentParser, default: str | None) -> None:
     """Add the options that select a data set.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from frozenfit.cli.options import literal_or_text, pair
+from frozenfit.cli.options import count_or_auto, literal_or_text, pair
 from frozenfit.utils.names import did_you_mean
 from frozenfit.utils.optional import import_with_backend
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Parameters that take objects, that concern several fits, or that have an option elsewhere.
 _NOT_OPTIONS = ("callbacks", "warm_start", "model_params", "verbose")
 _CLASS = "PartialNetClassifier"
+# How the text of an option is read, by the annotation of the parameter.
+_TYPES = {"int": int, "float": float, "int | Literal['auto']": count_or_auto}
 
 
 class Parameter(NamedTuple):
@@ -115,7 +117,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         if annotation == "bool":
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["type"] = {"int": int, "float": float}.get(annotation, literal_or_text)
+            options["type"] = _TYPES.get(annotation, literal_or_text)
             options["metavar"] = {"int": "N", "float": "X"}.get(annotation, "VALUE")
         group.add_argument(f"--{name.replace('_', '-')}", dest=f"set_{name}", **options)
 

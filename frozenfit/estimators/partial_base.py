@@ -26,7 +26,7 @@ from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.partial import PartialModel
 from frozenfit.selectors import Context, Selector, as_selector
-from frozenfit.training import augmentation, optimizers, sent_model
+from frozenfit.training import augmentation, epoch_count, optimizers, sent_model
 from frozenfit.training.base import Base
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.checkpoint import Checkpoint, CheckpointFile
@@ -97,7 +97,7 @@ class PartialNet(NetworkEstimator):
         "trainable": [Real, str, Selector],
         "frozen": [StrOptions({"auto", "random", "zero", "keep"})],
         "weight_init": [str, keras.initializers.Initializer, None],
-        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "loss": [str, keras.losses.Loss, callable],
         "metrics": [list, tuple, None],
@@ -133,7 +133,7 @@ class PartialNet(NetworkEstimator):
         trainable: Trainable = 0.1,
         frozen: FrozenValues = "auto",
         weight_init: WeightInit = None,
-        epochs: int = 20,
+        epochs: int | Literal["auto"] = "auto",
         batch_size: int = 32,
         loss: Loss = "auto",
         metrics: MetricList = None,
@@ -291,6 +291,10 @@ class PartialNet(NetworkEstimator):
     ) -> TrainResult:
         data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
         plan = self._plan(fit_data, compiled.network.layout.convolutional, validation)
+        if self._pilots(fit_data):
+            rng = np.random.default_rng(seeds["split"])
+            plan.epochs = epoch_count.choose(compiled, data, plan, rng)
+            compiled.load(part.base, part.selection, part.delta)
         optimizer_state = self._optimizer_state_to_load(part)
         if fit_data.checkpoint is not None:
             about = signature(self, fit_data, part, optimizer_state)
@@ -314,7 +318,8 @@ class PartialNet(NetworkEstimator):
 
     def _plan(self, fit_data: FitData, convolutional: bool, validation: AnyData | None) -> Plan:
         """Return the settings of the run, after checking them against each other."""
-        epochs = 1 if fit_data.one_pass else self.epochs
+        epochs = epoch_count.MOST if self.epochs == "auto" else self.epochs
+        epochs = 1 if fit_data.one_pass else epochs
         lr_schedule = self._named_schedule(fit_data.one_pass)
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
         # A rate that decays may start higher.
@@ -389,6 +394,14 @@ class PartialNet(NetworkEstimator):
                 "batches decides the order and may change the samples in each epoch. Use "
                 "cache_features='auto', or arrays or memory maps as X and X_val."
             )
+
+    def _pilots(self, fit_data: FitData) -> bool:
+        """Return whether a pilot run chooses the number of epochs."""
+        fixed = self.epochs != "auto" or self.freeze_schedule is not None or self.early_stopping
+        # The samples that a pilot run holds out must be new to the network.
+        if fixed or fit_data.one_pass or fit_data.resume:
+            return False
+        return isinstance(fit_data.data, Data) and epoch_count.is_piloted(fit_data.data)
 
     def _stops_early(self, fit_data: FitData) -> bool:
         return self.early_stopping and not fit_data.one_pass

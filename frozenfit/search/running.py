@@ -25,6 +25,7 @@ from frozenfit.search.spaces import Space, make_space, target
 from frozenfit.search.storages import open_storage, open_study
 from frozenfit.search.tickets import Tickets, TicketSource
 from frozenfit.search.trial_progress import TrialProgress
+from frozenfit.training.epoch_count import MOST
 from frozenfit.training.shared_features import sharing
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ class Run:
         """Return the largest number of epochs that a trial can have."""
         parts = self.space.parts if isinstance(self.space, Space) else {}
         epochs = parts.get("epochs", target(self.estimator)[1].get_params().get("epochs", 1))
-        return int(max(getattr(epochs, "choices", [getattr(epochs, "high", epochs)])))
+        counts = getattr(epochs, "choices", [getattr(epochs, "high", epochs)])
+        return max(MOST if count == "auto" else int(count) for count in counts)
 
     def search(self, tickets: TicketSource | None = None) -> None:
         """Run trials until the study has `n_trials`, including those of other processes.

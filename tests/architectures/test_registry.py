@@ -218,7 +218,7 @@ def _learned(selection):
 
 def test_parameters_returns_the_defaults_in_order():
     assert list(architectures.parameters("mlp").items()) == [
-        ("hidden_layer_sizes", (100,)),
+        ("hidden_layer_sizes", (512,)),
         ("activation", "relu"),
         ("batch_norm", False),
         ("dropout", 0),

@@ -445,6 +445,13 @@ def test_a_pruned_trial_stops_in_the_middle_of_a_fold():
     assert len(found.cv_results_["params"]) == 1
 
 
+def test_pruning_with_an_automatic_number_of_epochs():
+    space = {"epochs": optuna.distributions.CategoricalDistribution(("auto", 2))}
+    for estimator, more in ((small_net(epochs="auto"), {}), (small_net(), {"space": space})):
+        found = searched(estimator, n_trials=1, cv=2, pruner="median", **more).fit(X, y)
+        assert found.study_.trials[0].intermediate_values
+
+
 def test_an_estimator_without_epochs_reports_once_a_fold():
     found = searched(n_trials=1, pruner="median").fit(X, y)
     assert len(found.study_.trials[0].intermediate_values) == 3

@@ -1,0 +1,87 @@
+"""The number of epochs for ``epochs="auto"``, chosen by a pilot run on tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+from frozenfit.training.callbacks import KerasCallbacks
+from frozenfit.training.data import Data, split
+from frozenfit.training.loop import Plan, train
+from frozenfit.training.metrics import Metrics
+from frozenfit.training.network import CompiledModel
+
+# Measured on ten tables, see docs/defaults.md.
+MOST = 20
+_FEWEST_SAMPLES = 500
+_HELD_OUT = 0.1
+_PATIENCE = 10
+# In the pilot run the learning rate is still high at its best epoch; a run that decays it to 0 over
+# so few epochs overfits a little later.
+_MORE = 2
+
+
+def is_piloted(data: Data) -> bool:
+    """Return whether the number of epochs is chosen by a pilot run.
+
+    Parameters
+    ----------
+    data : Data
+        The training samples, of the dtype of the network.
+
+    Returns
+    -------
+    bool
+        True for tables of numbers with at least 500 distinct samples. Fewer samples do not tell
+        the losses of two epochs apart, and networks for other data cost too much to train twice.
+    """
+    is_table = data.X.ndim == 2 and data.dtype == keras.config.floatx()
+    return is_table and len(data) >= _FEWEST_SAMPLES
+
+
+def choose(compiled: CompiledModel, data: Data, plan: Plan, rng: np.random.Generator) -> int:
+    """Train on nine tenths of the samples, and find the epoch with the lowest loss on the others.
+
+    Parameters
+    ----------
+    compiled : CompiledModel
+        A model with base and delta loaded. Afterwards it holds other parameters.
+    data : Data
+        The training samples.
+    plan : Plan
+        Settings of the run whose number of epochs is chosen; `epochs` is the largest.
+    rng : numpy.random.Generator
+        Source of the split and of the batch orders of the pilot run.
+
+    Returns
+    -------
+    int
+        The number of epochs, two more than the best one of the pilot run.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user interrupted the pilot run.
+    """
+    task = plan.objective.task
+    # With so few classes, at least one has two samples, which a stratified split requires.
+    stratify = task == "classification" and 2 * len(np.unique(data.y[data.rows])) <= len(data)
+    training, validation = split(data, _HELD_OUT, rng, stratify)
+    pilot = replace(
+        plan,
+        validation=validation,
+        patience=_PATIENCE,
+        refresh_statistics=False,
+        metrics=Metrics(None, task),
+        callbacks=KerasCallbacks(None),
+        epoch_callbacks=(),
+        checkpoint=None,
+    )
+    result = train(compiled, training, pilot, rng)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    losses = np.asarray(result.history["val_loss"])
+    best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+    return min(plan.epochs, best + 1 + _MORE)
