@@ -152,6 +152,9 @@ class JaxTrainer(Trainer):
 class JaxPredictor(Predictor):
     """Computes outputs in a compiled function of the values of all variables."""
 
+    # XLA adds the products of less than 64 rows in another order, and would compile to find out.
+    _small_sizes = ()
+
     def _compile(self) -> None:
         import jax
 

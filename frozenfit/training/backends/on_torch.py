@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 from frozenfit.isolation import TorchStream
+from frozenfit.partial import weights_of
 from frozenfit.training.backends.predictor import Predictor
-from frozenfit.training.backends.torch_recorder import Recorder, can_be_recorded
+from frozenfit.training.backends.torch_recorder import (
+    Recorder,
+    can_be_recorded,
+    is_always_the_same,
+)
 from frozenfit.training.backends.trainer import Trainer
 from frozenfit.utils.arrays import to_numpy
 
@@ -103,10 +109,46 @@ class TorchTrainer(Trainer):
 
 
 class TorchPredictor(Predictor):
-    """Computes outputs without recording operations for gradients."""
+    """Computes outputs without recording operations for gradients.
+
+    Networks that always run the same tensor operations are recorded and replayed without Keras.
+    """
+
+    _recorder: Recorder | None = None
+
+    def _compile(self) -> None:
+        model = self.model
+        if is_always_the_same(model.base, training=False):
+            trained = [v for v in model.trainable_variables if v.value.is_floating_point()]
+            ids = {id(v) for v in trained}
+            read = [*model.variables, *weights_of(model).fixed_variables]
+            read = [v for v in read if id(v) not in ids]
+            self._recorder = Recorder(
+                lambda x: [self._outputs(x)], trained, read, _at_other_values(trained)
+            )
+
+    def _batch_outputs(self, x: np.ndarray) -> Any:
+        import torch
+
+        if self._recorder is None:
+            return self._compute(x)
+        with torch.no_grad():
+            batch = ops.convert_to_tensor(x)
+            return self._recorder.stepper([batch])(batch)[0]
 
     def _compute(self, x: np.ndarray) -> Any:
         import torch
 
         with torch.no_grad():
             return self._outputs(ops.convert_to_tensor(x))
+
+
+def _at_other_values(variables: Sequence[Any]) -> Callable:
+    """Return what changes a batch, and the variables, before predictions are recorded."""
+
+    def other(x: Any) -> tuple:
+        for variable in variables:
+            variable.value.mul_(0.9)
+        return (x.flip(0),)
+
+    return other

@@ -12,15 +12,12 @@ from frozenfit.partial import PartialModel, weights_of
 from frozenfit.training.data import as_inputs, input_dtype
 from frozenfit.utils.arrays import to_numpy
 
-_SMALL, _LARGE = 64, 512
-
 
 class Predictor(ABC):
-    """Computes the outputs of a partial model in batches of two fixed sizes.
+    """Computes the outputs of a partial model in batches of a few fixed sizes.
 
-    Few shapes are compiled, and the outputs of a row do not depend on how many rows it is
-    predicted with: scikit-learn's checks compare them bit for bit. A backend implements
-    `_compute`.
+    The outputs of a row do not depend on how many rows it is predicted with: scikit-learn's
+    checks compare them bit for bit. A backend implements `_compute`.
 
     Parameters
     ----------
@@ -30,10 +27,17 @@ class Predictor(ABC):
         Network to run in place of the base.
     """
 
+    # In rising order. Multiples of 64 rows fill vector registers whatever the width of a layer is.
+    _sizes: tuple[int, ...] = (64, 128, 256, 512)
+    # Used by a network whose rows get the same bits in them as in the smallest of `_sizes`. Below 4
+    # rows matrix products have other kernels, with few exceptions.
+    _small_sizes: tuple[int, ...] = (8, 16, 32)
+
     def __init__(self, model: PartialModel, network: keras.Model | None = None):
         self.model = model
         self.network = network
         self._dtype = input_dtype(model.base if network is None else network)
+        self._exact: dict[int, bool] = {}
         self._compile()
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -49,15 +53,37 @@ class Predictor(ABC):
         ndarray of float32, shape (n, n_outputs)
             Outputs of the network.
         """
-        # Two sizes of batches, so that predictions for any number of rows need two compilations,
-        # and a row gets the same bits whatever rows come with it.
-        size = _SMALL if len(x) <= _SMALL else _LARGE
-        parts = []
-        for start in range(0, len(x), size):
+        parts, start = [], 0
+        while start < len(x):
+            size = self._size(x[start:])
             rows = as_inputs(x[start : start + size], self._dtype)
-            outputs = self._compute(pad_rows(rows, size))
-            parts.append(np.asarray(to_numpy(outputs), np.float32)[: len(rows)])
+            outputs = self._batch_outputs(pad_rows(rows, size))
+            parts.append(_as_floats(outputs)[: len(rows)])
+            start += size
         return np.concatenate(parts)
+
+    def _size(self, x: np.ndarray) -> int:
+        """Return the size of the next batch of rows."""
+        small = next((size for size in self._small_sizes if size >= len(x)), None)
+        if small is not None and self._is_exact(small, x):
+            return small
+        return batch_size(len(x), self._sizes)
+
+    def _is_exact(self, size: int, x: np.ndarray) -> bool:
+        """Return whether outputs in batches of a small size have the bits of larger batches."""
+        if size not in self._exact:
+            rows, n = as_inputs(x, self._dtype), self._sizes[0]
+            if rows.dtype.kind != "f":  # other integers may be out of range
+                return False
+            factors = np.random.default_rng(0).uniform(0.5, 1.5, (n, *rows.shape[1:]))
+            rows = rows[np.arange(n) % len(rows)] * factors.astype(rows.dtype)
+            expected = _as_floats(self._compute(rows))
+            if (expected == expected[0]).all():  # shows nothing
+                return False
+            parts = [self._compute(rows[start : start + size]) for start in range(0, n, size)]
+            found = np.concatenate([_as_floats(part) for part in parts])
+            self._exact[size] = np.array_equal(found, expected)
+        return self._exact[size]
 
     def _compile(self) -> None:  # noqa: B027
         """Prepare compiled functions; called once."""
@@ -66,9 +92,41 @@ class Predictor(ABC):
     def _compute(self, x: np.ndarray) -> Any:
         """Return the outputs of one batch as a tensor."""
 
+    def _batch_outputs(self, x: np.ndarray) -> Any:
+        """Return the outputs of one batch of a fixed size, as `_compute` does."""
+        return self._compute(x)
+
     def _outputs(self, x: Any) -> Any:
         outputs, _, _ = weights_of(self.model).apply(x, training=False, network=self.network)
         return outputs
+
+
+def _as_floats(outputs: Any) -> np.ndarray:
+    return np.asarray(to_numpy(outputs), np.float32)
+
+
+def batch_size(n_rows: int, sizes: tuple[int, ...]) -> int:
+    """Return the size of the next batch of predictions.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows that are left, at least 1.
+    sizes : tuple of int
+        The sizes of batches, in rising order.
+
+    Returns
+    -------
+    int
+        The smallest size that takes all rows, or the largest one.
+
+    Examples
+    --------
+    >>> from frozenfit.training.backends.predictor import batch_size
+    >>> [batch_size(n, (64, 128, 512)) for n in (1, 65, 200, 1000)]
+    [64, 128, 512, 512]
+    """
+    return next((size for size in sizes if size >= n_rows), sizes[-1])
 
 
 def pad_rows(stack: np.ndarray, length: int) -> np.ndarray:
@@ -86,4 +144,6 @@ def pad_rows(stack: np.ndarray, length: int) -> np.ndarray:
     ndarray of shape (length, ...)
         The rows, then zeros.
     """
+    if len(stack) == length:
+        return stack
     return np.concatenate([stack, np.zeros((length - len(stack), *stack.shape[1:]), stack.dtype)])

@@ -1,4 +1,4 @@
-"""Training steps on torch recorded as flat lists of tensor operations.
+"""Training steps and predictions on torch recorded as flat lists of tensor operations.
 
 Most of a small step on torch is Python: Keras's layers, its optimizer, autograd's graph. A step
 is always the same operations on the same tensors, so it is recorded once per shape of batch, and
@@ -24,7 +24,7 @@ _recording = threading.Lock()
 
 
 class Recorder:
-    """Takes training steps, and records those of the shapes that come often.
+    """Takes training steps or predicts, and records what is called often for a shape.
 
     Parameters
     ----------
@@ -35,10 +35,19 @@ class Recorder:
         What a step may change.
     read : list of keras.Variable
         What else it reads.
+    other : callable or None, default=None
+        Returns other arguments for the recording, and may change the values of `changed`, which
+        are restored. None changes the arguments of a training step.
     """
 
-    def __init__(self, step: Callable, changed: Sequence[Any], read: Sequence[Any]):
-        self._step, self._changed = step, list(changed)
+    def __init__(
+        self,
+        step: Callable,
+        changed: Sequence[Any],
+        read: Sequence[Any],
+        other: Callable | None = None,
+    ):
+        self._step, self._changed, self._other = step, list(changed), other or _other
         self._variables = [*changed, *read]
         self._tensors = [v.value for v in self._variables]
         self._shapes: OrderedDict[tuple, _OfShape] = OrderedDict()
@@ -63,7 +72,9 @@ class Recorder:
             self._tensors = current
             self._shapes.clear()
         key = tuple((tuple(a.shape), a.dtype, a.device) for a in batch)
-        found = self._shapes.pop(key, None) or _OfShape(self._step, self._changed)
+        found = self._shapes.pop(key, None) or _OfShape(
+            self._step, self._changed, self._other
+        )
         self._shapes[key] = found
         while len(self._shapes) > _SHAPES:
             self._shapes.popitem(last=False)
@@ -73,8 +84,8 @@ class Recorder:
 class _OfShape:
     """The steps of one shape of batch: plain ones, then a recorded one that has to prove itself."""
 
-    def __init__(self, step: Callable, changed: list[Any]):
-        self._step, self._changed = step, changed
+    def __init__(self, step: Callable, changed: list[Any], other: Callable):
+        self._step, self._changed, self._other = step, changed, other
         self._plain = 0
         self._refused = False
         self.recorded: Callable | None = None
@@ -87,7 +98,7 @@ class _OfShape:
             self._plain += 1
             return self._step(*batch)
         if self.recorded is None:
-            self.recorded = self._tried(lambda: record(self._step, _other(*batch)))
+            self.recorded = self._tried(lambda: record(self._step, self._other(*batch)))
             return self._step(*batch)
         # Recorded at other values than it is held against the plain step with, so that a number
         # read out of a tensor and written into the recording is found.
@@ -225,7 +236,26 @@ def can_be_recorded(model: keras.Model, optimizer: Any) -> bool:
     own = [k for k in kinds if not k.__module__.startswith(("keras.", "torch.", "frozenfit."))]
     if own != [object]:
         return False
-    return all(_is_keras_alone(part) for part in _parts(model))
+    return is_always_the_same(model)
+
+
+def is_always_the_same(model: keras.Model, training: bool = True) -> bool:
+    """Say whether every call of a network runs the same operations.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network.
+    training : bool, default=True
+        Whether its layers draw random numbers.
+
+    Returns
+    -------
+    bool
+        False where a layer is random, a Lambda, or not one of Keras.
+    """
+    parts = list(_parts(model))
+    return all(map(_is_keras_alone, parts)) and not (training and any(map(_draws, parts)))
 
 
 def _parts(model: Any) -> Iterator[Any]:
@@ -238,7 +268,6 @@ def _is_keras_alone(part: Any) -> bool:
     given = [v for v in vars(part).values() if callable(v)]
     return (
         not isinstance(part, keras.layers.Lambda)
-        and not _draws(part)
         and all(_module(v).startswith(("keras.", "torch.")) for v in (type(part), *given))
     )
 
