@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CategoryColumn", "NumberColumn", "TableEncoder"]
 
-_CATEGORY_TYPES = ("categor", "enum")  # of pandas and Polars
+_CATEGORY_TYPES = ("category", "categorical", "enum")  # of pandas and Polars
 _BOOLS = (bool, np.bool_)
 
 

@@ -110,14 +110,13 @@ def add_data_options(parser: argparse.ArgumentParser, default: str | None) -> No
     parser : argparse.ArgumentParser
         The parser of a command.
     default : str or None
-        The default data set; with None the option is required.
+        The data set that the option has without a word on the command line.
     """
     suffix = f" (default: {default})" if default else ""
     parser.add_argument(
         "--dataset",
         metavar="NAME",
         default=default,
-        required=default is None,
         help="digits, the name of an image data set of TensorFlow Datasets, or a folder of images "
         f"such as ./photos{suffix}",
     )
@@ -160,13 +159,15 @@ def check_dataset_name(arguments: argparse.Namespace) -> None:
         raise ValueError(f"There is no data set {name!r} in {root}. {hint}")
 
 
-def load_data(arguments: argparse.Namespace) -> Dataset:
+def load_data(arguments: argparse.Namespace, quiet: bool = False) -> Dataset:
     """Load the data set that the options select, and print how it is split.
 
     Parameters
     ----------
     arguments : argparse.Namespace
         The parsed command line.
+    quiet : bool, default=False
+        Whether to print nothing.
 
     Returns
     -------
@@ -176,7 +177,8 @@ def load_data(arguments: argparse.Namespace) -> Dataset:
     from frozenfit import datasets
 
     data = datasets.load(arguments.dataset, arguments.data_dir, image_size=arguments.image_size)
-    print(f"{data.name}: {data.split}")
+    if not quiet:
+        print(f"{data.name}: {data.split}")
     return data
 
 
@@ -228,10 +230,26 @@ def print_result(estimator: Any, accuracy: float, path: str | None) -> None:
     path : str or None
         Where it was saved; None omits the file size.
     """
-    parts = [estimator.parameter_table().summary]
-    if path is not None:
-        parts.append(file_size(estimator, path))
-    print(", ".join([*parts, f"test accuracy {accuracy:.3f}"]))
+    print(f"{result(estimator, path)}, test accuracy {accuracy:.3f}")
+
+
+def result(estimator: Any, path: str | None) -> str:
+    """Return how many parameters were trained, and the size of the file.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator.
+    path : str or None
+        Where it was saved; None omits the file size.
+
+    Returns
+    -------
+    str
+        Such as "trained 5,079 of 44,426 parameters (11.4 %), file 23 kB instead of 178 kB".
+    """
+    summary = estimator.parameter_table().summary
+    return summary if path is None else f"{summary}, {file_size(estimator, path)}"
 
 
 def file_size(estimator: Any, path: str) -> str:
