@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from frozenfit.utils.doc_link import DocumentationLink
 from frozenfit.utils.scikit_learn import Interval, check_feature_names_in, fit_context
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class CategoryColumn:
         return len(self.categories) + self.infrequent
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
     """Encode the columns of a table: numbers are standardized, all others one-hot encoded.
 
     The result is that of a `ColumnTransformer` with `SimpleImputer` (median) and `StandardScaler`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from typing import Any
 
@@ -253,7 +254,9 @@ def _fit(estimator: Any, X: Any, y: Any) -> int:
     from frozenfit.estimators.base import TrainingInterrupted
 
     try:
-        estimator.fit(X, y)
+        # The bar shows seconds; what is printed to standard output is the same in each run.
+        with contextlib.redirect_stdout(sys.stderr):
+            estimator.fit(X, y)
     except TrainingInterrupted as error:  # the estimator is fitted up to the last complete epoch
         print(f"frozenfit: {error}", file=sys.stderr)
         return 130

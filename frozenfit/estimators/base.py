@@ -31,6 +31,7 @@ from frozenfit.training.checkpoint import Checkpoint
 from frozenfit.training.data import Data, distinct
 from frozenfit.training.objective import Task
 from frozenfit.training.sparse_rows import SparseRows
+from frozenfit.utils.doc_link import DocumentationLink
 from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class FitData:
         return replace(self, data=data, validation=validation)
 
 
-class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
+class NetworkEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     """Base class of all estimators; the module's docstring describes how to extend it."""
 
     _task: Task
