@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(about | found.to_json()))
     else:
         print("\n".join(found.lines(f"{len(y):,} {unit}")))
+    model.report_unused()
     return 0
 
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from frozenfit.utils.names import did_you_mean
+from frozenfit.utils.optional import import_with_backend
 
 if TYPE_CHECKING:
     import keras
 
 _ENDINGS = (".keras", ".onnx")
 # The packages that Keras's export to ONNX needs, by backend.
-_ONNX = {
-    "tensorflow": "onnx tf2onnx",
-    "jax": "onnx tf2onnx tensorflow",
-    "torch": "onnx onnxscript",
-}
+_ONNX = {"tensorflow": ("onnx", "tf2onnx"), "jax": ("jax2onnx",), "torch": ("onnx",)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_target(arguments.out)
     elif os.path.exists(arguments.out):
         raise ValueError(f"{arguments.out} exists. Give the path of a new folder.")
+    _check_exporter(arguments.out, ending)
     from frozenfit.cli.models import Model
 
     model = Model(arguments.file)
@@ -94,28 +96,32 @@ def _predicting(estimator: Any) -> tuple[keras.Model, str]:
         scale, offset = (v.tolist() if hasattr(v, "tolist") else v for v in (scale, offset))
         last = keras.layers.Rescaling(scale, offset, name="target")
         outputs = "the target"
-    return keras.Model(network.inputs, last(network.output), name=network.name), outputs
+    whole = keras.Model(network.input, last(network.output), name=network.name)
+    whole(np.zeros((1, *whole.input_shape[1:]), "float32"))  # Keras exports what has been called
+    return whole, outputs
 
 
 def _write(network: keras.Model, path: str, ending: str) -> None:
-    import keras
-
-    backend = keras.config.backend()
     if ending == ".keras":
         network.save(path)
         return
-    if not ending and backend != "tensorflow":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # how Keras calls the exporters of its backends
+        network.export(path, format="onnx" if ending else "tf_saved_model", verbose=False)
+
+
+def _check_exporter(path: str, ending: str) -> None:
+    """Check that the backend can write such a file, before the model is loaded."""
+    backend = import_with_backend("keras").config.backend()
+    if ending == "" and backend != "tensorflow":
         raise ValueError(
             f"A TensorFlow SavedModel is written on the backend tensorflow, and this is {backend}. "
             "Set the environment variable KERAS_BACKEND=tensorflow: the model is the same."
         )
-    try:
-        if ending:
-            network.export(path, format="onnx", verbose=False)
-        else:
-            network.export(path, format="tf_saved_model", verbose=False)
-    except ImportError as error:
-        raise ImportError(
-            f"Writing {path} requires a package that is not installed "
-            f"({str(error).splitlines()[0]}). Install it with: pip install {_ONNX[backend]}"
-        ) from error
+    if ending == ".onnx":
+        missing = [name for name in _ONNX[backend] if importlib.util.find_spec(name) is None]
+        if missing:
+            raise ImportError(
+                f"Writing {path} on the backend {backend} requires {' and '.join(missing)}, which "
+                f"is not installed. Install it with: pip install {' '.join(missing)}"
+            )

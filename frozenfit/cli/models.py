@@ -27,6 +27,8 @@ class Model:
         The estimator, without the encoder.
     encoder : TableEncoder or None
         The encoder.
+    unused : list of str
+        Columns of the last table that the model does not use.
 
     Raises
     ------
@@ -38,6 +40,7 @@ class Model:
 
     def __init__(self, path: str):
         self.path = path
+        self.unused: list[str] = []
         self.whole: Any = import_with_backend("frozenfit.storage").load(path)
         if isinstance(self.whole, dict):
             raise ValueError(
@@ -89,17 +92,17 @@ class Model:
             return Samples(X, y)
         if names is not None:
             known = {*names, target, self.target}
-            unused = [repr(name) for name in X.columns if name not in known]
-            X = select_columns(X, names, path)
-            if unused:
-                print(
-                    f"frozenfit: the model does not use {', '.join(unused)} of {path}",
-                    file=sys.stderr,
-                )
-            return Samples(X, y)
+            self.unused = [str(name) for name in X.columns if name not in known]
+            return Samples(select_columns(X, names, path), y)
         if self.encoder is not None:
             return Samples(X.to_numpy(dtype=object), y)
         return Samples(_numbers(X, path), y)
+
+    def report_unused(self) -> None:
+        """Print which columns of the last table the model does not use, to standard error."""
+        if self.unused:
+            names = ", ".join(map(repr, self.unused))
+            print(f"frozenfit: the model does not use the columns {names}", file=sys.stderr)
 
     def _text_columns(self) -> list[str]:
         """Columns of categories other than booleans, which pandas recognizes by itself."""

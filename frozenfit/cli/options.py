@@ -53,7 +53,9 @@ def check_option_names(parser: argparse.ArgumentParser, words: Sequence[str]) ->
     ValueError
         If an option is unknown; the message suggests similar ones.
     """
-    known = ["--help", *re.findall(r"--[a-z][\w-]*", parser.format_usage())]
+    # The usage names one of several option strings of an action only.
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    known = [flag for flag in flags if flag.startswith("--")]
     for word in words:
         name = word.partition("=")[0]
         if word.startswith("--") and name not in known:
@@ -183,16 +185,16 @@ def load_data(arguments: argparse.Namespace, quiet: bool = False) -> Dataset:
 
 
 def limited(X: np.ndarray, y: np.ndarray, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return a stratified random subset of the training images.
+    """Return a stratified random subset of the training samples.
 
     Parameters
     ----------
     X : ndarray
-        Images.
+        Samples, or their numbers.
     y : ndarray
         Labels.
     limit : int or None
-        Number of images; None returns all.
+        Number of samples; None returns all.
 
     Returns
     -------
@@ -212,7 +214,7 @@ def limited(X: np.ndarray, y: np.ndarray, limit: int | None) -> tuple[np.ndarray
     if not n_classes <= limit <= len(y) - n_classes:
         raise ValueError(
             f"--limit must be at least {n_classes}, the number of classes, and at most "
-            f"{len(y) - n_classes}, or {len(y)} for all images, got {limit}."
+            f"{len(y) - n_classes}, or {len(y)} for all samples, got {limit}."
         )
     rows, _ = train_test_split(range(len(y)), train_size=limit, stratify=y, random_state=0)
     return X[rows], y[rows]

@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         write_columns(columns, arguments.out)
         print(f"{len(X):,} predictions written to {arguments.out}")
+    model.report_unused()
     return 0
 
 
