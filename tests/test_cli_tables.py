@@ -378,7 +378,8 @@ def test_a_saved_model_is_written_on_tensorflow(folder, tmp_path, capsys):
     ok("export", folder / "c.frozenfit", tmp_path / "saved")
     model = frozenfit.load(folder / "c.frozenfit")
     encoded = model[0].transform(people(40)[model[0].feature_names_in_])
-    outputs = tf.saved_model.load(str(tmp_path / "saved")).serve(encoded)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    outputs = loaded.serve(encoded)
     np.testing.assert_allclose(outputs, model[1].predict_proba(encoded), atol=1e-5)
 
 

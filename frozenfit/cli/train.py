@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="?",
         metavar="DATA",
-        help="csv, parquet or npz file to train on, instead of --dataset",
+        help="csv, parquet or npz file to train on; without it, --dataset is used (default: digits)",
     )
     table.add_argument(
         "--target",
