@@ -31,6 +31,7 @@ _HOMES = {
     "PartialNetClassifier": "frozenfit.estimators",
     "PartialNetRegressor": "frozenfit.estimators",
     "StorageError": "frozenfit.storage",
+    "TableEncoder": "frozenfit.table_encoder",
     "clear_workspace": "frozenfit.training.workspace",
     "load": "frozenfit.storage",
     "save": "frozenfit.storage",

@@ -138,13 +138,17 @@ class ParameterTable(list[TableRow]):
         return "\n".join(line.rstrip() for line in lines)
 
     def _repr_html_(self) -> str:
-        """Return an HTML element that unfolds to the first rows, with a bar for each weight."""
+        """Return an HTML table of the first rows, with a bar for each weight."""
+        return self._html(" open")
+
+    def _html(self, state: str = "") -> str:
+        """Return an HTML element that can be folded; it is folded without a `state`."""
         body = "".join(_html_row(row) for row in self[:_HTML_ROWS])
         if len(self) > _HTML_ROWS:
             body += f"<tr><td colspan=5>and {len(self) - _HTML_ROWS} more weights</td></tr>"
         heads = "".join(f"<th>{name}</th>" for name in ("weight", *TableRow._fields[1:4], ""))
         return (
-            f"<details><summary>{self.summary}</summary><table><thead><tr>{heads}</tr></thead>"
+            f"<details{state}><summary>{self.summary}</summary><table><thead><tr>{heads}</tr></thead>"
             f"<tbody>{body}</tbody></table></details>"
         )
 

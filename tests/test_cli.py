@@ -106,7 +106,10 @@ def test_the_docstring_becomes_help():
 # Help
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["search"], ["evaluate"], ["info"]])
+COMMANDS = ["train", "predict", "evaluate", "export", "info", "search"]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_succeeds(command, capsys):
     assert main([*command, "--help"]) == 0
     assert "usage: frozenfit" in capsys.readouterr().out
@@ -303,8 +306,8 @@ def test_an_interruption_before_training_saves_nothing(monkeypatch, capsys):
         (["train", "--datset", "digits"], "Unknown option --datset. Did you mean '--dataset'"),
         (["evaluate", "m", "--datset", "digits"], "Did you mean '--dataset'"),
         (["train", "--dataset", "digit"], "Did you mean 'digits'?"),
-        (["evaluate", "m.frozenfit"], "required: --dataset"),
-        (["info"], "required: FILE"),
+        (["evaluate", "m.frozenfit"], "requires either a file, DATA, or a data set, --dataset"),
+        (["info"], "required: MODEL"),
         (["train", "--epoch", "3"], "Unknown option --epoch. Did you mean '--epochs'"),
         (["train", "--epochs", "many"], "--epochs: expected an integer or auto, got 'many'"),
         (["train", "--epochs", "0"], "'epochs' parameter"),

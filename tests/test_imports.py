@@ -22,7 +22,10 @@ MODULES = {
 # Each unit may import the units before it; a unit is a module or a folder of the package.
 CHAIN = [
     ["utils", "types", "parameter_table"],
-    ["selectors", "draws", "isolation", "gradients", "architectures", "datasets"],
+    [
+        *("selectors", "draws", "isolation", "gradients"),
+        *("architectures", "datasets", "table_encoder"),
+    ],
     ["layer_kinds"],
     ["layout"],
     ["delta", "export", "frozen_values", "statistics"],

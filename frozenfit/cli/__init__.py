@@ -1,7 +1,8 @@
-"""The command ``frozenfit``: train, search, evaluate and inspect partial networks from a shell.
+"""The command ``frozenfit``: train, use, evaluate, export and search networks from a shell.
 
 `main` reads the command line; each command is one module that calls the library. `options` has the
-parser and the options that commands share, `settings` the options of the classifier.
+parser and the options that commands share, `settings` the options of the estimator; `tables` reads
+and writes files of data, `targets` and `scores` the values to predict, `models` saved models.
 
 Nothing here imports Keras before the words on the command line are checked: importing a backend
 takes seconds, and a typo should be reported at once.
@@ -15,14 +16,25 @@ import sys
 from collections.abc import Sequence
 
 from frozenfit import __version__
-from frozenfit.cli import evaluate, info, search, train
+from frozenfit.cli import evaluate, export, info, predict, search, train
 from frozenfit.cli.options import Parser, check_option_names
 from frozenfit.utils.names import did_you_mean
 
 __all__ = ["main"]
 
-_COMMANDS = {"train": train, "search": search, "evaluate": evaluate, "info": info}
+_COMMANDS = {
+    "train": train,
+    "predict": predict,
+    "evaluate": evaluate,
+    "export": export,
+    "info": info,
+    "search": search,
+}
 _EXAMPLES = """examples:
+  frozenfit train people.csv --target income --out income.frozenfit
+  frozenfit predict income.frozenfit new.csv --out predictions.csv --proba
+  frozenfit evaluate income.frozenfit test.csv --json
+  frozenfit export income.frozenfit income.keras
   frozenfit train --dataset digits --trainable 0.1 --epochs 20 --out digits.frozenfit
   frozenfit train --dataset mnist --model lenet5 --trainable "batch_norm() | head()" \\
       --model-params batch_norm=True --epochs 3 --out mnist.frozenfit

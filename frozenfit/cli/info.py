@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from frozenfit.cli.options import file_size
-from frozenfit.utils.optional import import_with_backend
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser : argparse.ArgumentParser
         The parser of the command.
     """
-    parser.add_argument("file", metavar="FILE", help="a file that train --out saved")
+    parser.add_argument("file", metavar="MODEL", help="a file that train --out saved")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,11 +32,16 @@ def run(arguments: argparse.Namespace) -> int:
     int
         The exit code.
     """
-    estimator = import_with_backend("frozenfit.storage").load(arguments.file)
+    from frozenfit.cli.models import Model
+
+    model = Model(arguments.file)
+    estimator = model.estimator
     table = estimator.parameter_table()
     print(type(estimator).__name__)
     for name, value in estimator.get_params(deep=False).items():
         print(f"  {name} = {value!r}")
+    if model.encoder is not None:
+        _print_columns(model.encoder)
     print(table)
     if hasattr(estimator, "classes_"):
         print(f"classes          {len(estimator.classes_)}")
@@ -44,3 +49,15 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"epochs trained   {estimator.n_iter_}")
     print(f"{table.summary}, {file_size(estimator, arguments.file)}")
     return 0
+
+
+def _print_columns(encoder: Any) -> None:
+    """Print the name of each column of the table, and how it is encoded."""
+    names = getattr(encoder, "feature_names_in_", range(encoder.n_features_in_))
+    print("columns")
+    for name, column in zip(names, encoder.columns_, strict=True):
+        kind = "numbers" if column.width == 1 and hasattr(column, "mean") else "categories"
+        count = f"{column.width} " if kind == "categories" else ""
+        print(f"  {name}: {count}{kind}")
+    if encoder.target_name_ is not None:
+        print(f"target           {encoder.target_name_}")

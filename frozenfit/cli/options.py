@@ -53,7 +53,9 @@ def check_option_names(parser: argparse.ArgumentParser, words: Sequence[str]) ->
     ValueError
         If an option is unknown; the message suggests similar ones.
     """
-    known = ["--help", *re.findall(r"--[a-z][\w-]*", parser.format_usage())]
+    # The usage names one of several option strings of an action only.
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    known = [flag for flag in flags if flag.startswith("--")]
     for word in words:
         name = word.partition("=")[0]
         if word.startswith("--") and name not in known:
@@ -131,14 +133,13 @@ def add_data_options(parser: argparse.ArgumentParser, default: str | None) -> No
     parser : argparse.ArgumentParser
         The parser of a command.
     default : str or None
-        The default data set; with None the option is required.
+        The data set that the option has without a word on the command line.
     """
     suffix = f" (default: {default})" if default else ""
     parser.add_argument(
         "--dataset",
         metavar="NAME",
         default=default,
-        required=default is None,
         help="digits, the name of an image data set of TensorFlow Datasets, or a folder of images "
         f"such as ./photos{suffix}",
     )
@@ -181,13 +182,15 @@ def check_dataset_name(arguments: argparse.Namespace) -> None:
         raise ValueError(f"There is no data set {name!r} in {root}. {hint}")
 
 
-def load_data(arguments: argparse.Namespace) -> Dataset:
+def load_data(arguments: argparse.Namespace, quiet: bool = False) -> Dataset:
     """Load the data set that the options select, and print how it is split.
 
     Parameters
     ----------
     arguments : argparse.Namespace
         The parsed command line.
+    quiet : bool, default=False
+        Whether to print nothing.
 
     Returns
     -------
@@ -197,21 +200,22 @@ def load_data(arguments: argparse.Namespace) -> Dataset:
     from frozenfit import datasets
 
     data = datasets.load(arguments.dataset, arguments.data_dir, image_size=arguments.image_size)
-    print(f"{data.name}: {data.split}")
+    if not quiet:
+        print(f"{data.name}: {data.split}")
     return data
 
 
 def limited(X: np.ndarray, y: np.ndarray, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return a stratified random subset of the training images.
+    """Return a stratified random subset of the training samples.
 
     Parameters
     ----------
     X : ndarray
-        Images.
+        Samples, or their numbers.
     y : ndarray
         Labels.
     limit : int or None
-        Number of images; None returns all.
+        Number of samples; None returns all.
 
     Returns
     -------
@@ -231,7 +235,7 @@ def limited(X: np.ndarray, y: np.ndarray, limit: int | None) -> tuple[np.ndarray
     if not n_classes <= limit <= len(y) - n_classes:
         raise ValueError(
             f"--limit must be at least {n_classes}, the number of classes, and at most "
-            f"{len(y) - n_classes}, or {len(y)} for all images, got {limit}."
+            f"{len(y) - n_classes}, or {len(y)} for all samples, got {limit}."
         )
     rows, _ = train_test_split(range(len(y)), train_size=limit, stratify=y, random_state=0)
     return X[rows], y[rows]
@@ -249,10 +253,26 @@ def print_result(estimator: Any, accuracy: float, path: str | None) -> None:
     path : str or None
         Where it was saved; None omits the file size.
     """
-    parts = [estimator.parameter_table().summary]
-    if path is not None:
-        parts.append(file_size(estimator, path))
-    print(", ".join([*parts, f"test accuracy {accuracy:.3f}"]))
+    print(f"{result(estimator, path)}, test accuracy {accuracy:.3f}")
+
+
+def result(estimator: Any, path: str | None) -> str:
+    """Return how many parameters were trained, and the size of the file.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator.
+    path : str or None
+        Where it was saved; None omits the file size.
+
+    Returns
+    -------
+    str
+        Such as "trained 5,079 of 44,426 parameters (11.4 %), file 23 kB instead of 178 kB".
+    """
+    summary = estimator.parameter_table().summary
+    return summary if path is None else f"{summary}, {file_size(estimator, path)}"
 
 
 def file_size(estimator: Any, path: str) -> str:

@@ -187,6 +187,8 @@ def make_search(
 
     read_constraints(arguments.constraints)
     groups = tuple(arguments.groups or ())
+    # With the default seed, a study that continues would suggest its first trials again.
+    seeded = arguments.storage is None or hasattr(arguments, "set_random_state")
     leave = [part for name, parts in _PARTS.items() if name in settings for part in parts]
     if groups:  # the groups' fractions replace the part "fraction"
         leave = [part for part in leave if part != "fraction"]
@@ -202,6 +204,6 @@ def make_search(
         study_name=arguments.study_name,
         heartbeat=arguments.heartbeat,
         timeout=arguments.timeout,
-        random_state=settings.get("random_state"),
+        random_state=settings.get("random_state") if seeded else None,
         verbose=arguments.verbose,
     )

@@ -1,4 +1,4 @@
-"""The options of the classifier: one for each parameter of PartialNetClassifier."""
+"""The options of the estimator: one for each parameter of PartialNetClassifier."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from frozenfit.utils.names import did_you_mean
 from frozenfit.utils.optional import import_with_backend
 
 if TYPE_CHECKING:
-    from frozenfit.estimators import PartialNetClassifier
+    from frozenfit.estimators import PartialNetClassifier, PartialNetRegressor
 
 # Parameters that take objects, that concern several fits, or that have an option elsewhere.
 _NOT_OPTIONS = ("callbacks", "warm_start", "model_params", "verbose")
 _CLASS = "PartialNetClassifier"
 # How the text of an option is read, by the annotation of the parameter.
 _TYPES = {"int": int, "float": float, "int | Literal['auto']": count_or_auto}
+_ESTIMATORS = {"classification": _CLASS, "regression": "PartialNetRegressor"}
+_SEED = 0
+# Said after the first sentence of a description.
+_MORE = {"model": "A name, or the path of a .keras file."}
 
 
 class Parameter(NamedTuple):
@@ -96,7 +100,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         The parser of a command.
     """
     group = parser.add_argument_group(
-        "parameters of the classifier",
+        "parameters of the estimator",
         "A value that is a Python literal is read as one; any other value is text.",
     )
     for name, annotation, default, description in classifier_parameters():
@@ -110,7 +114,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             )
         if name in _NOT_OPTIONS:
             continue
-        text = f"{description} (default: {default})".strip()
+        if name == "random_state":
+            default = _SEED
+        text = f"{description} {_MORE.get(name, '')}".strip() + f" (default: {default})"
         # Suppressed, so that a namespace contains the given parameters only: a search does not
         # search over these.
         options: dict[str, Any] = {"help": text.replace("%", "%%"), "default": argparse.SUPPRESS}
@@ -119,11 +125,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         else:
             options["type"] = _TYPES.get(annotation, literal_or_text)
             options["metavar"] = {"int": "N", "float": "X"}.get(annotation, "VALUE")
-        group.add_argument(f"--{name.replace('_', '-')}", dest=f"set_{name}", **options)
+        flags = [f"--{name.replace('_', '-')}"]
+        if name == "random_state":
+            flags.insert(0, "--seed")
+        group.add_argument(*flags, dest=f"set_{name}", **options)
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the classifier's parameters that the command line sets.
+    """Return the estimator's parameters that the command line sets, and the seed.
 
     Parameters
     ----------
@@ -135,7 +144,8 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     dict of str to object
         The values by parameter name.
     """
-    settings = {
+    settings: dict[str, Any] = {"random_state": _SEED}
+    settings |= {
         name.removeprefix("set_"): value
         for name, value in vars(arguments).items()
         if name.startswith("set_")
@@ -145,15 +155,29 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-def make_classifier(settings: dict[str, Any], verbose: int = 0) -> PartialNetClassifier:
+def is_keras_file(arguments: argparse.Namespace) -> bool:
+    """Return whether ``--model`` names a file of Keras rather than a network of frozenfit.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The parsed command line.
+
+    Returns
+    -------
+    bool
+        Whether it does.
+    """
+    return _is_path(getattr(arguments, "set_model", None))
+
+
+def make_classifier(settings: dict[str, Any]) -> PartialNetClassifier:
     """Make a classifier, and check its parameters before any data is loaded.
 
     Parameters
     ----------
     settings : dict
         The parameters.
-    verbose : int, default=0
-        Its verbosity.
 
     Returns
     -------
@@ -165,22 +189,72 @@ def make_classifier(settings: dict[str, Any], verbose: int = 0) -> PartialNetCla
     ValueError
         If a parameter is invalid.
     """
+    return make_estimator(settings)
+
+
+def make_estimator(
+    settings: dict[str, Any], task: str = "classification", verbose: int = 0
+) -> PartialNetClassifier | PartialNetRegressor | Any:
+    """Make an estimator, and check its parameters before it is trained.
+
+    Parameters
+    ----------
+    settings : dict
+        The parameters. A `model` that is the path of a .keras file is loaded.
+    task : {"classification", "regression"}, default="classification"
+        The task.
+    verbose : int, default=0
+        Its verbosity.
+
+    Returns
+    -------
+    PartialNetClassifier or PartialNetRegressor
+        The unfitted estimator.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is invalid, or the file of the network cannot be read.
+    """
     trainable = settings.get("trainable")
     if trainable is not None:
         # Selectors need no backend, so this is checked before one is imported.
         from frozenfit import selectors
 
         selectors.as_selector(trainable)
-    classifier = getattr(import_with_backend("frozenfit.estimators"), _CLASS)
-    classifier = classifier(**settings, verbose=verbose)
+    model = settings.get("model")
+    if _is_path(model):
+        settings = settings | {"model": _keras_model(str(model))}
+    kind = getattr(import_with_backend("frozenfit.estimators"), _ESTIMATORS[task])
+    allowed = inspect.signature(kind).parameters
+    for name in settings:
+        if name not in allowed:
+            raise ValueError(f"--{name.replace('_', '-')} is an option of a classification.")
+    estimator = kind(**settings, verbose=verbose)
     # scikit-learn calls this in `fit`; here the data would have been loaded before.
-    classifier._validate_params()
-    if isinstance(classifier.model, str):
-        known = import_with_backend("frozenfit.architectures").parameters(classifier.model)
+    estimator._validate_params()
+    if isinstance(estimator.model, str):
+        known = import_with_backend("frozenfit.architectures").parameters(estimator.model)
         for name in settings.get("model_params") or ():
             if name not in known:
                 raise ValueError(
-                    f"The network {classifier.model!r} has no parameter {name!r}. "
+                    f"The network {estimator.model!r} has no parameter {name!r}. "
                     f"{did_you_mean(name, known)}"
                 )
-    return classifier
+    return estimator
+
+
+def _is_path(model: Any) -> bool:
+    return isinstance(model, str) and model.lower().endswith(".keras")
+
+
+def _keras_model(path: str) -> Any:
+    """Load a network; Keras's safe mode refuses files that contain code."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}, which --model names.")
+    keras = import_with_backend("keras")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever a damaged file leads to
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"--model {path} cannot be loaded: {first}") from error

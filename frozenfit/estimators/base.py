@@ -35,6 +35,7 @@ from frozenfit.training.objective import Task
 from frozenfit.training.sources import Source, as_source, refuse_beside, refuse_one_shot
 from frozenfit.training.sparse_rows import SparseRows
 from frozenfit.training.streamed import AnyData
+from frozenfit.utils.doc_link import DocumentationLink
 from frozenfit.utils.scikit_learn import CallbackSupportMixin, check_sample_weight, fit_context
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class FitData:
         return replace(self, data=data, validation=validation)
 
 
-class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
+class NetworkEstimator(DocumentationLink, CallbackSupportMixin, BaseEstimator):
     """Base class of all estimators; the module's docstring describes how to extend it."""
 
     _task: Task

@@ -450,7 +450,7 @@ class ELM(RandomLayers):
     def _html_repr(self) -> str:
         html = super()._html_repr()
         fitted = self.__sklearn_is_fitted__()
-        return html + self.parameter_table()._repr_html_() if fitted else html
+        return html + self.parameter_table()._html() if fitted else html
 
     def _fitted_state(self, include_frozen: bool, include_optimizer: bool = False):
         frozen, head = self._current()

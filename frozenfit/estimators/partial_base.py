@@ -491,7 +491,7 @@ class PartialNet(NetworkEstimator):
     def _html_repr(self) -> str:
         html = super()._html_repr()
         fitted = self.__sklearn_is_fitted__()
-        return html + self.parameter_table()._repr_html_() if fitted else html
+        return html + self.parameter_table()._html() if fitted else html
 
 
 def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) -> None:

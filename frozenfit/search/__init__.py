@@ -8,6 +8,14 @@ processes share. Optuna is imported on first use: ``pip install "frozenfit[searc
 from frozenfit.search.freeze_search import FreezeSearchCV
 from frozenfit.search.spaces import distributions, suggest
 from frozenfit.search.storages import open_storage
+from frozenfit.search.trials_table import TrialsTable
 from frozenfit.search.workers import run_workers
 
-__all__ = ["FreezeSearchCV", "distributions", "open_storage", "run_workers", "suggest"]
+__all__ = [
+    "FreezeSearchCV",
+    "TrialsTable",
+    "distributions",
+    "open_storage",
+    "run_workers",
+    "suggest",
+]

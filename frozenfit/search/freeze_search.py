@@ -18,6 +18,8 @@ from frozenfit.search._optuna import load_optuna, quiet
 from frozenfit.search.objectives import METRICS
 from frozenfit.search.routing import make_router, route_score
 from frozenfit.search.running import Run
+from frozenfit.search.trials_table import TrialsTable
+from frozenfit.utils.doc_link import DocumentationLink
 from frozenfit.utils.scikit_learn import (
     HasMethods,
     Interval,
@@ -51,7 +53,7 @@ def _delegates(name: str) -> Callable[[FreezeSearchCV], bool]:
     return check
 
 
-class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
+class FreezeSearchCV(DocumentationLink, MetaEstimatorMixin, BaseEstimator):
     """Cross-validated search over how much of a network to train.
 
     Optuna suggests the parameters of each trial. All trials are evaluated on the same
@@ -329,17 +331,18 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.scorer_, self.n_splits_ = run.folds.scorer, len(run.folds.splits)
         self._rows = rows
 
-    def trials_table(self) -> list[dict[str, Any]]:
+    def trials_table(self) -> TrialsTable:
         """Return the completed trials as a table.
 
         Returns
         -------
-        list of dict
-            One row per completed trial: ``trial`` (its number), ``params`` (the suggested values),
-            the mean over the folds of ``score``, ``trainable``, ``total``, ``fraction``,
-            ``fit_time`` and of each further metric that was measured, ``standard_error`` (of the
-            mean score, with ``ddof=1``; 0 with a single fold), ``feasible`` and
-            ``pareto_optimal``. ``pandas.DataFrame`` accepts it, and `frozenfit.plots` draws it.
+        TrialsTable
+            A list of dicts, one row per completed trial: ``trial`` (its number), ``params`` (the
+            suggested values), the mean over the folds of ``score``, ``trainable``, ``total``,
+            ``fraction``, ``fit_time`` and of each further metric that was measured,
+            ``standard_error`` (of the mean score, with ``ddof=1``; 0 with a single fold),
+            ``feasible`` and ``pareto_optimal``. It prints as text, shows as HTML in a notebook,
+            has a ``to_frame``, and `frozenfit.plots` draws it.
 
         Examples
         --------
@@ -352,7 +355,7 @@ class FreezeSearchCV(MetaEstimatorMixin, BaseEstimator):
         [353.0, 803.0]
         """
         check_is_fitted(self, "cv_results_")
-        return [dict(row) for row in self._rows]
+        return TrialsTable(dict(row) for row in self._rows)
 
     def param_importances(self, metric: str = "score") -> dict[str, float]:
         """Compute how strongly each searched parameter influences a metric.

@@ -21,12 +21,13 @@ from typing import Any
 
 import keras
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators.base import NetworkEstimator
 from frozenfit.estimators.partial_base import trained_base
 from frozenfit.estimators.stored_base import Base
-from frozenfit.storage import mapping
+from frozenfit.storage import mapping, pipelines
 from frozenfit.storage.codec import (
     decode,
     encode,
@@ -70,9 +71,9 @@ def save(
 
     Parameters
     ----------
-    estimator : estimator or mapping of str to estimator
-        A fitted estimator of this package, or several of them. Shared bases and equal arrays are
-        stored once.
+    estimator : estimator, Pipeline or mapping of str to estimator
+        A fitted estimator of this package, a pipeline of a `TableEncoder` and such an estimator,
+        or several estimators. Shared bases and equal arrays are stored once.
     path : str or path-like
         The file, by convention with the extension ``.frozenfit``. An existing file is replaced, and
         a symbolic link is followed.
@@ -120,8 +121,13 @@ def save(
             ),
         )
     else:
-        own = mapping.Shared([estimator])
-        record = _record_of(estimator, include_frozen, include_optimizer, own)
+        pipeline = type(estimator) is Pipeline
+        own = mapping.Shared(estimator.steps[-1][1:] if pipeline else [estimator])
+
+        def record_of(one: Any) -> Record:
+            return _record_of(one, include_frozen, include_optimizer, own)
+
+        record = pipelines.join(estimator, record_of) if pipeline else record_of(estimator)
     data = container.to_bytes(record)
     atomic_write.write(data, path)
     if lacks_network(record.parameters):
@@ -159,7 +165,7 @@ def load(
 
     Returns
     -------
-    estimator or dict of str to estimator
+    estimator, Pipeline or dict of str to estimator
         The fitted estimator, of the class that was saved, or a dict if several were saved.
         Estimators that shared a base share one again.
 
@@ -195,6 +201,8 @@ def load(
         with size_limit(max_bytes + _COPIES * existing), charged_networks():
             if record.class_name == mapping.NAME:
                 return mapping.split(record, base, _estimator_of)
+            if record.class_name == pipelines.NAME:
+                return pipelines.split(record, lambda last: _estimator_of(last, base, {}, None))
             return _estimator_of(record, base, {}, None)
     except StorageError as error:
         raise StorageError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error.__cause__
@@ -238,8 +246,8 @@ def _record_of(
     kind = type(estimator)
     if kind.__name__ not in _CLASSES or _class_of(kind.__name__) is not kind:
         raise ValueError(
-            f"`estimator` must be a fitted {', '.join(_CLASSES)} or a dict of them, got "
-            f"{kind.__name__}"
+            f"`estimator` must be a fitted {', '.join(_CLASSES)}, a dict of them, or a Pipeline of "
+            f"a TableEncoder and one of them, got {kind.__name__}"
         )
     check_is_fitted(estimator)
     given = estimator.get_params(deep=False)

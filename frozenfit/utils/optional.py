@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -54,7 +55,10 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     1
     """
     try:
-        return importlib.import_module(module)
+        # tqdm, which Optuna imports, warns in a notebook; no bar of this package needs ipywidgets.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")
+            return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
         raise MissingPackage(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from frozenfit.utils.notebook_bar import NotebookBar
+
 
 class ProgressBar:
-    """A bar on the terminal, drawn by rich.
+    """A bar on the terminal, drawn by rich, or in a notebook.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ class ProgressBar:
         if self._bar is None and time.monotonic() - self._start > self.delay:
             self._show()
         if self._bar is not None:
-            self._bar.update(self._task, completed=completed, text=text)
+            self._update(completed, text)
 
     def print(self, line: str) -> None:
         """Print a line above the bar.
@@ -67,13 +69,17 @@ class ProgressBar:
             The line.
         """
         if self._bar is not None:
-            self._bar.console.print(line)
+            self._print(line)
 
     def _show(self) -> None:
         if not self.enabled:
             return
-        from rich import progress
+        from rich import console, progress
 
+        if console.Console().is_jupyter:  # where rich shows nothing without ipywidgets
+            self._bar = NotebookBar(self.title, self.total)
+            self._update, self._print = self._bar.update, self._bar.print
+            return
         self._bar = progress.Progress(
             "[progress.description]{task.description}",
             progress.BarColumn(),
@@ -82,4 +88,9 @@ class ProgressBar:
             progress.TextColumn("{task.fields[text]}"),
         )
         self._bar.start()
-        self._task = self._bar.add_task(self.title, total=self.total, text="")
+        task = self._bar.add_task(self.title, total=self.total, text="")
+
+        def update(completed: int, text: str) -> None:
+            self._bar.update(task, completed=completed, text=text)
+
+        self._update, self._print = update, self._bar.console.print

@@ -59,6 +59,12 @@ def test_the_table_as_html_shows_a_limited_number_of_rows():
     assert "&lt;a&gt;/kernel" in page and "<a>" not in page
 
 
+def test_the_table_is_folded_only_within_the_estimator():
+    estimator = fitted(trainable="filters(2) | head()")
+    assert estimator.parameter_table()._repr_html_().startswith("<details open>")
+    assert "<details><summary>trained" in estimator._repr_html_()
+
+
 def test_moving_statistics_used_in_training_are_reported():
     X, y = images()
     network = small_cnn((8, 8, 1), 2)

@@ -12,6 +12,7 @@ from estimator_data import classifier, images, regressor, small_cnn, table, targ
 from forgery import forge
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.pipeline import Pipeline, make_pipeline
 
 import frozenfit
 from frozenfit import StorageError
@@ -33,7 +34,15 @@ def several():
     return {"first": first, "second": second}
 
 
+def pipeline():
+    rng = np.random.default_rng(0)
+    cells = np.empty((48, 2), dtype=object)
+    cells[:, 0], cells[:, 1] = rng.normal(size=48), rng.choice(["a", "b", "c"], 48)
+    return make_pipeline(frozenfit.TableEncoder(), classifier(epochs=1)).fit(cells, table()[1])
+
+
 KINDS = {
+    "pipeline of a table": pipeline,
     "classifier": lambda: classifier(epochs=1).fit(*table()),
     "optimizer": lambda: classifier().partial_fit(*table(), classes=[0, 1, 2]),
     "regressor": lambda: regressor(epochs=1).fit(*targets(n_targets=2)),
@@ -85,6 +94,10 @@ def refused_or_predicts(path):
         return
     finally:
         frozenfit.clear_workspace()
+    if isinstance(loaded, Pipeline):
+        X = np.zeros((2, loaded.n_features_in_), dtype=object)
+        assert len(loaded.predict(X)) == 2
+        return
     for estimator in loaded.values() if isinstance(loaded, dict) else [loaded]:
         X = np.zeros((2, *estimator.input_shape_), "float32")
         assert len(estimator.predict(X)) == 2

@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import keras
 import pytest
+
+from frozenfit.utils import optional
 
 # Only the backends named in the first argument can be imported, or look as if they could.
 START = """
@@ -95,3 +98,13 @@ def test_a_missing_backend_names_the_installed_ones(tmp_path, installed, remedy)
     code = START + "import frozenfit; frozenfit.PartialModel"
     log = started(tmp_path, installed, code=code, variable="jax")[1]
     assert f"ImportError: The Keras backend 'jax' is not installed. {remedy}" in log
+
+
+def test_the_warning_of_tqdm_about_ipywidgets_is_not_shown(tmp_path, monkeypatch):
+    text = "import warnings; warnings.warn('IProgress not found. Please update jupyter.')"
+    (tmp_path / "warns_of_widgets.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        optional.require("warns_of_widgets", "search", "Searching")
+    assert seen == []
