@@ -17,6 +17,7 @@ from frozenfit.training.augmentation import Augmentation
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.checkpoint import CheckpointFile, Progress
+from frozenfit.training.data import Data
 from frozenfit.training.metrics import Metrics
 from frozenfit.training.network import CompiledModel
 from frozenfit.training.objective import Objective
@@ -255,7 +256,7 @@ class _Run:
             if self.validation is not None:
                 self.validation = self._features(self.validation)
 
-    def _features(self, data: Data) -> Data:
+    def _features(self, data: Any) -> Data:
         """Compute the features of samples, in memory where all that are cached fit."""
         assert self.phase is not None
         found = self.compiled.prefix(self.phase)
