@@ -225,7 +225,7 @@ def rng():
 
 @pytest.mark.parametrize("pad", [False, True])
 def test_stacks_are_those_of_arrays(pad, monkeypatch):
-    monkeypatch.setattr("frozenfit.training.data._STACK_BYTES", 8 * 4 * 2 * 3)  # three batches
+    monkeypatch.setattr("frozenfit.training.data._STACK_BYTES", 8 * 2 * 5)  # five batches
     data = distinct(X, Y.astype("float32"))
     order = rng().permutation(12)
     wanted = list(batches(data, order[:11], 2, pad))
