@@ -22,6 +22,7 @@ SCRIPTS = (
     "frozen_distributions",
     "groups",
     "lenet_layers",
+    "mobilenet",
     "search",
     "side_by_side",
     "tasks",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable
 from typing import Any
 
@@ -121,12 +120,10 @@ def _check_params(network: str, build: Callable, params: dict[str, Any]) -> None
 def _builders() -> dict:
     """Return the function of each network and the preprocessing of its family."""
     builders = {}
-    for entry in pkgutil.iter_modules(keras.applications.__path__):
-        family = importlib.import_module(f"keras.applications.{entry.name}")
-        for name, function in vars(family).items():
-            if (
-                inspect.isfunction(function)
-                and "include_top" in inspect.signature(function).parameters
-            ):
-                builders[name] = function, family.preprocess_input
+    for name, function in vars(keras.applications).items():
+        if inspect.isfunction(function) and "include_top" in inspect.signature(function).parameters:
+            # The module of a family does not export all of its networks.
+            family = function.__module__.rpartition(".")[2]
+            preprocess = importlib.import_module(f"keras.applications.{family}").preprocess_input
+            builders[name] = function, preprocess
     return builders

@@ -26,6 +26,14 @@ def test_the_network_is_flat_with_a_new_head(mobile):
     assert mobile.count_params() == official + 1280 * 4 + 4
 
 
+def test_networks_that_the_module_of_their_family_does_not_export_are_known():
+    build = keras.applications.MobileNetV3Small
+    official = build((32, 32, 3), include_top=False, weights=None, pooling="avg")
+    model = architectures.build("application", (32, 32, 3), 4, network="MobileNetV3Small")
+    head = model.get_layer("head").count_params()
+    assert model.count_params() == official.count_params() + head
+
+
 def test_small_grey_pixels_arrive_resized_coloured_and_preprocessed(mobile):
     X = np.random.default_rng(0).uniform(size=(2, 8, 8, 1)).astype("float32")
     inside = keras.Model(mobile.input, mobile.get_layer("Conv1").input)
