@@ -146,7 +146,7 @@ class Folds(SentOnce):
         """
         # In this process without joblib: nothing is copied, and the folds share the compiled
         # networks of the workspace.
-        if effective_n_jobs(n_jobs) == 1:
+        if effective_n_jobs(cast("int", n_jobs)) == 1:
             return [self.measure(clone(estimator), fold) for fold in range(len(self.splits))]
         send(self, getattr(self.X, "nbytes", 0))
         call = delayed(self.measure)

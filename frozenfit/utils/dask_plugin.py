@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import cloudpickle
-from distributed import WorkerPlugin
+from dask.distributed import WorkerPlugin
 
 from frozenfit.utils import sent_once
 

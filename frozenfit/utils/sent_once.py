@@ -176,7 +176,7 @@ def _active_client() -> Any:
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return None
-    client = getattr(get_active_backend()[0], "client", None)
+    client: Any = getattr(get_active_backend()[0], "client", None)
     # In the event loop of the client nothing can wait for the workers.
     return client if isinstance(client, distributed.Client) and not client.asynchronous else None
 
