@@ -306,7 +306,7 @@ def cut(block: Block, size: int) -> Iterator[Block]:
 
 
 def _counts(config: Config, sample: Sample) -> np.ndarray | None:
-    if not config.classifies:
+    if config.task != "classification":
         return None
     return np.bincount(sample.y, sample.weight, minlength=config.n_outputs)
 
@@ -325,7 +325,7 @@ def _times(w: np.ndarray, factors: np.ndarray | None, y: np.ndarray) -> np.ndarr
 
 
 def _counts_positive(config: Config, sums: ridge.Sums) -> bool:
-    """Return whether no class has a negative weight."""
+    """Return whether no class or label has a negative weight."""
     slack = 1e-6 * max(sums.weight, 1.0)
     return not config.classifies or bool(np.all(sums.weight + sums.targets >= -slack))
 

@@ -99,7 +99,7 @@ def write(
             for layer in frozen.layers
         ],
         "alphas": list(head.alphas),
-        "calibration": [head.beta, head.gamma],
+        "calibration": np.array([head.beta, head.gamma]).tolist(),
         "best_score": head.best_score,
         "input_features": values,
     }
@@ -199,6 +199,15 @@ def _check_inputs(frozen: Frozen, i: int, inputs: int) -> None:
         raise ValueError(f"layer {i + 1} has {inputs} inputs instead of {expected}")
 
 
+def _read_calibration(config: Config, values: Any) -> Any:
+    if config.task != "multilabel":
+        return (float(value) for value in values)
+    numbers = np.array(values, np.float64)
+    if numbers.shape != (2, config.n_outputs):
+        raise ValueError(f"the calibration has the shape {numbers.shape}")
+    return numbers
+
+
 def _read_head(config: Config, frozen: Frozen, meta: Mapping[str, Any], arrays: dict) -> Head:
     sizes = frozen.n_features
     names = _head_names(len(sizes))
@@ -208,7 +217,7 @@ def _read_head(config: Config, frozen: Frozen, meta: Mapping[str, Any], arrays: 
         shape = (size, config.n_outputs)
         if coef.shape != shape or intercept.shape != shape[1:]:
             raise ValueError(f"the head has the shape {coef.shape} instead of {shape}")
-    beta, gamma = (float(value) for value in meta["calibration"])
+    beta, gamma = _read_calibration(config, meta["calibration"])
     target_range = (None, None)
     if not config.classifies:
         target_range = (_take(arrays, "range/low", 1), _take(arrays, "range/high", 1))

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 class ELMClassifier(ELM, NetworkClassifier):
     """Classifier with frozen random layers and a ridge regression in closed form.
 
+    One class per sample, or several labels: y of 0 and 1, of shape (n_samples, n_labels).
+
     There is no gradient and no learning rate: one pass sums products of the outputs of the units,
     one decomposition gives the solution for every alpha, and exact leave-one-out scores select
     alpha and calibrate the probabilities.
@@ -88,7 +90,7 @@ class ELMClassifier(ELM, NetworkClassifier):
         weights or more. float32 features are computed on an accelerator if there is one.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes. "balanced" raises the recall of rare classes and distorts
-        probabilities.
+        probabilities. Must be None for several labels per sample.
     augment : "flip" or None, default=None
         "flip" trains on mirrored images too.
     image_shape : tuple of int, default=None
@@ -102,11 +104,12 @@ class ELMClassifier(ELM, NetworkClassifier):
     Attributes
     ----------
     classes_ : ndarray
-        Class labels.
+        Class labels; the indices of the labels where a sample has several.
     alpha_ : float or ndarray
         The selected alpha; an array with several ridges.
     best_score_ : float
-        Negative leave-one-out log loss at `alpha_`; larger is better.
+        Negative leave-one-out log loss at `alpha_`, for several labels per sample their mean; larger
+        is better.
     freeze_fraction_ : float
         Fraction of the parameters that are frozen.
     n_features_in_ : int
@@ -150,6 +153,7 @@ class ELMClassifier(ELM, NetworkClassifier):
     True
     """
 
+    _takes_multilabel = True
     _parameter_constraints = {
         **ELM._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -477,7 +481,8 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RandomLayer
         X, targets, weight = self._weighted(X, self._targets(X, y), sample_weight)
         X = self._as_samples(X, reset=True)
         weight = np.ones(X.shape[0]) if weight is None else weight
-        config = self._config(0, targets.ndim == 1, self._fit_seed(), targets)
+        task = "classification" if targets.ndim == 1 else "regression"
+        config = self._config(0, task, self._fit_seed(), targets)
         gathered: Gathered | None = None
         for block in cut((X, targets, weight), config.batch_size):
             part = Gathered.of(config, block)

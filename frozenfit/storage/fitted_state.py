@@ -200,5 +200,9 @@ def _check_elm(meta: Mapping[str, Any]) -> None:
         _require(_is_int(layer["inputs"], 1), "layers")
     _require(all(_is_float(alpha) and alpha >= 0 for alpha in meta["alphas"]), "alphas")
     calibration = meta["calibration"]
-    _require(len(calibration) == 2 and all(map(_is_float, calibration)), "calibration")
+    _require(isinstance(calibration, list) and len(calibration) == 2, "calibration")
+    if meta["data"]["task"] != "multilabel":
+        calibration = [[value] for value in calibration]
+    _require(all(isinstance(values, list) for values in calibration), "calibration")
+    _require(all(_is_float(value) for values in calibration for value in values), "calibration")
     _require(isinstance(meta["input_features"], dict), "input_features")

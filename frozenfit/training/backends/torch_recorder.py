@@ -72,9 +72,7 @@ class Recorder:
             self._tensors = current
             self._shapes.clear()
         key = tuple((tuple(a.shape), a.dtype, a.device) for a in batch)
-        found = self._shapes.pop(key, None) or _OfShape(
-            self._step, self._changed, self._other
-        )
+        found = self._shapes.pop(key, None) or _OfShape(self._step, self._changed, self._other)
         self._shapes[key] = found
         while len(self._shapes) > _SHAPES:
             self._shapes.popitem(last=False)
@@ -266,9 +264,8 @@ def _parts(model: Any) -> Iterator[Any]:
 
 def _is_keras_alone(part: Any) -> bool:
     given = [v for v in vars(part).values() if callable(v)]
-    return (
-        not isinstance(part, keras.layers.Lambda)
-        and all(_module(v).startswith(("keras.", "torch.")) for v in (type(part), *given))
+    return not isinstance(part, keras.layers.Lambda) and all(
+        _module(v).startswith(("keras.", "torch.")) for v in (type(part), *given)
     )
 
 
