@@ -18,6 +18,7 @@ from frozenfit.elm.head import Head
 from frozenfit.elm.scaling import Scaler
 from frozenfit.elm.stages import FeatureStage
 from frozenfit.elm.stages.base import array_of, frozen_row
+from frozenfit.elm.weight_scale import fixed_weight_scale
 from frozenfit.parameter_table import TableRow
 from frozenfit.utils.size_limit import charge
 
@@ -91,6 +92,7 @@ def write(
         # A digest of the first numbers of each stream: a version that draws other numbers must
         # refuse the file instead of predicting something else.
         "draws": stream_digest(frozen.config.seed, _paths(frozen)),
+        "weight_scale": fixed_weight_scale(frozen.config),
         "clip": frozen.scaler.clip,
         "direct": frozen.direct,
         "dtype": frozen.dtype,
@@ -132,6 +134,7 @@ def read(
     ValueError
         If something is missing or inconsistent.
     """
+    config = replace(config, weight_scale=float(meta["weight_scale"]))
     remaining = dict(arrays)
     stage = _read_stage(config, meta["input_features"], remaining)
     mean, factor = _take(remaining, "scaler/mean", 1), _take(remaining, "scaler/factor", 1)

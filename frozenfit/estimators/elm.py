@@ -62,9 +62,10 @@ class ELMClassifier(ELM, NetworkClassifier):
         "random" (Gaussian), "signs" or "orthogonal" weights; "ciw", sums of the samples of a class
         with random signs; "differences" of two samples of different classes [1]_; or
         ``f(X, y, units, rng) -> (kernel, bias)``. A tuple divides the units among several kinds.
-    weight_scale : "auto" or float, default="auto"
+    weight_scale : {"auto", "loo"} or float, default="auto"
         Standard deviation of the input of a unit on scaled columns. "auto": 2 for "gelu" and
-        "sigmoid", else 1.
+        "sigmoid", else 1. "loo" selects one of .5, 1, 2, 4 and 8 by exact leave-one-out on at most
+        4,096 rows, which costs a fit on these rows for each.
     direct_links : "auto" or bool, default="auto"
         Whether the ridge receives the scaled columns too. "auto": for tables with no more
         columns than units.
@@ -108,8 +109,10 @@ class ELMClassifier(ELM, NetworkClassifier):
     alpha_ : float or ndarray
         The selected alpha; an array with several ridges.
     best_score_ : float
-        Negative leave-one-out log loss at `alpha_`, for several labels per sample their mean; larger
+        Negative leave-one-out log loss at `alpha_`, with several labels the mean over them; larger
         is better.
+    weight_scale_ : float
+        The weight scale, given or selected.
     freeze_fraction_ : float
         Fraction of the parameters that are frozen.
     n_features_in_ : int
@@ -167,7 +170,7 @@ class ELMClassifier(ELM, NetworkClassifier):
         features: Features = None,
         feature_params: dict[str, Any] | None = None,
         weight_init: DenseWeights | Sequence[DenseWeights] = "random",
-        weight_scale: float | Literal["auto"] = "auto",
+        weight_scale: float | Literal["auto", "loo"] = "auto",
         direct_links: bool | Literal["auto"] = "auto",
         readout: Literal["last", "all", "each"] = "last",
         scale: Literal["auto", "columns", "common"] | None = "auto",
@@ -230,9 +233,10 @@ class ELMRegressor(ELM, NetworkRegressor):
         "random" (Gaussian), "signs" or "orthogonal" weights; "ciw", sums of the samples of a class
         with random signs; "differences" of two samples of different classes [1]_; or
         ``f(X, y, units, rng) -> (kernel, bias)``. A tuple divides the units among several kinds.
-    weight_scale : "auto" or float, default="auto"
+    weight_scale : {"auto", "loo"} or float, default="auto"
         Standard deviation of the input of a unit on scaled columns. "auto": 2 for "gelu" and
-        "sigmoid", else 1.
+        "sigmoid", else 1. "loo" selects one of .5, 1, 2, 4 and 8 by exact leave-one-out on at most
+        4,096 rows, which costs a fit on these rows for each.
     direct_links : "auto" or bool, default="auto"
         Whether the ridge receives the scaled columns too. "auto": for tables with no more
         columns than units.
@@ -272,6 +276,8 @@ class ELMRegressor(ELM, NetworkRegressor):
         The selected alpha; an array with several ridges.
     best_score_ : float or None
         Leave-one-out R2 at `alpha_`; larger is better. None for a fixed alpha.
+    weight_scale_ : float
+        The weight scale, given or selected.
     freeze_fraction_ : float
         Fraction of the parameters that are frozen.
     n_features_in_ : int
@@ -323,7 +329,7 @@ class ELMRegressor(ELM, NetworkRegressor):
         features: Features = None,
         feature_params: dict[str, Any] | None = None,
         weight_init: DenseWeights | Sequence[DenseWeights] = "random",
-        weight_scale: float | Literal["auto"] = "auto",
+        weight_scale: float | Literal["auto", "loo"] = "auto",
         direct_links: bool | Literal["auto"] = "auto",
         readout: Literal["last", "all", "each"] = "last",
         scale: Literal["auto", "columns", "common"] | None = "auto",

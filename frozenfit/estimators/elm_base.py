@@ -18,6 +18,7 @@ from frozenfit.elm.frozen import Frozen
 from frozenfit.elm.head import Head
 from frozenfit.elm.memory import Block, Memory, Tick, cut
 from frozenfit.elm.stages import FeatureStage, as_stage
+from frozenfit.elm.weight_scale import fixed_weight_scale
 from frozenfit.estimators.base import FitData, NetworkEstimator
 from frozenfit.estimators.stored import data_state, restore_data
 from frozenfit.estimators.tasks import EpochTasks
@@ -117,6 +118,7 @@ class ELM(RandomLayers):
 
     _parameter_constraints: dict = {
         **RandomLayers._parameter_constraints,
+        "weight_scale": [StrOptions({"auto", "loo"}), Interval(Real, 0, None, closed="neither")],
         "alpha": [
             StrOptions({"loo"}),
             Interval(Real, 0, None, closed="neither"),
@@ -407,6 +409,11 @@ class ELM(RandomLayers):
         """Regularization strength relative to the mean eigenvalue; an array with several ridges."""
         alphas = self._current()[1].alphas
         return alphas[0] if len(alphas) == 1 else np.array(alphas)
+
+    @property
+    def weight_scale_(self) -> float:
+        """The weight scale of the frozen layers, given or chosen."""
+        return fixed_weight_scale(self._current()[0].config)
 
     @property
     def best_score_(self) -> float | None:

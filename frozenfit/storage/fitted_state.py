@@ -191,6 +191,7 @@ def _check_ensemble(estimator: Any, meta: Mapping[str, Any]) -> None:
 
 def _check_elm(meta: Mapping[str, Any]) -> None:
     _require(_is_int(meta["seed"], 0, _LARGEST_SEED), "seed")
+    _require(_is_float(meta["weight_scale"]) and meta["weight_scale"] > 0, "weight_scale")
     _require(meta["clip"] is None or (_is_float(meta["clip"]) and meta["clip"] > 0), "clip")
     _require(type(meta["direct"]) is bool, "direct")
     _require(meta["dtype"] in ("float32", "float64"), "dtype")
