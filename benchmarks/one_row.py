@@ -1,8 +1,8 @@
 """CPU time of `predict` of few rows, against a direct call of the same Keras network.
 
 Run once per backend: ``KERAS_BACKEND=jax python benchmarks/one_row.py [network]...``. One thread;
-medians of calls of both in turn, after 100 calls that compile and record. The direct call is ``model(x, training=False)`` of
-`to_keras`, and MLPClassifier is that of scikit-learn with the same layers.
+medians of calls of both in turn, after 100 calls that compile and record. The direct
+call is ``model(x, training=False)`` of `to_keras`, and MLPClassifier has the same layers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import statistics
 import sys
 import time
+from functools import partial
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
@@ -46,6 +47,11 @@ def milliseconds(calls) -> list[float]:
     return [statistics.median(each) for each in times]
 
 
+def directly(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """Call a network as Keras does, and return the outputs as an array."""
+    return np.asarray(keras.ops.convert_to_numpy(model(x, training=False)))
+
+
 def main():
     rng, backend = np.random.default_rng(0), keras.config.backend()
     for name in sys.argv[1:] or NETWORKS:
@@ -61,11 +67,8 @@ def main():
             peer = MLPClassifier(params["hidden_layer_sizes"], max_iter=1).fit(X, y)
         for n in ROWS:
             x = X[:n]
-            calls = [
-                lambda x=x: estimator.predict(x),
-                lambda x=x: np.asarray(keras.ops.convert_to_numpy(model(x, training=False))),
-            ]
-            calls += [] if peer is None else [lambda x=x: peer.predict(x)]
+            calls = [partial(estimator.predict, x), partial(directly, model, x)]
+            calls += [] if peer is None else [partial(peer.predict, x)]
             ours, direct, *other = milliseconds(calls)
             text = f"{backend:12} {name:8} {n:5} rows  predict {ours:8.2f} ms"
             text += f"  direct {direct:8.2f} ms  {ours / direct:5.2f} x"

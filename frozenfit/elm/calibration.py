@@ -3,7 +3,8 @@
 The logits of scores s on targets +1 and -1 are ``beta * s + gamma * log(max((1 + s) / 2, .01))``:
 `beta` alone is an inverse temperature, and the second term treats ``(1 + s) / 2`` as the
 probability that least squares estimates. Both numbers are at least 0, so that logits increase with
-s and the predicted class does not change.
+s and the predicted class does not change. Several labels per sample are as many problems of two
+classes with the scores -s and s, and each label has two numbers of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["calibrate", "log_loss_at_best_temperature", "logits", "row_losses"]
+__all__ = [
+    "as_two_classes",
+    "calibrate",
+    "label_logits",
+    "log_loss_at_best_temperature",
+    "logits",
+    "row_losses",
+]
 
 FLOOR = 0.01
 _MIN_BETA = 1e-3
@@ -43,6 +51,62 @@ def logits(scores: np.ndarray, beta: float, gamma: float) -> np.ndarray:
     if gamma == 0:
         return beta * scores
     return beta * scores + gamma * _log_share(scores)
+
+
+def label_logits(scores: np.ndarray, beta: np.ndarray, gamma: np.ndarray) -> np.ndarray:
+    """Compute the logits of labels from scores.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_labels)
+        Ridge outputs for targets of 1 where a sample has the label and -1 where it does not.
+    beta, gamma : ndarray of shape (n_labels,)
+        The results of `calibrate` for the two classes of each label.
+
+    Returns
+    -------
+    ndarray of the same shape
+        Positive where the label is more likely than not.
+
+    Examples
+    --------
+    >>> label_logits(np.array([[0.5, -1.0]]), np.array([1.0, 2.0]), np.zeros(2))
+    array([[ 1., -4.]])
+    """
+    return 2 * beta * scores + gamma * (_log_share(scores) - _log_share(-scores))
+
+
+def as_two_classes(
+    scores: np.ndarray, y: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels as problems of two classes, one below the other.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_labels)
+        Scores of each label.
+    y : ndarray of shape (n, n_labels)
+        1 where a sample has the label, else 0.
+    weight : ndarray of shape (n,)
+        Weights of the samples.
+
+    Returns
+    -------
+    scores : ndarray of shape (n * n_labels, 2)
+        The labels of a sample follow each other.
+    y : ndarray of int of shape (n * n_labels,)
+        Classes.
+    weight : ndarray of shape (n * n_labels,)
+        Weights.
+
+    Examples
+    --------
+    >>> as_two_classes(np.array([[0.5, -1.0]]), np.array([[1, 0]]), np.ones(1))[0]
+    array([[-0.5,  0.5],
+           [ 1. , -1. ]])
+    """
+    both = np.stack([-scores.ravel(), scores.ravel()], axis=1)
+    return both, y.ravel().astype(np.int32), np.repeat(weight, y.shape[1])
 
 
 def _log_share(scores: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from frozenfit.elm.stages import FeatureStage
 from frozenfit.elm.stages.base import image_shape
+from frozenfit.training.objective import Task
 
 __all__ = ["ALPHAS", "Config"]
 
@@ -31,8 +32,8 @@ class Config:
         Shape of one sample.
     n_outputs : int
         Number of classes or targets; 0 for features alone.
-    classifies : bool
-        Whether targets are class indices.
+    task : {"classification", "multilabel", "regression"}
+        Whether targets are class indices, 0 and 1 for each label, or numbers.
     seed : int
         Seed of all random numbers.
     hidden_layer_sizes : tuple of int
@@ -50,7 +51,7 @@ batch_size, dtype
 
     input_shape: tuple[int, ...]
     n_outputs: int
-    classifies: bool
+    task: Task
     seed: int
     hidden_layer_sizes: tuple[int, ...]
     stage: FeatureStage
@@ -71,6 +72,11 @@ batch_size, dtype
     def block_rows(self, n_features: int) -> int:
         """Return the rows per block of features: few enough that its memory is reused."""
         return min(self.batch_size, max(_BLOCK_SIZE // max(n_features, 1), _MIN_BLOCK_ROWS))
+
+    @property
+    def classifies(self) -> bool:
+        """Whether outputs are logits."""
+        return self.task != "regression"
 
     @property
     def is_image(self) -> bool:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frozenfit.elm import activations, weights
+from frozenfit.elm import weights
 from frozenfit.elm.config import Config
+from frozenfit.elm.weight_scale import fixed_weight_scale
 from frozenfit.utils.size_limit import charge
 
 __all__ = ["Dense", "follows_from_seed", "layer_path", "make_dense"]
@@ -72,9 +73,7 @@ def make_dense(
     """
     n_inputs, units = shape
     charge(f"layer {i + 1}", shape, 8, kept=False)
-    gain = activations.gain(config.activation)
-    if config.weight_scale != "auto":
-        gain = float(config.weight_scale)
+    gain = fixed_weight_scale(config)
     path = layer_path(i)
     kinds = weights.parts(config.weight_init, units)
     kernels, biases, start = [], [], 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from frozenfit.elm import calibration, device, leave_one_out, ridge
 from frozenfit.elm.config import ALPHAS, Config
 from frozenfit.elm.frozen import Frozen, choose_product_dtype
 from frozenfit.elm.sample import Sample
+from frozenfit.training.objective import Task
 
 __all__ = ["Head", "as_targets", "fit_head", "multiplies_in_float32", "views"]
 
@@ -41,25 +42,26 @@ class Head:
         Intercepts of each ridge.
     alphas : tuple of float
         Regularization strengths, relative to the mean eigenvalue of the centered Gram matrix.
-    beta, gamma : float
-        Calibration of a classifier.
+    beta, gamma : float, or ndarray of shape (n_outputs,)
+        Calibration of a classifier; of each label where a sample has several.
     low, high : ndarray of shape (n_outputs,) or None
         Range of the training targets of a regressor, to which predictions are clipped.
     best_score : float or None
-        Negative mean leave-one-out log loss of a classifier, leave-one-out R2 of a regressor. None
+        Negative mean leave-one-out log loss of a classifier, over samples and labels, and
+        leave-one-out R2 of a regressor. None
         where there was nothing to choose and nothing to calibrate.
     """
 
     coefs: tuple[np.ndarray, ...]
     intercepts: tuple[np.ndarray, ...]
     alphas: tuple[float, ...]
-    beta: float = 1.0
-    gamma: float = 0.0
+    beta: Any = 1.0
+    gamma: Any = 0.0
     low: Any = None
     high: Any = None
     best_score: float | None = None
 
-    def outputs(self, frozen: Frozen, X: Any, classifies: bool) -> np.ndarray:
+    def outputs(self, frozen: Frozen, X: Any) -> np.ndarray:
         """Compute logits or predictions.
 
         Parameters
@@ -68,8 +70,6 @@ class Head:
             The frozen part that the head was fitted on.
         X : ndarray or CSR array
             Samples.
-        classifies : bool
-            Whether to compute logits.
 
         Returns
         -------
@@ -85,15 +85,23 @@ class Head:
                 start += part.shape[1]
             total += intercept
         total /= len(self.coefs)
-        if classifies:
-            return calibration.logits(total, self.beta, self.gamma)
+        if frozen.config.classifies:
+            return self.logits(total, frozen.config.task)
         return np.clip(total, self.low, self.high)
+
+    def logits(self, scores: np.ndarray, task: Task) -> np.ndarray:
+        """Compute the logits of a classifier from the mean output of its ridges."""
+        if task == "multilabel":
+            return calibration.label_logits(scores, self.beta, self.gamma)
+        return calibration.logits(scores, self.beta, self.gamma)
 
 
 def as_targets(config: Config, y: np.ndarray) -> np.ndarray:
-    """Return regression targets, or 1 for the class of a sample and -1 for the others."""
-    if not config.classifies:
+    """Return regression targets, or 1 for the class or labels of a sample and -1 for the others."""
+    if config.task == "regression":
         return y
+    if config.task == "multilabel":
+        return 2.0 * y - 1.0
     T = np.full((len(y), config.n_outputs), -1.0)
     T[np.arange(len(y)), y] = 1.0
     return T
@@ -164,10 +172,10 @@ def fit_head(
         low, high = target_range
         return Head(coefs, intercepts, alphas, low=low, high=high, best_score=score)
     mean = np.mean(scores, axis=0).astype(np.float64)
-    beta, gamma = calibration.calibrate(mean, rows.y, rows.relative)
-    losses = calibration.row_losses(calibration.logits(mean, beta, gamma), rows.y)
-    score = -float(np.mean(rows.relative * losses))
-    return Head(coefs, intercepts, alphas, beta=beta, gamma=gamma, best_score=score)
+    beta, gamma = rows.calibrated(mean)
+    head = Head(coefs, intercepts, alphas, beta=beta, gamma=gamma)
+    losses = rows.losses(head.logits(mean, config.task))
+    return replace(head, best_score=-float(np.mean(rows.relative * losses)))
 
 
 class _Rows:
@@ -206,8 +214,10 @@ class _Rows:
         n = scores.shape[1]  # the sample is in random order, so the first rows represent all
         if self.config.classifies:
             betas = [beta for _, beta in self._at_best_temperature(scores, n)]
+            # Twice, for labels: their two scores are -s and s.
+            times = 2 if self.config.task == "multilabel" else 1
             rows = [
-                self.relative[:n] * calibration.row_losses(beta * each, self.y[:n])
+                self.relative[:n] * self.losses(times * beta * each)
                 for beta, each in zip(betas, scores, strict=True)
             ]
         else:
@@ -229,11 +239,33 @@ class _Rows:
         """Return log loss and inverse temperature per alpha."""
         pairs, beta = [], 1.0
         for each in scores:
-            error, beta = calibration.log_loss_at_best_temperature(
-                each, self.y[:n], self.relative[:n], beta
-            )
+            problem = each, self.y[:n], self.relative[:n]
+            if self.config.task == "multilabel":
+                problem = calibration.as_two_classes(*problem)
+            error, beta = calibration.log_loss_at_best_temperature(*problem, beta)
             pairs.append((error, beta))
         return pairs
+
+    def calibrated(self, scores: np.ndarray) -> tuple[Any, Any]:
+        """Return beta and gamma of a classifier."""
+        if self.config.task == "classification":
+            return calibration.calibrate(scores, self.y, self.relative)
+        each = [
+            calibration.calibrate(
+                *calibration.as_two_classes(scores[:, [k]], self.y[:, [k]], self.relative)
+            )
+            for k in range(scores.shape[1])
+        ]
+        beta, gamma = np.array(each).T
+        return beta, gamma
+
+    def losses(self, logits: np.ndarray) -> np.ndarray:
+        """Return the log loss of each of the first rows, the mean over the labels."""
+        y = self.y[: len(logits)]
+        if self.config.task == "classification":
+            return calibration.row_losses(logits, y)
+        signs = 1.0 - 2.0 * y
+        return np.logaddexp(0.0, signs * logits).mean(axis=1)
 
 
 def _r2(scores: np.ndarray, T: np.ndarray, w: np.ndarray) -> float | None:

@@ -54,7 +54,13 @@ def _outputs(config: Config, head: Head, scores: Any) -> Any:
     if not config.classifies:
         low, high = np.asarray(head.low, "f4"), np.asarray(head.high, "f4")
         return ops.minimum(ops.maximum(scores, low), high)
+    if config.task == "multilabel":
+        beta, gamma = np.asarray(head.beta, "f4"), np.asarray(head.gamma, "f4")
+        return scores * (2.0 * beta) + (_log_share(scores) - _log_share(-scores)) * gamma
     if head.gamma == 0:
         return head.beta * scores
-    log_share = ops.log(ops.maximum((1.0 + scores) / 2.0, calibration.FLOOR))
-    return head.beta * scores + head.gamma * log_share
+    return head.beta * scores + head.gamma * _log_share(scores)
+
+
+def _log_share(scores: Any) -> Any:
+    return ops.log(ops.maximum((1.0 + scores) / 2.0, calibration.FLOOR))

@@ -19,6 +19,7 @@ from frozenfit.elm.frozen import Frozen, freeze
 from frozenfit.elm.head import Head, as_targets, fit_head, multiplies_in_float32, views
 from frozenfit.elm.sample import Sample
 from frozenfit.elm.scaling import Moments, rows_of
+from frozenfit.elm.weight_scale import choose_weight_scale
 
 __all__ = ["Block", "Gathered", "Memory", "cut"]
 
@@ -264,7 +265,13 @@ class Gathered:
 
 
 def _freeze(config: Config, sample: Sample, moments: Moments | None, n_rows: int = 0) -> Frozen:
+    config = choose_weight_scale(config, sample, _leave_one_out_score)
     return freeze(config, sample.X, sample.y, sample.weight, moments, n_rows)
+
+
+def _leave_one_out_score(config: Config, sample: Sample) -> float | None:
+    memory = Memory(config, sample, target_range=_range(config, sample.y))
+    return memory.solved()[1].best_score
 
 
 def _empty_sums(frozen: Frozen, sample: Sample, k: int) -> tuple[ridge.Sums, ...]:
@@ -306,7 +313,7 @@ def cut(block: Block, size: int) -> Iterator[Block]:
 
 
 def _counts(config: Config, sample: Sample) -> np.ndarray | None:
-    if not config.classifies:
+    if config.task != "classification":
         return None
     return np.bincount(sample.y, sample.weight, minlength=config.n_outputs)
 
@@ -325,7 +332,7 @@ def _times(w: np.ndarray, factors: np.ndarray | None, y: np.ndarray) -> np.ndarr
 
 
 def _counts_positive(config: Config, sums: ridge.Sums) -> bool:
-    """Return whether no class has a negative weight."""
+    """Return whether no class or label has a negative weight."""
     slack = 1e-6 * max(sums.weight, 1.0)
     return not config.classifies or bool(np.all(sums.weight + sums.targets >= -slack))
 

@@ -18,6 +18,7 @@ from frozenfit.elm.head import Head
 from frozenfit.elm.scaling import Scaler
 from frozenfit.elm.stages import FeatureStage
 from frozenfit.elm.stages.base import array_of, frozen_row
+from frozenfit.elm.weight_scale import fixed_weight_scale
 from frozenfit.parameter_table import TableRow
 from frozenfit.utils.size_limit import charge
 
@@ -91,6 +92,7 @@ def write(
         # A digest of the first numbers of each stream: a version that draws other numbers must
         # refuse the file instead of predicting something else.
         "draws": stream_digest(frozen.config.seed, _paths(frozen)),
+        "weight_scale": fixed_weight_scale(frozen.config),
         "clip": frozen.scaler.clip,
         "direct": frozen.direct,
         "dtype": frozen.dtype,
@@ -99,7 +101,7 @@ def write(
             for layer in frozen.layers
         ],
         "alphas": list(head.alphas),
-        "calibration": [head.beta, head.gamma],
+        "calibration": np.array([head.beta, head.gamma]).tolist(),
         "best_score": head.best_score,
         "input_features": values,
     }
@@ -132,6 +134,7 @@ def read(
     ValueError
         If something is missing or inconsistent.
     """
+    config = replace(config, weight_scale=float(meta["weight_scale"]))
     remaining = dict(arrays)
     stage = _read_stage(config, meta["input_features"], remaining)
     mean, factor = _take(remaining, "scaler/mean", 1), _take(remaining, "scaler/factor", 1)
@@ -199,6 +202,15 @@ def _check_inputs(frozen: Frozen, i: int, inputs: int) -> None:
         raise ValueError(f"layer {i + 1} has {inputs} inputs instead of {expected}")
 
 
+def _read_calibration(config: Config, values: Any) -> Any:
+    if config.task != "multilabel":
+        return (float(value) for value in values)
+    numbers = np.array(values, np.float64)
+    if numbers.shape != (2, config.n_outputs):
+        raise ValueError(f"the calibration has the shape {numbers.shape}")
+    return numbers
+
+
 def _read_head(config: Config, frozen: Frozen, meta: Mapping[str, Any], arrays: dict) -> Head:
     sizes = frozen.n_features
     names = _head_names(len(sizes))
@@ -208,7 +220,7 @@ def _read_head(config: Config, frozen: Frozen, meta: Mapping[str, Any], arrays: 
         shape = (size, config.n_outputs)
         if coef.shape != shape or intercept.shape != shape[1:]:
             raise ValueError(f"the head has the shape {coef.shape} instead of {shape}")
-    beta, gamma = (float(value) for value in meta["calibration"])
+    beta, gamma = _read_calibration(config, meta["calibration"])
     target_range = (None, None)
     if not config.classifies:
         target_range = (_take(arrays, "range/low", 1), _take(arrays, "range/high", 1))

@@ -14,6 +14,7 @@ from sklearn.utils import check_array
 from frozenfit.elm import ridge
 from frozenfit.elm.config import Config
 from frozenfit.elm.memory import Block, Gathered, Memory
+from frozenfit.training.objective import Task
 
 __all__ = [
     "dask_blocks",
@@ -72,7 +73,12 @@ def dask_labels(y: Any) -> np.ndarray:
 
 
 def dask_blocks(
-    X: Any, y: Any, weight: Any, classes: np.ndarray | None, shape: tuple[int, ...]
+    X: Any,
+    y: Any,
+    weight: Any,
+    classes: np.ndarray | None,
+    shape: tuple[int, ...],
+    task: Task,
 ) -> list[Any]:
     """Return one delayed block for each block of rows of a dask array.
 
@@ -86,6 +92,8 @@ def dask_blocks(
         Labels of a classifier.
     shape : tuple of int
         Shape of one sample.
+    task : {"classification", "multilabel", "regression"}
+        The kind of the targets.
 
     Returns
     -------
@@ -100,7 +108,7 @@ def dask_blocks(
     columns = [_aligned(values, sizes) for values in (y, weight)]
     prepare = delayed(_prepared)
     samples = X.to_delayed().ravel()
-    return [prepare(*parts, classes, shape) for parts in zip(samples, *columns, strict=True)]
+    return [prepare(*parts, classes, shape, task) for parts in zip(samples, *columns, strict=True)]
 
 
 def _aligned(values: Any, sizes: tuple[int, ...]) -> list[Any]:
@@ -125,15 +133,19 @@ def _check_rows(n_targets: int, n_rows: int) -> None:
         )
 
 
-def _prepared(X: Any, y: Any, weight: Any, classes: Any, shape: tuple[int, ...]) -> Block:
+def _prepared(
+    X: Any, y: Any, weight: Any, classes: Any, shape: tuple[int, ...], task: Task
+) -> Block:
     dtypes = [keras.config.floatx(), np.uint8]
     X = _check(X, dtype=dtypes, allow_nd=True, accept_sparse="csr", input_name="X")
     if X.ndim > 2 or len(shape) > 1:
         X = X.reshape(len(X), *shape)
     y = np.asarray(y)
     w = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
-    if classes is None:
+    if task != "classification":
         y = _check(y, ensure_2d=False, dtype=np.float64, input_name="y").reshape(len(y), -1)
+        if task == "multilabel" and not np.isin(y, (0, 1)).all():
+            raise ValueError("y must contain 0 and 1 alone for each label, got other values.")
     else:
         y = np.searchsorted(classes, y).astype(np.int32)
     return X, y, w

@@ -112,9 +112,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if class_weight is None:
             return weight
         if y.ndim == 2:
+            other = (
+                ", or loss='binary_focal_crossentropy'" if hasattr(self._settings, "loss") else ""
+            )
             raise ValueError(
                 f"`class_weight` must be None for a y of several labels, got {class_weight!r}. Use "
-                "sample_weight, or loss='binary_focal_crossentropy'."
+                f"sample_weight{other}."
             )
         each = np.ones(len(y)) if weight is None else weight
         return each * self._weight_of_classes(class_weight, y, each)[y]

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 class ELMClassifier(ELM, NetworkClassifier):
     """Classifier with frozen random layers and a ridge regression in closed form.
 
+    One class per sample, or several labels: y of 0 and 1, of shape (n_samples, n_labels).
+
     There is no gradient and no learning rate: one pass sums products of the outputs of the units,
     one decomposition gives the solution for every alpha, and exact leave-one-out scores select
     alpha and calibrate the probabilities.
@@ -60,9 +62,10 @@ class ELMClassifier(ELM, NetworkClassifier):
         "random" (Gaussian), "signs" or "orthogonal" weights; "ciw", sums of the samples of a class
         with random signs; "differences" of two samples of different classes [1]_; or
         ``f(X, y, units, rng) -> (kernel, bias)``. A tuple divides the units among several kinds.
-    weight_scale : "auto" or float, default="auto"
+    weight_scale : {"auto", "loo"} or float, default="auto"
         Standard deviation of the input of a unit on scaled columns. "auto": 2 for "gelu" and
-        "sigmoid", else 1.
+        "sigmoid", else 1. "loo" selects one of .5, 1, 2, 4 and 8 by exact leave-one-out on at most
+        4,096 rows, which costs a fit on these rows for each.
     direct_links : "auto" or bool, default="auto"
         Whether the ridge receives the scaled columns too. "auto": for tables with no more
         columns than units.
@@ -88,7 +91,7 @@ class ELMClassifier(ELM, NetworkClassifier):
         weights or more. float32 features are computed on an accelerator if there is one.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes. "balanced" raises the recall of rare classes and distorts
-        probabilities.
+        probabilities. Must be None for several labels per sample.
     augment : "flip" or None, default=None
         "flip" trains on mirrored images too.
     image_shape : tuple of int, default=None
@@ -102,11 +105,14 @@ class ELMClassifier(ELM, NetworkClassifier):
     Attributes
     ----------
     classes_ : ndarray
-        Class labels.
+        Class labels; the indices of the labels where a sample has several.
     alpha_ : float or ndarray
         The selected alpha; an array with several ridges.
     best_score_ : float
-        Negative leave-one-out log loss at `alpha_`; larger is better.
+        Negative leave-one-out log loss at `alpha_`, with several labels the mean over them; larger
+        is better.
+    weight_scale_ : float
+        The weight scale, given or selected.
     freeze_fraction_ : float
         Fraction of the parameters that are frozen.
     n_features_in_ : int
@@ -151,6 +157,7 @@ class ELMClassifier(ELM, NetworkClassifier):
     True
     """
 
+    _takes_multilabel = True
     _parameter_constraints = {
         **ELM._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -164,7 +171,7 @@ class ELMClassifier(ELM, NetworkClassifier):
         features: Features = None,
         feature_params: dict[str, Any] | None = None,
         weight_init: DenseWeights | Sequence[DenseWeights] = "random",
-        weight_scale: float | Literal["auto"] = "auto",
+        weight_scale: float | Literal["auto", "loo"] = "auto",
         direct_links: bool | Literal["auto"] = "auto",
         readout: Literal["last", "all", "each"] = "last",
         scale: Literal["auto", "columns", "common"] | None = "auto",
@@ -227,9 +234,10 @@ class ELMRegressor(ELM, NetworkRegressor):
         "random" (Gaussian), "signs" or "orthogonal" weights; "ciw", sums of the samples of a class
         with random signs; "differences" of two samples of different classes [1]_; or
         ``f(X, y, units, rng) -> (kernel, bias)``. A tuple divides the units among several kinds.
-    weight_scale : "auto" or float, default="auto"
+    weight_scale : {"auto", "loo"} or float, default="auto"
         Standard deviation of the input of a unit on scaled columns. "auto": 2 for "gelu" and
-        "sigmoid", else 1.
+        "sigmoid", else 1. "loo" selects one of .5, 1, 2, 4 and 8 by exact leave-one-out on at most
+        4,096 rows, which costs a fit on these rows for each.
     direct_links : "auto" or bool, default="auto"
         Whether the ridge receives the scaled columns too. "auto": for tables with no more
         columns than units.
@@ -269,6 +277,8 @@ class ELMRegressor(ELM, NetworkRegressor):
         The selected alpha; an array with several ridges.
     best_score_ : float or None
         Leave-one-out R2 at `alpha_`; larger is better. None for a fixed alpha.
+    weight_scale_ : float
+        The weight scale, given or selected.
     freeze_fraction_ : float
         Fraction of the parameters that are frozen.
     n_features_in_ : int
@@ -320,7 +330,7 @@ class ELMRegressor(ELM, NetworkRegressor):
         features: Features = None,
         feature_params: dict[str, Any] | None = None,
         weight_init: DenseWeights | Sequence[DenseWeights] = "random",
-        weight_scale: float | Literal["auto"] = "auto",
+        weight_scale: float | Literal["auto", "loo"] = "auto",
         direct_links: bool | Literal["auto"] = "auto",
         readout: Literal["last", "all", "each"] = "last",
         scale: Literal["auto", "columns", "common"] | None = "auto",
@@ -478,7 +488,8 @@ class ELMFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RandomLayer
         X, targets, weight = self._weighted(X, self._targets(X, y), sample_weight)
         X = self._as_samples(X, reset=True)
         weight = np.ones(X.shape[0]) if weight is None else weight
-        config = self._config(0, targets.ndim == 1, self._fit_seed(), targets)
+        task = "classification" if targets.ndim == 1 else "regression"
+        config = self._config(0, task, self._fit_seed(), targets)
         gathered: Gathered | None = None
         for block in cut((X, targets, weight), config.batch_size):
             part = Gathered.of(config, block)

@@ -18,6 +18,7 @@ from frozenfit.elm.frozen import Frozen
 from frozenfit.elm.head import Head
 from frozenfit.elm.memory import Block, Memory, Tick, cut
 from frozenfit.elm.stages import FeatureStage, as_stage
+from frozenfit.elm.weight_scale import fixed_weight_scale
 from frozenfit.estimators.base import FitData, NetworkEstimator
 from frozenfit.estimators.counting import LabelCounts
 from frozenfit.estimators.stored import data_state, restore_data
@@ -25,6 +26,7 @@ from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.training.data import Data
 from frozenfit.training.sources import Source, as_source, numbered, refuse_beside, with_targets
+from frozenfit.training.objective import Task
 from frozenfit.utils.progress import ProgressBar
 from frozenfit.utils.scikit_learn import HasMethods, Interval, StrOptions, check_sample_weight
 
@@ -66,7 +68,7 @@ class RandomLayers(NetworkEstimator):
         "random_state": ["random_state"],
     }
 
-    def _config(self, n_outputs: int, classifies: bool, seed: int, y: Any) -> Config:
+    def _config(self, n_outputs: int, task: Task, seed: int, y: Any) -> Config:
         sizes = self._layer_sizes()
         stage = as_stage(self.features, self.feature_params)
         if not sizes and stage.passes_samples:
@@ -85,7 +87,7 @@ class RandomLayers(NetworkEstimator):
         config = Config(
             input_shape=input_shape,
             n_outputs=n_outputs,
-            classifies=classifies,
+            task=task,
             seed=seed,
             hidden_layer_sizes=sizes,
             stage=stage,
@@ -118,6 +120,7 @@ class ELM(RandomLayers):
 
     _parameter_constraints: dict = {
         **RandomLayers._parameter_constraints,
+        "weight_scale": [StrOptions({"auto", "loo"}), Interval(Real, 0, None, closed="neither")],
         "alpha": [
             StrOptions({"loo"}),
             Interval(Real, 0, None, closed="neither"),
@@ -134,13 +137,15 @@ class ELM(RandomLayers):
         """Return whether `fit` or `partial_fit` has succeeded."""
         return hasattr(self, "_solved")
 
-    def _config(self, n_outputs: int, classifies: bool, seed: int, y: Any) -> Config:
+    def _config(self, n_outputs: int, task: Task, seed: int, y: Any) -> Config:
         alpha: Any = getattr(self, "alpha", "loo")
         if np.ndim(alpha) and (not len(alpha) or not np.all(np.asarray(alpha, float) > 0)):
             raise ValueError(
                 f"`alpha` must be 'loo', a float > 0 or a non-empty list of them, got {alpha!r}."
             )
-        return super()._config(n_outputs, classifies, seed, y)
+        if task == "multilabel":
+            super()._balanced(y, None)  # raises where there are class weights
+        return super()._config(n_outputs, task, seed, y)
 
     # Input data
 
@@ -217,6 +222,12 @@ class ELM(RandomLayers):
             self.classes_ = stream.dask_labels(y)
         classes = getattr(self, "classes_", None)
         blocks = stream.dask_blocks(X, y, sample_weight, classes, tuple(self.input_shape_))
+        self._prepared(*first, None, reset=True)
+        classes = None
+        if self._task == "classification":
+            self.classes_ = classes = stream.dask_labels(y)
+        given = X, y, sample_weight, classes, tuple(self.input_shape_)
+        blocks = stream.dask_blocks(*given, self._task)
         config = self._config_of(self._all_targets(), self._fit_seed())
         self._store(stream.sum_blocks(config, blocks), solve=True)
 
@@ -235,6 +246,8 @@ class ELM(RandomLayers):
         y = np.asarray(y)
         self._prepared(X[: self.batch_size], y[: self.batch_size], None, True, classes_known)
         if hasattr(self, "classes_") and not classes_known:
+        self._prepared(X[: self.batch_size], y[: self.batch_size], None, reset=True)
+        if self._task == "classification":
             self.classes_ = np.unique(y)
 
         def prepare(rows: slice) -> Block:
@@ -258,14 +271,16 @@ class ELM(RandomLayers):
         """Return the configuration for encoded targets."""
         self._plain_targets()
         n_outputs = self._n_outputs(y, False)
-        return self._config(n_outputs, y.ndim == 1, seed, y)
+        return self._config(n_outputs, self._task, seed, y)
 
     def _all_targets(self) -> np.ndarray:
-        """Return encoded targets that contain every class, or one row of regression targets."""
-        classes = getattr(self, "classes_", None)
-        if classes is not None:
-            return np.arange(len(classes))
-        return np.zeros((1, getattr(self, "_n_targets")))  # noqa: B009 - a regressor has it
+        """Return encoded targets that contain every class, or one row of several targets."""
+        if self._task == "regression":
+            return np.zeros((1, getattr(self, "_n_targets")))  # noqa: B009 - a regressor has it
+        classes = getattr(self, "classes_")  # noqa: B009 - a classifier has it
+        if self._task == "multilabel":
+            return np.zeros((1, len(classes)), np.float32)
+        return np.arange(len(classes))
 
     def _plain_targets(self) -> None:
         """Keep targets on their scale: the ridge subtracts their means itself."""
@@ -285,9 +300,7 @@ class ELM(RandomLayers):
                 raise ValueError(_NO_SUMS.format("partial_fit"))
             self._store(self._memory.plus(block), solve=False)
             return
-        config = self._config(
-            fit_data.n_outputs, fit_data.task == "classification", fit_data.seed, data.y
-        )
+        config = self._config(fit_data.n_outputs, fit_data.task, fit_data.seed, data.y)
         if fit_data.one_pass:
             self._store(Memory.of(config, block), solve=False)
             return
@@ -396,8 +409,7 @@ class ELM(RandomLayers):
         frozen, head = self._current()
         rows = max(256, _PREDICTED_FEATURES // max(frozen.n_features))
         parts = [
-            head.outputs(frozen, X[start : start + rows], frozen.config.classifies)
-            for start in range(0, X.shape[0], rows)
+            head.outputs(frozen, X[start : start + rows]) for start in range(0, X.shape[0], rows)
         ]
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
@@ -406,6 +418,11 @@ class ELM(RandomLayers):
         """Regularization strength relative to the mean eigenvalue; an array with several ridges."""
         alphas = self._current()[1].alphas
         return alphas[0] if len(alphas) == 1 else np.array(alphas)
+
+    @property
+    def weight_scale_(self) -> float:
+        """The weight scale of the frozen layers, given or chosen."""
+        return fixed_weight_scale(self._current()[0].config)
 
     @property
     def best_score_(self) -> float | None:
@@ -460,7 +477,7 @@ class ELM(RandomLayers):
     def _restore(self, meta, arrays, base=None):
         restore_data(self, meta["data"])
         y = self._all_targets()
-        config = self._config(self._n_outputs_, y.ndim == 1, int(meta["seed"]), y)
+        config = self._config(self._n_outputs_, self._task, int(meta["seed"]), y)
         solved = _Solved(config)
         solved.pair = store.read(config, meta, arrays)
         self._memory, self._solved, self.n_iter_ = None, solved, 1

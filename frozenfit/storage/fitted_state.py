@@ -191,6 +191,7 @@ def _check_ensemble(estimator: Any, meta: Mapping[str, Any]) -> None:
 
 def _check_elm(meta: Mapping[str, Any]) -> None:
     _require(_is_int(meta["seed"], 0, _LARGEST_SEED), "seed")
+    _require(_is_float(meta["weight_scale"]) and meta["weight_scale"] > 0, "weight_scale")
     _require(meta["clip"] is None or (_is_float(meta["clip"]) and meta["clip"] > 0), "clip")
     _require(type(meta["direct"]) is bool, "direct")
     _require(meta["dtype"] in ("float32", "float64"), "dtype")
@@ -200,5 +201,9 @@ def _check_elm(meta: Mapping[str, Any]) -> None:
         _require(_is_int(layer["inputs"], 1), "layers")
     _require(all(_is_float(alpha) and alpha >= 0 for alpha in meta["alphas"]), "alphas")
     calibration = meta["calibration"]
-    _require(len(calibration) == 2 and all(map(_is_float, calibration)), "calibration")
+    _require(isinstance(calibration, list) and len(calibration) == 2, "calibration")
+    if meta["data"]["task"] != "multilabel":
+        calibration = [[value] for value in calibration]
+    _require(all(isinstance(values, list) for values in calibration), "calibration")
+    _require(all(_is_float(value) for values in calibration for value in values), "calibration")
     _require(isinstance(meta["input_features"], dict), "input_features")

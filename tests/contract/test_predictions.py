@@ -9,7 +9,6 @@ from contract_networks import NETWORKS, SHAPES, array, build, same_bits
 
 from frozenfit import PartialModel
 from frozenfit.training.backends import Predictor
-from frozenfit.training.backends.predictor import batch_size
 
 BACKEND = keras.config.backend()
 on_torch = pytest.mark.skipif(BACKEND != "torch", reason="predictions are recorded on torch")

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_score
 
 import frozenfit
-from frozenfit import CheapEnsembleClassifier, ELMClassifier, PartialNetClassifier
+from frozenfit import CheapEnsembleClassifier, PartialNetClassifier
 
 X, Y = make_multilabel_classification(300, 12, n_classes=4, n_labels=2, random_state=0)
 X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -127,5 +127,3 @@ def test_what_is_refused():
     clf = network(epochs=1, warm_start=True).fit(X, Y)
     with pytest.raises(ValueError, match="y must be 2-d, as in the first fit, got a 1-d y"):
         clf.fit(X, Y[:, 0])
-    with pytest.raises(ValueError, match="1d array|1-d"):
-        ELMClassifier().fit(X, Y)
