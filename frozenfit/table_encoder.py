@@ -128,6 +128,11 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         "max_categories": [Interval(Integral, 2, None, closed="left"), None],
     }
 
+    columns_: list[NumberColumn | CategoryColumn]
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+    target_name_: str | None
+
     def __init__(self, max_categories: int | None = 50):
         self.max_categories = max_categories
 
@@ -216,7 +221,7 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
             The name of a column of numbers, and ``column_category`` for each category.
         """
         check_is_fitted(self)
-        names = check_feature_names_in(self, input_features)
+        names: Any = check_feature_names_in(self, input_features)
         encoded = []
         for name, column in zip(names, self.columns_, strict=True):
             if isinstance(column, NumberColumn):
@@ -240,7 +245,7 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         missing = np.isnan(numbers)
         median = 0.0 if missing.all() else float(np.median(numbers[~missing]))
         numbers[missing] = median
-        scaler = StandardScaler().fit(numbers[:, np.newaxis])
+        scaler: Any = StandardScaler().fit(numbers[:, np.newaxis])
         mean, scale = (float(np.ravel(value)[0]) for value in (scaler.mean_, scaler.scale_))
         if not (math.isfinite(mean) and math.isfinite(scale)):
             raise ValueError(f"Column {name!r} contains numbers that are too large to standardize.")

@@ -35,6 +35,7 @@ ANY_BACKEND = (
     "test_imports.py",
     "test_numpydoc.py",
     "test_plots.py",
+    "test_table_encoder.py",
     "training/test_schedules.py",
 )
 # One test file per part of the package, for the working loop: see CONTRIBUTING.md.

@@ -31,6 +31,7 @@ if [ -n "${LOWEST:-}" ]; then
 fi
 $venv/bin/python -m pip install --quiet --disable-pip-version-check \
     $pins "$backend" -e ".[data,search,postgresql,grpc,plot,dask,test]"
+    $pins "$backend" -e ".[data,search,plot,tables,dask,test]"
 if [ -z "${TESTS_ONLY:-}" ]; then
     $venv/bin/ruff check .
     $venv/bin/ruff format --check .

@@ -451,8 +451,8 @@ def table(tmp_path, **columns):
 
 
 def test_a_target_that_is_no_column_suggests_one(folder, capsys):
-    said = fails(capsys, "train", folder / "people.csv", "--target", "anwser")
-    assert "has no column 'anwser'. Did you mean 'answer'?" in said
+    said = fails(capsys, "train", folder / "people.csv", "--target", "answerr")
+    assert "has no column 'answerr'. Did you mean 'answer'?" in said
     said = fails(capsys, "train", folder / "people.csv", "--target", "answer", "--drop", "agee")
     assert "has no column 'agee'. Did you mean 'age'?" in said
 
@@ -589,7 +589,7 @@ def test_typos_in_a_table_load_no_backend(folder):
 import sys
 from frozenfit.cli import main
 from frozenfit.cli.export import _ONNX
-assert main(["train", {str(folder / "people.csv")!r}, "--target", "anwser"]) == 2
+assert main(["train", {str(folder / "people.csv")!r}, "--target", "answerr"]) == 2
 print(*sorted({{"keras", "tensorflow", "jax", "torch"}} & sys.modules.keys()))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

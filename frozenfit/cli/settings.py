@@ -15,7 +15,7 @@ from frozenfit.utils.names import did_you_mean
 from frozenfit.utils.optional import import_with_backend
 
 if TYPE_CHECKING:
-    from frozenfit.estimators import PartialNetClassifier, PartialNetRegressor
+    from frozenfit.estimators import PartialNetClassifier
 
 # Parameters that take objects, that concern several fits, or that have an option elsewhere.
 _NOT_OPTIONS = ("callbacks", "warm_start", "model_params", "verbose")
@@ -192,9 +192,7 @@ def make_classifier(settings: dict[str, Any]) -> PartialNetClassifier:
     return make_estimator(settings)
 
 
-def make_estimator(
-    settings: dict[str, Any], task: str = "classification", verbose: int = 0
-) -> PartialNetClassifier | PartialNetRegressor | Any:
+def make_estimator(settings: dict[str, Any], task: str = "classification", verbose: int = 0) -> Any:
     """Make an estimator, and check its parameters before it is trained.
 
     Parameters

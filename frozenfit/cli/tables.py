@@ -205,7 +205,8 @@ def write_columns(columns: Mapping[str, np.ndarray], path: str) -> None:
     buffer = io.BytesIO()
     ending = check_ending(path, "--out")
     if ending == ".npz":
-        np.savez(buffer, **{name: _plain(values) for name, values in columns.items()})
+        arrays: dict[str, Any] = {name: _plain(values) for name, values in columns.items()}
+        np.savez(buffer, **arrays)
     elif ending == ".parquet":
         require("pyarrow", "tables", f"Writing {path}")
         _frame(columns).to_parquet(buffer, index=False)

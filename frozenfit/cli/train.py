@@ -38,7 +38,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="?",
         metavar="DATA",
-        help="csv, parquet or npz file to train on; without it, --dataset is used (default: digits)",
+        help="csv, parquet or npz file to train on; without it, a data set of images is used "
+        "(default: digits)",
     )
     table.add_argument(
         "--target",
@@ -198,7 +199,8 @@ def _split(
             f"--test-size {share:g} sets aside {n_test:,} of {len(y):,} rows, and both parts must "
             f"have at least {least:,}."
         )
-    return tuple(train_test_split(rows, test_size=n_test, stratify=stratify, random_state=seed))
+    train, test = train_test_split(rows, test_size=n_test, stratify=stratify, random_state=seed)
+    return train, test
 
 
 def _with_encoder(estimator: Any, samples: Samples, max_categories: int | None) -> Any:
