@@ -30,8 +30,7 @@ if [ -n "${LOWEST:-}" ]; then
     pins="--constraint $venv/lowest.txt"
 fi
 $venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    $pins "$backend" -e ".[data,search,postgresql,grpc,plot,dask,test]"
-    $pins "$backend" -e ".[data,search,plot,tables,dask,test]"
+    $pins "$backend" -e ".[data,search,postgresql,grpc,plot,tables,dask,test]"
 if [ -z "${TESTS_ONLY:-}" ]; then
     $venv/bin/ruff check .
     $venv/bin/ruff format --check .

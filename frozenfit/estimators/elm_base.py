@@ -191,9 +191,12 @@ class ELM(RandomLayers):
         return ProgressBar(type(self).__name__, total, bool(self.verbose), _BAR_DELAY)
 
     def _fit_batches(self, source: Source, classes_known: bool) -> None:
-        if self._task == "classification" and not classes_known and not source.one_shot:
-            self.classes_ = _labels(source)
-            classes_known = True
+        if not (classes_known or source.one_shot or self._task == "regression"):
+            # The task of a classifier is that of its first targets.
+            self._prepared(*next(iter(with_targets(source))), reset=True)
+            if self._task == "classification":
+                self.classes_ = _labels(source)
+                classes_known = True
         memory = None
         with self._progress(None) as bar:
             tick = _counter(bar)
@@ -218,14 +221,10 @@ class ELM(RandomLayers):
             raise ValueError("X must be 2-dimensional, got a dask array with one axis.")
         first = self._first_rows(X, y)
         self._prepared(*first, None, True, classes_known)
-        if hasattr(self, "classes_") and not classes_known:
-            self.classes_ = stream.dask_labels(y)
-        classes = getattr(self, "classes_", None)
-        blocks = stream.dask_blocks(X, y, sample_weight, classes, tuple(self.input_shape_))
-        self._prepared(*first, None, reset=True)
         classes = None
         if self._task == "classification":
-            self.classes_ = classes = stream.dask_labels(y)
+            classes = getattr(self, "classes_") if classes_known else stream.dask_labels(y)  # noqa: B009
+            self.classes_ = classes
         given = X, y, sample_weight, classes, tuple(self.input_shape_)
         blocks = stream.dask_blocks(*given, self._task)
         config = self._config_of(self._all_targets(), self._fit_seed())
@@ -245,9 +244,7 @@ class ELM(RandomLayers):
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         y = np.asarray(y)
         self._prepared(X[: self.batch_size], y[: self.batch_size], None, True, classes_known)
-        if hasattr(self, "classes_") and not classes_known:
-        self._prepared(X[: self.batch_size], y[: self.batch_size], None, reset=True)
-        if self._task == "classification":
+        if self._task == "classification" and not classes_known:
             self.classes_ = np.unique(y)
 
         def prepare(rows: slice) -> Block:
