@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from numbers import Integral, Real
@@ -25,8 +26,8 @@ from frozenfit.estimators.stored import data_state, restore_data
 from frozenfit.estimators.tasks import EpochTasks
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.training.data import Data
-from frozenfit.training.sources import Source, as_source, numbered, refuse_beside, with_targets
 from frozenfit.training.objective import Task
+from frozenfit.training.sources import Source, as_source, numbered, refuse_beside, with_targets
 from frozenfit.utils.progress import ProgressBar
 from frozenfit.utils.scikit_learn import HasMethods, Interval, StrOptions, check_sample_weight
 
@@ -193,7 +194,8 @@ class ELM(RandomLayers):
     def _fit_batches(self, source: Source, classes_known: bool) -> None:
         if not (classes_known or source.one_shot or self._task == "regression"):
             # The task of a classifier is that of its first targets.
-            self._prepared(*next(iter(with_targets(source))), reset=True)
+            for first in itertools.islice(with_targets(source), 1):
+                self._prepared(*first, reset=True)
             if self._task == "classification":
                 self.classes_ = _labels(source)
                 classes_known = True
