@@ -186,9 +186,10 @@ class ELM(RandomLayers):
         return ProgressBar(type(self).__name__, total, bool(self.verbose), _BAR_DELAY)
 
     def _fit_batches(self, source: Source, classes_known: bool) -> None:
-        if self._task == "classification" and not classes_known and not source.one_shot:
-            self.classes_ = _labels(source)
-            classes_known = True
+        # That of the class: the estimator may have been fitted to other targets before.
+        labelled = type(self)._task == "classification" and not classes_known
+        if labelled and not source.one_shot and (labels := _labels(source)) is not None:
+            self.classes_, classes_known = labels, True
         memory = None
         with self._progress(None) as bar:
             tick = _counter(bar)
@@ -520,11 +521,13 @@ def _refuse_validation(given: Any) -> None:
         )
 
 
-def _labels(source: Source) -> np.ndarray:
-    """Pass over a source to find its classes."""
+def _labels(source: Source) -> np.ndarray | None:
+    """Pass over a source to find its classes; return None where y is a matrix."""
     counts = LabelCounts()
     for _, y, weight in with_targets(source):
-        counts.add(y, weight)
+        if y.ndim == 2 and y.shape[1] > 1:
+            return None
+        counts.add(y.ravel(), weight)
     return counts.labels
 
 
