@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Iterator
 from numbers import Integral, Real
@@ -192,13 +191,10 @@ class ELM(RandomLayers):
         return ProgressBar(type(self).__name__, total, bool(self.verbose), _BAR_DELAY)
 
     def _fit_batches(self, source: Source, classes_known: bool) -> None:
-        if not (classes_known or source.one_shot or self._task == "regression"):
-            # The task of a classifier is that of its first targets.
-            for first in itertools.islice(with_targets(source), 1):
-                self._prepared(*first, reset=True)
-            if self._task == "classification":
-                self.classes_ = _labels(source)
-                classes_known = True
+        # That of the class: the estimator may have been fitted to other targets before.
+        labelled = type(self)._task == "classification" and not classes_known
+        if labelled and not source.one_shot and (labels := _labels(source)) is not None:
+            self.classes_, classes_known = labels, True
         memory = None
         with self._progress(None) as bar:
             tick = _counter(bar)
@@ -536,11 +532,13 @@ def _refuse_validation(given: Any) -> None:
         )
 
 
-def _labels(source: Source) -> np.ndarray:
-    """Pass over a source to find its classes."""
+def _labels(source: Source) -> np.ndarray | None:
+    """Pass over a source to find its classes; return None where y is a matrix."""
     counts = LabelCounts()
     for _, y, weight in with_targets(source):
-        counts.add(y, weight)
+        if y.ndim == 2 and y.shape[1] > 1:
+            return None
+        counts.add(y.ravel(), weight)
     return counts.labels
 
 
