@@ -42,8 +42,10 @@ def classifier(model, **params):
 
 @pytest.fixture(scope="module")
 def client():
+    # The scheduler is a process of its own too, as in a real cluster: it unpickles every task.
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+    with distributed.SubprocessCluster(**options) as cluster, distributed.Client(cluster) as client:
+        client.wait_for_workers(2)
         yield client
 
 

@@ -149,9 +149,15 @@ class Folds(SentOnce):
         if effective_n_jobs(cast("int", n_jobs)) == 1:
             return [self.measure(clone(estimator), fold) for fold in range(len(self.splits))]
         send(self, getattr(self.X, "nbytes", 0))
-        call = delayed(self.measure)
-        jobs = (call(clone(estimator), fold) for fold in range(len(self.splits)))
+        # A function, because a scheduler of dask may have a reference in place of the folds, which
+        # has no methods.
+        call = delayed(_measure)
+        jobs = (call(self, clone(estimator), fold) for fold in range(len(self.splits)))
         return cast("list[dict[str, float]]", list(Parallel(n_jobs=n_jobs)(jobs)))
+
+
+def _measure(folds: Folds, estimator: Any, fold: int) -> dict[str, float]:
+    return folds.measure(estimator, fold)
 
 
 @contextmanager
