@@ -8,6 +8,7 @@ fitted state is private and differs between versions, which a file must not depe
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from numbers import Integral, Number
 from typing import TYPE_CHECKING, Any, Self
@@ -257,11 +258,15 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
             X = X if hasattr(X, "dtype") else np.asarray(X, dtype=object)
             X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
             return [_checked(f"x{i}", values, "") for i, values in enumerate(X.T)]
+        names = list(X.columns)
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise ValueError(f"The names of columns must be distinct, got {name!r} twice.")
         validate_data(self, X=X, reset=reset, skip_check_array=True)
         if len(X) == 0 or len(X.columns) == 0:
             check_array(np.empty(X.shape))  # raises scikit-learn's error
         columns = []
-        for i, name in enumerate(X.columns):
+        for i, name in enumerate(names):
             series = X.iloc[:, i] if hasattr(X, "iloc") else X[name]
             columns.append(_checked(name, np.asarray(series), str(getattr(series, "dtype", ""))))
         return columns

@@ -145,6 +145,11 @@ def test_text_in_a_column_of_numbers_is_refused_by_name():
         encoder.transform(pd.DataFrame({"n": [1, "many"]}))
 
 
+def test_two_columns_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="must be distinct, got 'a' twice"):
+        TableEncoder().fit(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]))
+
+
 def test_columns_are_those_of_fit():
     encoder = TableEncoder().fit(people())
     with pytest.raises(ValueError, match="city"):

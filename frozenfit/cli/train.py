@@ -199,8 +199,8 @@ def _split(
             f"--test-size {share:g} sets aside {n_test:,} of {len(y):,} rows, and both parts must "
             f"have at least {least:,}."
         )
-    train, test = train_test_split(rows, test_size=n_test, stratify=stratify, random_state=seed)
-    return train, test
+    parts = train_test_split(rows, test_size=n_test, stratify=stratify, random_state=seed)
+    return np.asarray(parts[0]), np.asarray(parts[1])
 
 
 def _with_encoder(estimator: Any, samples: Samples, max_categories: int | None) -> Any:
