@@ -286,7 +286,7 @@ class PartialNet(NetworkEstimator):
         seeds: Mapping[str, int],
     ) -> TrainResult:
         data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
-        plan = self._plan(fit_data, compiled.network.layout.convolutional, validation)
+        plan = self._plan(fit_data, validation)
         if self._pilots(fit_data):
             rng = np.random.default_rng(seeds["split"])
             plan.epochs = epoch_count.choose(compiled, data, plan, rng)
@@ -312,7 +312,7 @@ class PartialNet(NetworkEstimator):
             tasks.delta = result.delta
             return result
 
-    def _plan(self, fit_data: FitData, convolutional: bool, validation: Data | None) -> Plan:
+    def _plan(self, fit_data: FitData, validation: Data | None) -> Plan:
         """Return the settings of the run, after checking them against each other."""
         epochs = epoch_count.MOST if self.epochs == "auto" else self.epochs
         epochs = 1 if fit_data.one_pass else epochs
@@ -320,7 +320,7 @@ class PartialNet(NetworkEstimator):
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
         # A rate that decays may start higher.
         falls = lr_schedule is not None or getattr(freeze_schedule, "lowers_lr", False)
-        automatic = optimizers.automatic_rate(falls, convolutional)
+        automatic = optimizers.automatic_rate(falls)
 
         def make() -> tuple[keras.optimizers.Optimizer, float, Any]:
             return optimizers.make(self.optimizer, self.learning_rate, self.weight_decay, automatic)

@@ -96,7 +96,7 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         fit. Optimizer state is allocated for trainable parameters only.
     learning_rate : float or "auto", default="auto"
         "auto" uses the learning rate of an optimizer object. For an optimizer given by name it is
-        0.01, or 0.006 in a network with convolutions, or 0.003 without learning-rate decay.
+        0.006, or 0.003 without learning-rate decay.
     weight_decay : float, default=0.0
         Decoupled weight decay of the trainable parameters.
     lr_schedule : {"auto", "cosine", "steps"}, LearningRateSchedule or None, default="auto"
@@ -345,7 +345,7 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         fit. Optimizer state is allocated for trainable parameters only.
     learning_rate : float or "auto", default="auto"
         "auto" uses the learning rate of an optimizer object. For an optimizer given by name it is
-        0.01, or 0.006 in a network with convolutions, or 0.003 without learning-rate decay.
+        0.006, or 0.003 without learning-rate decay.
     weight_decay : float, default=0.0
         Decoupled weight decay of the trainable parameters.
     lr_schedule : {"auto", "cosine", "steps"}, LearningRateSchedule or None, default="auto"
