@@ -314,7 +314,7 @@ class PartialNet(NetworkEstimator):
 
     def _plan(self, fit_data: FitData, validation: Data | None) -> Plan:
         """Return the settings of the run, after checking them against each other."""
-        epochs = epoch_count.MOST if self.epochs == "auto" else self.epochs
+        epochs = epoch_count.MOST if isinstance(self.epochs, str) else self.epochs
         epochs = 1 if fit_data.one_pass else epochs
         lr_schedule = self._named_schedule(fit_data)
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
