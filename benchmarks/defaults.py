@@ -36,24 +36,24 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from frozenfit import PartialNetClassifier, PartialNetRegressor
 
 FRACTIONS = (0.1, 1.0)
-NARROW = {"model_params": {"hidden_layer_sizes": (100,)}}
+# The former rate and width, with which the number of epochs was chosen.
+RATE = {"learning_rate": 0.01, "lr_schedule": "cosine"}
+NARROW = {**RATE, "model_params": {"hidden_layer_sizes": (100,)}}
 FIXED = {**NARROW, "epochs": 20}
 SMOOTH = {"from_logits": True, "label_smoothing": 0.05}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "auto": NARROW,
     **{f"{n} epochs": {**FIXED, "epochs": n} for n in (5, 7, 10, 20)},
-    **{
-        f"learning rate {rate}": {**FIXED, "learning_rate": rate, "lr_schedule": "cosine"}
-        for rate in (0.001, 0.003)
-    },
+    **{f"learning rate {rate}": {**FIXED, "learning_rate": rate} for rate in (0.001, 0.003)},
     "batches of 128": {**FIXED, "batch_size": 128},
     **{f"weight decay {decay}": {**FIXED, "weight_decay": decay} for decay in (0.03, 0.1, 0.3)},
     "dropout 0.2": {**FIXED, "model_params": {"hidden_layer_sizes": (100,), "dropout": 0.2}},
     "label smoothing 0.05": {**FIXED, "loss": keras.losses.CategoricalCrossentropy(**SMOOTH)},
     "early stopping": {**FIXED, "early_stopping": True},
     "early stopping, patience 10": {**FIXED, "early_stopping": True, "patience": 10},
-    "auto, 256 units": {"model_params": {"hidden_layer_sizes": (256,)}},
-    "auto, 512 units": {},
+    "auto, 256 units": {**RATE, "model_params": {"hidden_layer_sizes": (256,)}},
+    "auto, 512 units": RATE,
+    "the defaults": {},
 }
 RIVALS = {
     "classes": {

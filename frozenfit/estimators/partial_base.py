@@ -290,7 +290,7 @@ class PartialNet(NetworkEstimator):
         seeds: Mapping[str, int],
     ) -> TrainResult:
         data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
-        plan = self._plan(fit_data, compiled.network.layout.convolutional, validation)
+        plan = self._plan(fit_data, validation)
         if self._pilots(fit_data):
             rng = np.random.default_rng(seeds["split"])
             plan.epochs = epoch_count.choose(compiled, data, plan, rng)
@@ -316,15 +316,15 @@ class PartialNet(NetworkEstimator):
             tasks.delta = result.delta
             return result
 
-    def _plan(self, fit_data: FitData, convolutional: bool, validation: AnyData | None) -> Plan:
+    def _plan(self, fit_data: FitData, validation: AnyData | None) -> Plan:
         """Return the settings of the run, after checking them against each other."""
-        epochs = epoch_count.MOST if self.epochs == "auto" else self.epochs
+        epochs = epoch_count.MOST if isinstance(self.epochs, str) else self.epochs
         epochs = 1 if fit_data.one_pass else epochs
         lr_schedule = self._named_schedule(fit_data.one_pass)
         freeze_schedule = as_freeze_schedule(self.freeze_schedule)
         # A rate that decays may start higher.
         falls = lr_schedule is not None or getattr(freeze_schedule, "lowers_lr", False)
-        automatic = optimizers.automatic_rate(falls, convolutional)
+        automatic = optimizers.automatic_rate(falls)
 
         def make() -> tuple[keras.optimizers.Optimizer, float, Any]:
             return optimizers.make(self.optimizer, self.learning_rate, self.weight_decay, automatic)

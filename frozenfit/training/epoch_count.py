@@ -17,9 +17,9 @@ from frozenfit.training.network import CompiledModel
 MOST = 20
 _FEWEST_SAMPLES = 500
 _HELD_OUT = 0.1
-_PATIENCE = 10
 # In the pilot run the learning rate is still high at its best epoch; a run that decays it to 0 over
-# so few epochs overfits a little later.
+# so few epochs overfits a little later. For the same reason the pilot run never stops early: the
+# loss may rise at high rates and reach its minimum only when the rate has decayed.
 _MORE = 2
 
 
@@ -72,7 +72,7 @@ def choose(compiled: CompiledModel, data: Data, plan: Plan, rng: np.random.Gener
     pilot = replace(
         plan,
         validation=validation,
-        patience=_PATIENCE,
+        patience=None,
         refresh_statistics=False,
         metrics=Metrics(None, task),
         callbacks=KerasCallbacks(None),

@@ -14,8 +14,8 @@ from frozenfit.isolation import isolated, names_without_decay
 from frozenfit.utils.arrays import keras_reads_variables, to_numpy
 from frozenfit.utils.names import did_you_mean
 
-# Measured on eleven data sets, see docs/defaults.md.
-_FALLING, _FALLING_CONVOLUTIONAL, _CONSTANT = 0.01, 0.006, 0.003
+# Measured, see docs/defaults.md.
+_FALLING, _CONSTANT = 0.006, 0.003
 _NAMES = ("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion")
 _NAMES += ("muon", "nadam", "rmsprop", "sgd")
 
@@ -42,31 +42,27 @@ class OptimizerState:
 _Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
-def automatic_rate(falls: bool, convolutional: bool) -> float:
+def automatic_rate(falls: bool) -> float:
     """Return the learning rate for ``learning_rate="auto"``.
 
     Parameters
     ----------
     falls : bool
         Whether a schedule decays the learning rate to 0 at the end of training.
-    convolutional : bool
-        Whether the network has convolutions, which do not train stably at high rates.
 
     Returns
     -------
     float
-        0.01 with learning-rate decay, or 0.006 if the network also has convolutions; 0.003 for a
-        constant rate. docs/defaults.md reports the measurements behind these values.
+        0.006 with learning-rate decay, 0.003 for a constant rate. docs/defaults.md reports the
+        measurements behind these values.
 
     Examples
     --------
     >>> from frozenfit.training.optimizers import automatic_rate
-    >>> automatic_rate(True, False), automatic_rate(True, True), automatic_rate(False, True)
-    (0.01, 0.006, 0.003)
+    >>> automatic_rate(True), automatic_rate(False)
+    (0.006, 0.003)
     """
-    if not falls:
-        return _CONSTANT
-    return _FALLING_CONVOLUTIONAL if convolutional else _FALLING
+    return _FALLING if falls else _CONSTANT
 
 
 def make(

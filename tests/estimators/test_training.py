@@ -68,8 +68,8 @@ def test_a_rate_of_ones_own_replaces_the_optimizers():
     assert rates(optimizer=sgd, learning_rate=0.5) == pytest.approx([0.5] * 8)
 
 
-def test_the_automatic_rate_is_lower_for_convolutions():
-    assert optimizers.automatic_rate(True, False) > optimizers.automatic_rate(True, True)
+def test_the_automatic_rate_is_lower_without_decay():
+    assert optimizers.automatic_rate(True) > optimizers.automatic_rate(False)
 
 
 def test_an_optimizer_object_trains_with_its_own_settings():
