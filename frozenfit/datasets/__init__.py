@@ -7,10 +7,13 @@ use, and nothing is ever downloaded.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frozenfit.datasets.loading import Dataset, DatasetNotFoundError, load
 from frozenfit.utils.optional import import_with_backend
+
+if TYPE_CHECKING:
+    from frozenfit.datasets.streams import ImageStream, StreamedDataset
 
 _STREAMS = ("ImageStream", "StreamedDataset")
 

@@ -293,7 +293,7 @@ def _own_split(whole: Reader, source: str) -> tuple[Reader, Reader]:
             f"{source} must have at least two images of every class, so that it can be split into "
             f"train and test, got {np.bincount(labels).tolist()}."
         ) from error
-    return whole.part(train), whole.part(test)
+    return whole.part(np.asarray(train)), whole.part(np.asarray(test))
 
 
 def _digits() -> _Parts:
@@ -517,5 +517,5 @@ def _open_folder(folder: Path, image_size: tuple[int, int] | None) -> _Parts:
     train = list_images(folder / "train", classes, every_class=True)
     test = list_images(folder / held_out, classes, every_class=False)
     mode = common_mode(train[0] + test[0], image_size)
-    parts = (FolderReader(*part, mode, image_size) for part in (train, test))
-    return *parts, classes, f"the folders train and {held_out}"
+    readers = [FolderReader(*part, mode, image_size) for part in (train, test)]
+    return readers[0], readers[1], classes, f"the folders train and {held_out}"
