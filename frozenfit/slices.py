@@ -37,6 +37,8 @@ class SlicedProduct:
 
     Attributes
     ----------
+    kind : type
+        The Keras class whose computation the layer has.
     compute : callable
         The product of an input and a kernel, or of slices of them.
     form : Leading or Indices
@@ -47,6 +49,7 @@ class SlicedProduct:
         Axis of the output that the slice is taken along; None for a slice of inputs.
     """
 
+    kind: type
     compute: Callable[[Any, Any], Any]
     form: forms.Leading | forms.Indices
     input_axis: int | None
@@ -132,16 +135,18 @@ def sliced(slices: Iterable[Slice]) -> Iterator[None]:
     None
         Until the block ends.
     """
-    replaced = []
+    saved = []
     try:
         for each in slices:
-            name, make = _HOOKS[_kind(each.layer)]
+            name, make = _HOOKS[each.product.kind]
+            saved.append((each.layer, name, each.layer.__dict__.get(name)))
             each.layer.__dict__[name] = make(each)
-            replaced.append((each.layer, name))
         yield
     finally:
-        for layer, name in replaced:
+        for layer, name, own in reversed(saved):
             del layer.__dict__[name]
+            if own is not None:
+                layer.__dict__[name] = own
 
 
 def sliced_products(
@@ -189,28 +194,30 @@ def _kind(layer: Any) -> type | None:
 
 def _product(layer: Any, form: forms.Leading | forms.Indices) -> SlicedProduct | None:
     kind, rank = _kind(layer), len(layer._kernel.shape)
+    assert kind is not None
     if kind is kl.Dense:
-        axes = (-1, None) if form.axis == 0 else (None, -1)
-        return SlicedProduct(ops.matmul, form, *axes)
+        return SlicedProduct(
+            kind, ops.matmul, form, *((-1, None) if form.axis == 0 else (None, -1))
+        )
     if kind is kl.EinsumDense:
         axes = _einsum_axes(layer.equation, form.axis)
-        return axes and SlicedProduct(partial(ops.einsum, layer.equation), form, *axes)
+        return axes and SlicedProduct(kind, partial(ops.einsum, layer.equation), form, *axes)
     if layer.groups != 1 or form.axis < rank - 2:
         return None
     channels = -1 if layer.data_format == "channels_last" else 1
     axes = (channels, None) if form.axis == rank - 2 else (None, channels)
     compute = _convolve(layer) if kind is kl.Conv1D else layer.convolution_op
-    return SlicedProduct(compute, form, *axes)
+    return SlicedProduct(kind, compute, form, *axes)
 
 
 def _convolve(layer: Any) -> Callable[[Any, Any], Any]:
-    return partial(
-        ops.conv,
-        strides=list(layer.strides),
-        padding="valid" if layer.padding == "causal" else layer.padding,
-        dilation_rate=layer.dilation_rate,
-        data_format=layer.data_format,
-    )
+    options = {
+        "strides": layer.strides,
+        "padding": "valid" if layer.padding == "causal" else layer.padding,
+        "dilation_rate": layer.dilation_rate,
+        "data_format": layer.data_format,
+    }
+    return partial(ops.conv, **options)
 
 
 def _einsum_axes(equation: str, axis: int) -> tuple[int | None, int | None] | None:

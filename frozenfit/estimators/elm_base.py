@@ -192,8 +192,8 @@ class ELM(RandomLayers):
 
     def _fit_batches(self, source: Source, classes_known: bool) -> None:
         # That of the class: the estimator may have been fitted to other targets before.
-        labelled = type(self)._task == "classification" and not classes_known
-        if labelled and not source.one_shot and (labels := _labels(source)) is not None:
+        labeled = type(self)._task == "classification" and not classes_known
+        if labeled and not source.one_shot and (labels := _labels(source)) is not None:
             self.classes_, classes_known = labels, True
         memory = None
         with self._progress(None) as bar:

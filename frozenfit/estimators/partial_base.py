@@ -292,6 +292,7 @@ class PartialNet(NetworkEstimator):
         data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
         plan = self._plan(fit_data, validation)
         if self._pilots(fit_data):
+            assert isinstance(data, Data)  # a source of batches cannot be split
             rng = np.random.default_rng(seeds["split"])
             plan.epochs = epoch_count.choose(compiled, data, plan, rng)
             compiled.load(part.base, part.selection, part.delta)

@@ -13,10 +13,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import blake2b
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from frozenfit.utils.arrays import digest_arrays
 
 if TYPE_CHECKING:
     from frozenfit.training.data import Data
@@ -100,11 +102,8 @@ def features(prefix: Prefix, structure: tuple, data: Data, limit: int) -> Data:
 
 
 def _key(prefix: Prefix, structure: tuple, data: Data) -> bytes:
-    digest = blake2b(repr((structure, prefix.shape)).encode())
-    for path, value in prefix.values():
-        digest.update(path.encode())
-        digest.update(np.ascontiguousarray(value))
+    digest = sha256(repr((structure, prefix.shape)).encode())
+    digest.update(digest_arrays(dict(prefix.values())))
     for x, _, _ in data.parts():
-        digest.update(x.dtype.str.encode())
-        digest.update(np.ascontiguousarray(x))
+        digest.update(digest_arrays({"": x}))
     return digest.digest()

@@ -27,7 +27,14 @@ def ensemble(**params):
     return CheapEnsembleClassifier(member, n_estimators=2, random_state=0, **params)
 
 X, y = table()
+
+def batches():
+    for start in range(0, len(X), 16):
+        yield X[start : start + 16], y[start : start + 16]
+
 CASES = {
+    "source of batches": lambda: (classifier(), batches, None),
+    "ensemble on a source": lambda: (ensemble(), batches, None),
     "classifier": lambda: (classifier(trainable=0.5), X, y),
     "regressor": lambda: (regressor(trainable=0.5), *targets(n_targets=2)),
     "random mask": lambda: (classifier(trainable="random(0.5) | head()"), X, y),
@@ -68,6 +75,8 @@ for distribution in (keras.distribution.DataParallel(devices=devices), None):
 print(json.dumps(found))
 """
 CASES = (
+    "source of batches",
+    "ensemble on a source",
     "classifier",
     "regressor",
     "random mask",
