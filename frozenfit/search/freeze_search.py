@@ -352,7 +352,7 @@ class FreezeSearchCV(DocumentationLink, MetaEstimatorMixin, BaseEstimator):
         >>> search = FreezeSearchCV(PartialNetClassifier(epochs=2), n_trials=2, cv=2)
         >>> rows = search.fit(*load_iris(return_X_y=True)).trials_table()
         >>> [row["trainable"] for row in rows]
-        [353.0, 803.0]
+        [1794.0, 4099.0]
         """
         check_is_fitted(self, "cv_results_")
         return TrialsTable(dict(row) for row in self._rows)

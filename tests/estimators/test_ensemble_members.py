@@ -345,7 +345,7 @@ def test_calibration_excludes_samples_from_all_training(monkeypatch):
 
 
 def test_scikit_learn_calibrates_an_ensemble():
-    calibrated = CalibratedClassifierCV(ensemble(2, epochs=10), cv=2).fit(X, y)
+    calibrated = CalibratedClassifierCV(ensemble(2, epochs=20), cv=2).fit(X, y)
     assert calibrated.score(X, y) > 0.5
 
 

@@ -176,11 +176,14 @@ def test_an_interruption_while_workers_start_ends_them(tmp_path, monkeypatch):
 
     monkeypatch.setattr(process, "start", interrupted)
     search = FreezeSearchCV(Quick(), space=one_fraction, cv=2, storage=tmp_path / "j.log")
+    # A process in the background of a shell ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             run_workers(search, X, y, n_workers=2)
         assert multiprocessing.active_children() == []
     finally:
+        signal.signal(signal.SIGINT, before)
         for child in multiprocessing.active_children():
             child.kill()
 

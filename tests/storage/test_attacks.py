@@ -246,8 +246,8 @@ def test_a_pretrained_application_is_neither_downloaded_nor_read(tmp_path, monke
         builds.append(weights)
         return build(*args, weights=None, **kwargs)
 
-    noted.__signature__ = inspect.signature(build)
-    monkeypatch.setattr(keras.applications.mobilenet_v2, "MobileNetV2", noted)
+    noted.__signature__, noted.__module__ = inspect.signature(build), build.__module__
+    monkeypatch.setattr(keras.applications, "MobileNetV2", noted)
     for weights in (str(pipe), "imagenet"):
         record.parameters["model_params"] = {**params, "weights": weights}
         path.write_bytes(container.to_bytes(record))

@@ -55,19 +55,20 @@ class Predictor(ABC):
         """
         parts, start = [], 0
         while start < len(x):
-            size = self._size(x[start:])
+            size = self._size(x, start)
             rows = as_inputs(x[start : start + size], self._dtype)
             outputs = self._batch_outputs(pad_rows(rows, size))
             parts.append(_as_floats(outputs)[: len(rows)])
             start += size
         return np.concatenate(parts)
 
-    def _size(self, x: np.ndarray) -> int:
-        """Return the size of the next batch of rows."""
-        small = next((size for size in self._small_sizes if size >= len(x)), None)
-        if small is not None and self._is_exact(small, x):
+    def _size(self, x: np.ndarray, start: int) -> int:
+        """Return the size of the batch of rows that begins at a row."""
+        left = len(x) - start
+        small = next((size for size in self._small_sizes if size >= left), None)
+        if small is not None and self._is_exact(small, x[start:]):
             return small
-        return batch_size(len(x), self._sizes)
+        return batch_size(left, self._sizes)
 
     def _is_exact(self, size: int, x: np.ndarray) -> bool:
         """Return whether outputs in batches of a small size have the bits of larger batches."""
