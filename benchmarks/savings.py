@@ -103,7 +103,7 @@ def wide_resnet() -> list[Fit]:
 
 def dense() -> list[Fit]:
     """Compare a tenth of the units with everything: three layers of 1,024 units."""
-    params = {"model_params": {"hidden": (1024, 1024, 1024)}}
+    params = {"model_params": {"hidden_layer_sizes": (1024, 1024, 1024)}}
     arms = [network("mlp", t, **params) for t in (0.1, 1.0)]
     return epochs_of(table(2048, 256), *arms)
 
@@ -121,7 +121,7 @@ def freeze_out(start: float) -> list[Fit]:
 def members() -> list[Fit]:
     """Compare an ensemble of 8 with 8 separate fits: mlp of 256-256, compilation counted."""
     X, y = table(2000, 40)
-    params = {"model_params": {"hidden": (256, 256)}, "epochs": 5}
+    params = {"model_params": {"hidden_layer_sizes": (256, 256)}, "epochs": 5}
 
     def together():
         keras.utils.clear_session()
@@ -139,7 +139,9 @@ def members() -> list[Fit]:
 def shared_prefix() -> list[Fit]:
     """Compare 5 members that train the head with 5 separate fits: ResNet-8, 10 epochs."""
     X, y = images(500, 32)
-    one = network("resnet", "head()", model_params={"depth": 8}, epochs=10)
+    # Statistics that are not updated, since they would depend on the batches.
+    params = {"model_params": {"depth": 8}, "epochs": 10, "freeze_statistics": True}
+    one = network("resnet", "head()", **params)
     ensemble = CheapEnsembleClassifier(one, n_estimators=5, base="frozen", random_state=0)
 
     def apart():
@@ -156,7 +158,7 @@ def digits(optimizer: str) -> list[Fit]:
     X, y = load_digits(return_X_y=True)
     X = StandardScaler().fit_transform(X).astype("float32")
     ours = PartialNetClassifier(
-        model_params={"hidden": (100,)},
+        model_params={"hidden_layer_sizes": (100,)},
         trainable=1.0,
         epochs=30,
         batch_size=32,
