@@ -59,11 +59,16 @@ def network(model, trainable, **params) -> PartialNetClassifier:
     return PartialNetClassifier(model, trainable=trainable, **params)
 
 
-def epochs_of(data, *estimators: PartialNetClassifier) -> list[Fit]:
-    """Return the fits of estimators, each long enough for what the backend prepares."""
+def epochs_of(data, *estimators: PartialNetClassifier, records: bool = True) -> list[Fit]:
+    """Return the fits of estimators, after steps enough for what the backend prepares.
+
+    Without `records`, torch takes plain steps: those of large networks cost no less when they are
+    recorded, and a hundred of them take minutes.
+    """
     X, y = data
     for estimator in estimators:
-        epochs, warm_up = estimator.epochs, WARM_UP.get(keras.config.backend(), 1)
+        epochs = estimator.epochs
+        warm_up = WARM_UP.get(keras.config.backend(), 1) if records else 1
         steps = epochs * -(-len(X) // estimator.batch_size)
         estimator.set_params(epochs=max(1, -(-epochs * warm_up // steps))).fit(X, y)
         estimator.set_params(epochs=epochs)
@@ -98,7 +103,7 @@ def wide_resnet() -> list[Fit]:
     """Compare a tenth of the filters with everything: WRN-16-4, 32 x 32."""
     params = {"model_params": {"depth": 16, "width": 4}}
     arms = [network("wide_resnet", t, **params) for t in (0.1, 1.0)]
-    return epochs_of(images(64, 32), *arms)
+    return epochs_of(images(64, 32), *arms, records=False)
 
 
 def dense() -> list[Fit]:
@@ -115,7 +120,7 @@ def freeze_out(start: float) -> list[Fit]:
     frozen = network(
         stack_of_convolutions, 1.0, freeze_schedule=FreezeOut(start), learning_rate=0.001, **params
     )
-    return epochs_of(images(128, 16), frozen, plain)
+    return epochs_of(images(128, 16), frozen, plain, records=False)
 
 
 def members() -> list[Fit]:
