@@ -22,7 +22,12 @@ from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-from frozenfit import CheapEnsembleClassifier, FreezeOut, PartialNetClassifier
+from frozenfit import (
+    CheapEnsembleClassifier,
+    FreezeOut,
+    PartialNetClassifier,
+    clear_workspace,
+)
 
 NORMS = "head() | batch_norm()"
 # Batches of one shape that torch takes before it records a step.
@@ -129,14 +134,15 @@ def members() -> list[Fit]:
     params = {"model_params": {"hidden_layer_sizes": (256, 256)}, "epochs": 5}
 
     def together():
-        keras.utils.clear_session()
+        clear_workspace()
         CheapEnsembleClassifier(
             network("mlp", 0.1, **params), n_estimators=8, base="frozen", random_state=0
         ).fit(X, y)
 
     def apart():
+        clear_workspace()
         for seed in range(8):
-            network("mlp", 0.1, **params, random_state=seed).fit(X, y)
+            network("mlp", 0.1, **{**params, "random_state": seed}).fit(X, y)
 
     return [together, apart]
 

@@ -87,6 +87,8 @@ CASES = [
     ("dense", ENTRIES, {"per_weight": True}),
     ("dense", HALF, {"optimizer": keras.optimizers.RMSprop}),
     ("dense", HALF, {"optimizer": lambda: keras.optimizers.Adam(0.01, clipnorm=0.1)}),
+    ("dense", HALF, {"optimizer": keras.optimizers.SGD}),
+    ("dense", HALF, {"optimizer": lambda: keras.optimizers.SGD(0.01, 0.9, nesterov=True)}),
     ("conv_norm", HALF, {}),
     ("embedding", ENTRIES, {}),
     ("gru", HALF, {}),

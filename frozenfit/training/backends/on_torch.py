@@ -15,6 +15,7 @@ from frozenfit.training.backends.torch_recorder import (
     Recorder,
     can_be_recorded,
     is_always_the_same,
+    keep_rate_a_tensor,
 )
 from frozenfit.training.backends.trainer import Trainer
 from frozenfit.utils.arrays import to_numpy
@@ -32,6 +33,7 @@ class TorchTrainer(Trainer):
     def _compile(self) -> None:
         model, optimizer_state = self.model, self.optimizer.variables
         if can_be_recorded(model.base, self.optimizer):
+            keep_rate_a_tensor(self._inner_optimizer)
             changed = [*self.variables, *self.weights.state_variables, *optimizer_state]
             read = [*model.trainable_variables, *self.weights.fixed_variables]
             self._recorder = Recorder(self._step, changed, read)

@@ -179,6 +179,31 @@ def record(step: Callable, batch: Sequence[Any]) -> Callable:
     return torch.no_grad()(functools.partial(scope["forward"], None, *values))
 
 
+def keep_rate_a_tensor(optimizer: Any) -> None:
+    """Let the steps of Keras's SGD be recorded.
+
+    Keras gives torch the learning rate as a number, which a recording could not change. A step
+    depends on the product of rate and gradient alone, so that it is the same, up to rounding, for
+    gradients times the rate and a rate of 1.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        The optimizer of a trainer; another one than SGD, or a subclass, is left as it is.
+    """
+    # Keras returns an instance of a class for torch.
+    if type(optimizer) is not type(keras.optimizers.SGD()):
+        return
+    import torch
+
+    update = optimizer._parallel_update_step  # pyright: ignore[reportAttributeAccessIssue]
+
+    def scaled(grads: Any, variables: Any, learning_rate: Any) -> None:
+        update(torch._foreach_mul(grads, learning_rate), variables, 1.0)
+
+    optimizer.__dict__["_parallel_update_step"] = scaled
+
+
 def _replace(graph: Any, node: Any, other: Any) -> None:
     node.replace_all_uses_with(other)
     graph.erase_node(node)
