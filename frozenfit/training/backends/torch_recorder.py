@@ -194,12 +194,10 @@ def keep_rate_a_tensor(optimizer: Any) -> None:
     # Keras returns an instance of a class for torch.
     if type(optimizer) is not type(keras.optimizers.SGD()):
         return
-    import torch
-
     update = optimizer._parallel_update_step  # pyright: ignore[reportAttributeAccessIssue]
 
     def scaled(grads: Any, variables: Any, learning_rate: Any) -> None:
-        update(torch._foreach_mul(grads, learning_rate), variables, 1.0)
+        update([gradient * learning_rate for gradient in grads], variables, 1.0)
 
     optimizer.__dict__["_parallel_update_step"] = scaled
 
