@@ -56,12 +56,15 @@ class Prefix:
         From the cut to the outputs, made of the layers of the base.
     shape : tuple of int
         Shape of a sample at the cut.
+    place : tuple
+        The operation whose output is the cut: its name, and which of its calls and outputs it is.
     predictor : Predictor
         Computes the features at the cut.
     """
 
     suffix: keras.Model
     shape: tuple[int, ...]
+    place: tuple[str, int, int]
     predictor: Predictor
 
     def bytes(self, rows: int) -> int:
@@ -151,7 +154,8 @@ def find(
             return None
         suffix = keras.Model(cut, model.base.outputs[0])
     shape = tuple(int(size) for size in cut.shape[1:])
-    return Prefix(suffix, shape, Predictor(model, network=features))
+    operation, call, output = cut._keras_history
+    return Prefix(suffix, shape, (operation.name, call, output), Predictor(model, network=features))
 
 
 def memory_limit() -> int:

@@ -102,7 +102,7 @@ def features(prefix: Prefix, structure: tuple, data: Data, limit: int) -> Data:
 
 
 def _key(prefix: Prefix, structure: tuple, data: Data) -> bytes:
-    digest = sha256(repr((structure, prefix.shape)).encode())
+    digest = sha256(repr((structure, prefix.place)).encode())
     digest.update(digest_arrays(dict(prefix.values())))
     for x, _, _ in data.parts():
         digest.update(digest_arrays({"": x}))
