@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers as kl
 
-from frozenfit import PartialModel, PartialNetClassifier, slices
+from frozenfit import PartialModel, PartialNetClassifier, clear_workspace, slices
 from frozenfit import selectors as fs
 from frozenfit.partial import weights_of
 
@@ -147,14 +147,19 @@ def test_an_estimator_trains_as_on_whole_gradients(part, monkeypatch):
             ]
         )
 
+    used = []
+    product = slices.SlicedProduct.__call__
+    monkeypatch.setattr(
+        slices.SlicedProduct, "__call__", lambda *args: used.append(share) or product(*args)
+    )
     results = []
     for share in (0.5, 0):
         monkeypatch.setattr(slices, "_LARGEST_SHARE", share)
-        # Another function each time, so that no compiled step is used again.
-        model = PartialNetClassifier(
-            lambda *shape: build(*shape), trainable=f"{part} | head()", epochs=30, random_state=0
-        )
+        clear_workspace()  # of compiled steps
+        model = PartialNetClassifier(build, trainable=f"{part} | head()", epochs=30, random_state=0)
         results.append(model.fit(X, y).predict_proba(X))
+    clear_workspace()
+    assert set(used) == {0.5}
     np.testing.assert_allclose(*results, atol=2e-3)
 
 
