@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from unittest import mock
 
 import keras
 import numpy as np
@@ -28,6 +29,8 @@ from frozenfit import (
     PartialNetClassifier,
     clear_workspace,
 )
+from frozenfit.search import FreezeSearchCV
+from frozenfit.training import shared_features
 
 NORMS = "head() | batch_norm()"
 # Batches of one shape that torch takes before it records a step.
@@ -164,6 +167,27 @@ def shared_prefix() -> list[Fit]:
     return [lambda: ensemble.fit(X, y), apart]
 
 
+def search() -> list[Fit]:
+    """Compare a search of 20 trials over head and last block with one that shares no features."""
+    X, y = images(300, 32)
+    params = {"model_params": {"depth": 8}, "epochs": 5, "freeze_statistics": True}
+    one = network("resnet", "head()", **params)
+
+    def space(trial, _):
+        part = trial.suggest_categorical("trainable", ["head()", "block('block3') | head()"])
+        return {"trainable": part, "learning_rate": trial.suggest_float("rate", 0.001, 0.01)}
+
+    def run():
+        FreezeSearchCV(one, space=space, n_trials=20, cv=3, refit=False, random_state=0).fit(X, y)
+
+    def apart():
+        with mock.patch.object(shared_features, "is_sharing", return_value=False):
+            run()
+
+    run()
+    return [run, apart]
+
+
 def digits(optimizer: str) -> list[Fit]:
     """Compare an mlp of 100 units with MLPClassifier: digits, 30 epochs."""
     X, y = load_digits(return_X_y=True)
@@ -202,6 +226,7 @@ ROWS: dict[str, Callable[[], list[Fit]]] = {
     "freeze_out .8": lambda: freeze_out(0.8),
     "members": members,
     "shared_prefix": shared_prefix,
+    "search": search,
     "digits adam": lambda: digits("adam"),
     "digits sgd": lambda: digits("sgd"),
 }
