@@ -87,7 +87,7 @@ def load(folder: Path) -> Iterator[tuple[str, tuple, np.ndarray]]:
 
 
 def has_classes(y: np.ndarray) -> bool:
-    """Say whether y holds classes."""
+    """Return whether y holds classes."""
     return np.issubdtype(y.dtype, np.integer)
 
 

@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=jax python benchmarks/scaling.py
 
-Each part is a process of its own. The first three train an MLP of 64 units for two epochs on the
+Each part is a separate process. The first three train an MLP of 64 units for two epochs on the
 same 1,000,000 rows of 100 float32 features (400 MB) in batches of 512. The memory is what the
 process took on top of that after a tiny fit on the same network: private pages, without those of
 mapped files, which the system can take back. The cluster cross-validates the head of a network of
@@ -163,7 +163,7 @@ PARTS = {
 
 
 def main() -> None:
-    """Run one part, or each of them in a process of its own."""
+    """Run one part, or each of them in a separate process."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--rows", type=int, default=1_000_000)

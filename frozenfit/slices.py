@@ -235,7 +235,7 @@ def _einsum_axes(equation: str, axis: int) -> tuple[int | None, int | None] | No
         return position - len(term) if term.startswith("...") else position
 
     places = place(inputs), place(outputs)
-    # A letter in both is no slice of a product: each position has a product of its own.
+    # A letter in both is not a slice of one product: each position has a separate product.
     return places if None in places else None
 
 

@@ -109,7 +109,7 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
     -----
     Columns of integers and floats are numbers. Columns of text, of booleans and of the categorical
     types of pandas and Polars are categories, which are compared as text: 1 and "1" are the same
-    category. A missing value is a category of its own where it occurs in `fit`. Values that do not
+    category. A missing value is a separate category where it occurs in `fit`. Values that do not
     occur in `fit` are encoded as the least frequent categories, or as zeros where no column
     stands for those. Dates and other objects raise an error that names the column.
 

@@ -39,7 +39,7 @@ def alexnet(input_shape: tuple[int, ...], n_outputs: int, *, width: float = 1.0)
     Raises
     ------
     ValueError
-        If the input is no image or the width is not positive.
+        If the input is not an image or the width is not positive.
 
     Examples
     --------

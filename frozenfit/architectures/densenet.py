@@ -58,7 +58,7 @@ def densenet(
     Raises
     ------
     ValueError
-        If the input is no image or a parameter does not fit.
+        If the input is not an image or a parameter does not fit.
 
     Examples
     --------

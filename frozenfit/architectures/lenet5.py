@@ -51,7 +51,7 @@ def lenet5(
     Raises
     ------
     ValueError
-        If the input is no image.
+        If the input is not an image.
 
     Examples
     --------

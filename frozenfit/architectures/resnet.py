@@ -44,7 +44,7 @@ def resnet(
     Raises
     ------
     ValueError
-        If the input is no image, the depth does not fit, or the width is not positive.
+        If the input is not an image, the depth does not fit, or the width is not positive.
 
     Examples
     --------

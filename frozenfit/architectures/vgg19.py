@@ -47,7 +47,7 @@ def vgg19(
     Raises
     ------
     ValueError
-        If the input is no image or the width is not positive.
+        If the input is not an image or the width is not positive.
 
     Examples
     --------

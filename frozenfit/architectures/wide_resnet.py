@@ -54,7 +54,7 @@ def wide_resnet(
     Raises
     ------
     ValueError
-        If the input is no image or a parameter does not fit.
+        If the input is not an image or a parameter does not fit.
 
     Examples
     --------

@@ -90,7 +90,7 @@ def read_samples(
     ImportError
         If pandas or pyarrow is not installed.
     OSError
-        If there is no such file.
+        If the file does not exist.
     """
     if check_ending(path, "The file of the data") == ".npz":
         if list(drop):
@@ -126,7 +126,7 @@ def _read_frame(path: str, text: set[str]) -> Any:
         return pandas.read_csv(path, dtype=dict.fromkeys(text, str), **options)
     except (ImportError, OSError):
         raise
-    except Exception as error:  # pyarrow has errors of its own
+    except Exception as error:  # pyarrow raises other classes
         raise ValueError(f"{path} cannot be read: {_first_line(error)}") from error
 
 

@@ -36,7 +36,7 @@ def read_target(y: Any, name: str, task: str | None = None) -> tuple[np.ndarray,
     ------
     ValueError
         If values are missing, if text is to be predicted by a regression, or if nearly every row
-        is a class of its own.
+        is a separate class.
     """
     values = _of_one_type(y, name)
     found = task or _task_of(values)

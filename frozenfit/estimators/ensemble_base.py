@@ -51,7 +51,7 @@ _OF_THE_DATA = (
 _FIXED = ("model", "model_params", "weight_init", "trainable", "frozen", "freeze_statistics")
 
 
-# Parts of a fit that have a checkpoint of their own.
+# Parts of a fit that have separate checkpoints.
 _BASE_PART = "base"
 
 
@@ -319,7 +319,7 @@ class CheapEnsemble(NetworkEstimator):
         part = type(settings)(**settings.get_params(deep=False))
         part.set_params(model=model, model_params=model_params, weight_init=weight_init)
         part.set_params(trainable=trainable, warm_start=self.warm_start, verbose=self.verbose)
-        part.set_params(checkpoint=None)  # `_for_part` gives each member a file of its own
+        part.set_params(checkpoint=None)  # `_for_part` gives each member a separate file
         known = {name: self.__dict__[name] for name in _OF_THE_DATA if name in self.__dict__}
         part.__dict__.update(known, _n_outputs_=self._n_outputs_)
         return part
@@ -454,7 +454,7 @@ class CheapEnsemble(NetworkEstimator):
         Raises
         ------
         ValueError
-            If there is no such member, or it is the only one.
+            If the member does not exist, or it is the only one.
         """
         check_is_fitted(self)
         count = len(self.estimators_)

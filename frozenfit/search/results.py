@@ -230,7 +230,7 @@ def checked_index(index: object, rows: Sequence[Row]) -> int:
     TypeError
         If it is not an integer.
     IndexError
-        If there is no such row.
+        If the row does not exist.
     ValueError
         If the trial violates a constraint.
     """

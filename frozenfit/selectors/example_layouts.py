@@ -86,7 +86,7 @@ def example_layout(name: str = "lenet5") -> Layout:
     Raises
     ------
     ValueError
-        If there is no such network.
+        If the network does not exist.
 
     See Also
     --------

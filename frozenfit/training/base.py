@@ -23,7 +23,7 @@ from frozenfit.utils.arrays import digest_arrays, to_numpy
 
 
 class _Snapshot(dict[str, np.ndarray]):
-    """Values by path; a class of its own because a plain dict cannot be referenced weakly."""
+    """Values by path; a separate class because a plain dict cannot be referenced weakly."""
 
 
 # Snapshots in use by their digests.

@@ -35,7 +35,7 @@ class Checkpoint:
     Parameters
     ----------
     path : str or path-like
-        The file. Each fit needs one of its own; the members of an ensemble use names derived from
+        The file. Each fit needs a separate file; the members of an ensemble use names derived from
         it.
     every : int, default=1
         Number of epochs between two writes.
@@ -295,7 +295,7 @@ def _differences(stored: Mapping[str, Any], own: Mapping[str, Mapping[str, str]]
         return ["the version of its description"]
     found = []
     for group, texts in own.items():
-        if group == _DATA:  # digests tell a reader nothing
+        if group == _DATA:  # digests are of no use to a reader
             found += [name for name in texts if stored[group].get(name) != texts[name]]
         else:
             found += differing_items(group, stored[group], texts)

@@ -34,8 +34,8 @@ def is_piloted(data: Data) -> bool:
     Returns
     -------
     bool
-        True for tables of numbers with at least 500 distinct samples. Fewer samples do not tell
-        the losses of two epochs apart, and networks for other data cost too much to train twice.
+        True for tables of numbers with at least 500 distinct samples. With fewer samples
+        the losses of two epochs do not differ reliably; other data cost too much to train twice.
     """
     is_table = data.X.ndim == 2 and data.dtype == keras.config.floatx()
     return is_table and len(data) >= _FEWEST_SAMPLES

@@ -195,10 +195,10 @@ class _Run:
         self.samples = data
         self.phases = PhasePlan(plan.freeze_schedule, compiled.model, plan.epochs)
         self.phase: Phase | None = None
-        # None where a source does not tell, and no schedule asks.
+        # None where a source has no length, and no schedule needs it.
         self.steps_per_epoch: int | None = data.steps(plan.batch_size)
         self.logs: dict[str, float] = {}
-        # The last, smaller batch of an epoch would otherwise need a compilation of its own.
+        # The last, smaller batch of an epoch would otherwise need a separate compilation.
         self.pad = rows_are_independent(compiled)
         self._begin(optimizer_state)
         self.total = self.progress.first_step + plan.epochs * (self.steps_per_epoch or 0)
@@ -238,7 +238,7 @@ class _Run:
         if self.phase is not None and replace(self.phase, from_prefix=False) == planned:
             return
         phase = replace(planned, from_prefix=self._caches(planned, self.plan.epochs - epoch))
-        # Each phase has a trainer of its own, because the variables of an optimizer are fixed when
+        # Each phase has a separate trainer, because the variables of an optimizer are fixed when
         # it is built.
         plan = self.plan
         trainer = self.compiled.trainer(

@@ -35,7 +35,7 @@ _lock = threading.RLock()
 class Reference:
     """What a pickle for dask contains in place of an object that the workers have.
 
-    Unpickling gives the object. A scheduler in a process of its own has no objects: it gets the
+    Unpickling gives the object. A scheduler in a separate process has no objects: it gets the
     reference, and passes it on.
 
     Parameters

@@ -234,7 +234,7 @@ def _shorten(node: Any) -> None:
 
 
 def can_be_recorded(model: keras.Model, optimizer: Any) -> bool:
-    """Say whether all steps of a network are the same operations.
+    """Return whether all steps of a network are the same operations.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def can_be_recorded(model: keras.Model, optimizer: Any) -> bool:
 
 
 def is_always_the_same(model: keras.Model, training: bool = True) -> bool:
-    """Say whether every call of a network runs the same operations.
+    """Return whether every call of a network runs the same operations.
 
     Parameters
     ----------
@@ -293,7 +293,7 @@ def _is_keras_alone(part: Any) -> bool:
 
 
 def _draws(part: Any) -> bool:
-    """Say whether a layer draws random numbers; a recurrent cell has a seed even if it does not."""
+    """Return whether a layer draws random numbers; a recurrent cell always has a seed."""
     rates = [getattr(part, name, None) for name in ("dropout", "recurrent_dropout")]
     return hasattr(part, "seed_generator") and rates != [0, 0]
 
