@@ -6,7 +6,6 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import keras
@@ -296,6 +295,7 @@ class CompiledModel:
         self.predictor = Predictor(self.model)
         self._prefixes: dict[Phase, prefix.Prefix | None] = {}
         self._suffix_predictors: dict[Phase, Predictor] = {}
+        self._statistics: dict[Phase, MovingStatistics] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
         self._loaded: Delta | None = None
 
@@ -325,10 +325,23 @@ class CompiledModel:
         """Load the delta again at the next use."""
         self._loaded = None
 
-    @cached_property
-    def moving_statistics(self) -> MovingStatistics:
-        """Computes the moving statistics anew from samples."""
-        return MovingStatistics(self.model)
+    def moving_statistics(self, phase: Phase) -> MovingStatistics:
+        """Return what computes the moving statistics anew after a phase.
+
+        Parameters
+        ----------
+        phase : Phase
+            The phase whose inputs are given.
+
+        Returns
+        -------
+        MovingStatistics
+            For samples, or for the features of the frozen prefix.
+        """
+        key = replace(phase, per_weight=False)
+        if key not in self._statistics:
+            self._statistics[key] = MovingStatistics(self.model, self._suffix(phase))
+        return self._statistics[key]
 
     def prefix(self, phase: Phase) -> prefix.Prefix | None:
         """Return the frozen prefix of the network in a phase.

@@ -32,9 +32,12 @@ class MovingStatistics(Predictor):
     ----------
     model : PartialModel
         The model.
+    network : keras.Model or None, default=None
+        Network to run in place of the base: the layers after a frozen prefix, none of whose
+        statistics change.
     """
 
-    def __init__(self, model: PartialModel):
+    def __init__(self, model: PartialModel, network: keras.Model | None = None):
         self.weights = weights_of(model)
         survey, stored = self.weights.survey, self.weights.layers_with_stored_statistics()
         kept = {id(layer) for layer in stored}
@@ -57,7 +60,7 @@ class MovingStatistics(Predictor):
             for path, layer in survey.layers.items()
             if path in random and layer._call_has_training_arg
         ]
-        super().__init__(model)
+        super().__init__(model, network)
 
     def are_behind(self, steps: int) -> bool:
         """Return whether moving averages still depend on where they started.
@@ -80,7 +83,7 @@ class MovingStatistics(Predictor):
         Parameters
         ----------
         data : Data or StreamedData
-            Training samples.
+            Training samples, or their features at the end of the frozen prefix.
         rng : numpy.random.Generator
             Generator of the batches.
         """
@@ -102,7 +105,10 @@ class MovingStatistics(Predictor):
     def _outputs(self, x: Any) -> Any:
         with _statistics_of_the_batch(self.layers):
             _, changed, _ = self.weights.apply(
-                x, training=True, inference_layers=self._in_inference_mode
+                x,
+                training=True,
+                network=self.network,
+                inference_layers=self._in_inference_mode,
             )
         values = {id(variable): value for variable, value in changed}
         pairs = zip(self._means, self._variances, strict=True)
