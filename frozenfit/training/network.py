@@ -293,7 +293,7 @@ class CompiledModel:
             )
         self.weights = weights_of(self.model)
         self.predictor = Predictor(self.model)
-        self._prefixes: dict[Phase, prefix.Prefix | None] = {}
+        self._prefixes: dict[tuple, prefix.Prefix | None] = {}
         self._suffix_predictors: dict[Phase, Predictor] = {}
         self._statistics: dict[Phase, MovingStatistics] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
@@ -343,23 +343,32 @@ class CompiledModel:
             self._statistics[key] = MovingStatistics(self.model, self._suffix(phase))
         return self._statistics[key]
 
-    def prefix(self, phase: Phase) -> prefix.Prefix | None:
+    def prefix(self, phase: Phase, after: Phase | None = None) -> prefix.Prefix | None:
         """Return the frozen prefix of the network in a phase.
 
         Parameters
         ----------
         phase : Phase
             The phase.
+        after : Phase or None, default=None
+            An earlier phase whose features are given, in which a part of the prefix was frozen.
 
         Returns
         -------
         Prefix or None
-            None where the first layers with weights are active.
+            None where the first layers with weights are active, or where nothing is left to
+            compute `after` the earlier phase.
         """
-        key = replace(phase, from_prefix=False)
+        key = _frozen_in(phase), after and _frozen_in(after)
         if key not in self._prefixes:
-            layers = self._inference_layers(phase)
-            self._prefixes[key] = prefix.find(self.model, phase.waiting, layers)
+            if after is None:
+                layers = self._inference_layers(phase)
+                found = prefix.find(self.model, phase.waiting, layers)
+            else:
+                whole, earlier = self.prefix(phase), self.prefix(after)
+                assert whole is not None and earlier is not None
+                found = whole.after(earlier)
+            self._prefixes[key] = found
         return self._prefixes[key]
 
     def features(self, found: prefix.Prefix, data: Data) -> Data:
@@ -474,6 +483,11 @@ class CompiledModel:
         # Training changes the variables, so they no longer are those of the loaded delta.
         self._loaded = None
         return trainer
+
+
+def _frozen_in(phase: Phase) -> Phase:
+    """Return what decides on the prefix of a phase."""
+    return replace(phase, from_prefix=False, per_weight=False)
 
 
 def _forms_key(selection: Selection) -> tuple:
