@@ -21,7 +21,8 @@ MODULES = {
 
 # Each unit may import the units before it; a unit is a module or a folder of the package.
 CHAIN = [
-    ["utils", "types", "parameter_table"],
+    ["utils", "types"],
+    ["parameter_table"],
     [
         *("selectors", "draws", "isolation", "gradients"),
         *("architectures", "datasets", "table_encoder"),
@@ -36,7 +37,7 @@ CHAIN = [
     ["elm"],
     ["estimators"],
     ["storage", "plots"],
-    ["search"],
+    ["search", "analysis"],
     ["cli"],
 ]
 # For type checkers alone: the aliases name classes of later units.
