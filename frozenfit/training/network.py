@@ -301,9 +301,9 @@ class CompiledModel:
         self.thin: ThinNetwork | None = None
         self._thin_networks: OrderedDict[tuple, ThinNetwork] = OrderedDict()
         self._predictors: dict[ThinNetwork | None, Predictor] = {}
-        self._statistics: dict[ThinNetwork | None, MovingStatistics] = {}
         self._prefixes: dict[Phase, prefix.Prefix | None] = {}
         self._suffix_predictors: dict[Phase, Predictor] = {}
+        self._statistics: dict[tuple[Phase, ThinNetwork | None], MovingStatistics] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
         self._loaded: Delta | None = None
 
@@ -347,7 +347,8 @@ class CompiledModel:
         while len(self._thin_networks) > _MAX_THIN_NETWORKS:
             _, old = self._thin_networks.popitem(last=False)
             self._predictors.pop(old, None)
-            self._statistics.pop(old, None)
+            for key in [key for key in self._statistics if key[1] is old]:
+                del self._statistics[key]
         return found
 
     @property
@@ -357,12 +358,25 @@ class CompiledModel:
             self._predictors[self.thin] = Predictor(self.model, self.thin)
         return self._predictors[self.thin]
 
-    @property
-    def moving_statistics(self) -> MovingStatistics:
-        """Computes the moving statistics anew from samples."""
-        if self.thin not in self._statistics:
-            self._statistics[self.thin] = MovingStatistics(self.model, self.thin)
-        return self._statistics[self.thin]
+    def moving_statistics(self, phase: Phase) -> MovingStatistics:
+        """Return what computes the moving statistics anew after a phase.
+
+        Parameters
+        ----------
+        phase : Phase
+            The phase whose inputs are given.
+
+        Returns
+        -------
+        MovingStatistics
+            For samples, or for the features of the frozen prefix.
+        """
+        thin = None if phase.from_prefix else self.thin
+        key = replace(phase, per_weight=False), thin
+        if key not in self._statistics:
+            network = self._suffix(phase) if thin is None else thin
+            self._statistics[key] = MovingStatistics(self.model, network)
+        return self._statistics[key]
 
     def prefix(self, phase: Phase) -> prefix.Prefix | None:
         """Return the frozen prefix of the network in a phase.

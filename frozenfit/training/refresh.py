@@ -33,11 +33,12 @@ class MovingStatistics(Predictor):
     ----------
     model : PartialModel
         The model.
-    thin : ThinNetwork or None, default=None
-        Network to run in place of the base.
+    network : keras.Model, ThinNetwork or None, default=None
+        Network to run in place of the base: the layers after a frozen prefix, none of whose
+        statistics change, or the network without dead units.
     """
 
-    def __init__(self, model: PartialModel, thin: ThinNetwork | None = None):
+    def __init__(self, model: PartialModel, network: keras.Model | ThinNetwork | None = None):
         self.weights = weights_of(model)
         survey, stored = self.weights.survey, self.weights.layers_with_stored_statistics()
         kept = {id(layer) for layer in stored}
@@ -61,10 +62,10 @@ class MovingStatistics(Predictor):
             if path in random and layer._call_has_training_arg
         ]
         self._called = self.layers
-        if thin is not None:
-            self._called = thin.copies(self.layers)
-            self._in_inference_mode = thin.copies(self._in_inference_mode)
-        super().__init__(model, thin)
+        if isinstance(network, ThinNetwork):
+            self._called = network.copies(self.layers)
+            self._in_inference_mode = network.copies(self._in_inference_mode)
+        super().__init__(model, network)
 
     def are_behind(self, steps: int) -> bool:
         """Return whether moving averages still depend on where they started.
@@ -87,7 +88,7 @@ class MovingStatistics(Predictor):
         Parameters
         ----------
         data : Data or StreamedData
-            Training samples.
+            Training samples, or their features at the end of the frozen prefix.
         rng : numpy.random.Generator
             Generator of the batches.
         """
