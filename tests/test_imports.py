@@ -26,7 +26,7 @@ CHAIN = [
         *("selectors", "draws", "isolation", "gradients"),
         *("architectures", "datasets", "table_encoder"),
     ],
-    ["layer_kinds"],
+    ["layer_kinds", "scaled_products"],
     ["layout"],
     ["delta", "export", "frozen_values", "statistics"],
     ["selection_config", "slices"],
