@@ -426,6 +426,36 @@ class PartialWeights:
         trainable = {p: forms.take(selection.forms[p], values[p]) for p in self.compact}
         return Delta(trainable, dict(states))
 
+    def whole_values(
+        self, selection: Selection, delta: Delta, values: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return the weights and states of a delta with frozen zeros, and what is trainable.
+
+        Parameters
+        ----------
+        selection : Selection
+            The trainable parameters of the delta.
+        delta : Delta
+            The delta.
+        values : mapping of str to ndarray
+            Whole weights of the base, by path.
+
+        Returns
+        -------
+        whole : dict of str to ndarray
+            Weights and states by path.
+        trainable : dict of str to ndarray of bool
+            Which parameters of a weight are trainable; weights without any are left out.
+        """
+        whole, trainable = {**values, **delta.states}, {}
+        for path, form in selection.items():
+            frozen = values[path] if self.keeps_values(path) else np.zeros_like(values[path])
+            whole[path] = frozen
+            if path in delta.trained:
+                whole[path] = forms.put(form, frozen, delta.trained[path])
+                trainable[path] = forms.to_mask(form, frozen.shape)
+        return whole, trainable
+
     def set_selection(self, selection: Selection, seed: int) -> None:
         """Train other parameters of the same number and form, without building a new model.
 
