@@ -17,6 +17,7 @@ from keras import ops
 from frozenfit.delta import (
     Delta,
     check_arrays,
+    check_constraint,
     computed_forms,
     positions,
     read_trained,
@@ -82,8 +83,8 @@ class PartialWeights:
         The forms by which weights are assembled.
     inference_layers : list of keras.Layer
         Batch normalizations that use their moving statistics in training.
-    products : dict of str to (Layer, SlicedProduct)
-        Products of which only the gradient of the trainable slice is computed, by path.
+    products : dict of str to (Layer, SlicedProduct or ScaledProduct)
+        Products of which only the gradient of the trainable slice or scales is computed, by path.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class PartialWeights:
         for path, form in self.computed.items():
             variable = self.survey.trainable[path]
             if not isinstance(form, forms.Nothing):
+                check_constraint(path, form, variable.constraint)
                 value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
                 self.compact[path] = self._own(f"trained/{path}", value, True, constraint)
@@ -288,7 +290,7 @@ class PartialWeights:
             whole = {p: self._assemble(p, trainable.get(p)) for p in self.survey.trainable}
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(*found, ops.convert_to_tensor(trainable[p]), self._positions(p))
+                Slice(*found, ops.convert_to_tensor(trainable[p]), self._constants(p))
                 for p, found in self.products.items()
                 if training and p not in waiting
             ]
@@ -317,8 +319,10 @@ class PartialWeights:
         weights = self.survey.trainable.items()
         return [v.regularizer(whole[p]) for p, v in weights if v.regularizer is not None]
 
-    def _positions(self, path: str) -> Any:
-        """Return the positions of the trainable parameters as a tensor, where they are stored."""
+    def _constants(self, path: str) -> Any:
+        """Return the positions of the trainable parameters, or the kernel that they scale."""
+        if isinstance(self.computed[path], forms.Scales):
+            return self._frozen(path)
         return ops.convert_to_tensor(self.index[path]) if path in self.index else None
 
     def _frozen(self, path: str):

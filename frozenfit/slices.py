@@ -26,6 +26,7 @@ from keras import ops
 from frozenfit.convolutions import Convolution
 from frozenfit.gradients import kernel_gradient, with_gradient
 from frozenfit.layout import Survey
+from frozenfit.scaled_products import ScaledProduct, einsum_shapes
 from frozenfit.selectors import forms
 
 # Of a larger share of a kernel, the gradient costs about as much as that of the whole.
@@ -102,22 +103,22 @@ class SlicedProduct:
 
 
 class Slice(NamedTuple):
-    """A trainable slice of the kernel of a layer, in one call of the network.
+    """A trainable slice of the kernel of a layer, or its scales, in one call of the network.
 
     Attributes
     ----------
     layer : keras.Layer
         The layer.
-    product : SlicedProduct
+    product : SlicedProduct or ScaledProduct
         Its product.
     trained : tensor
         The trainable parameters, in compact shape.
     index : tensor or None
-        Their positions, where they are not the first ones.
+        Their positions, where they are not the first ones; of scales, the frozen kernel.
     """
 
     layer: keras.Layer
-    product: SlicedProduct
+    product: SlicedProduct | ScaledProduct
     trained: Any
     index: Any
 
@@ -155,8 +156,8 @@ def sliced(slices: Iterable[Slice]) -> Iterator[None]:
 
 def sliced_products(
     survey: Survey, computed: Mapping[str, forms.Form]
-) -> dict[str, tuple[keras.Layer, SlicedProduct]]:
-    """Find the kernels of which a slice is trainable that is cheaper than the whole.
+) -> dict[str, tuple[keras.Layer, SlicedProduct | ScaledProduct]]:
+    """Find the kernels of which a slice is trainable that is cheaper than the whole, or scales.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def sliced_products(
 
     Returns
     -------
-    dict of str to (Layer, SlicedProduct)
+    dict of str to (Layer, SlicedProduct or ScaledProduct)
         By path of the kernel.
     """
     owners = {}
@@ -178,6 +179,10 @@ def sliced_products(
     for path, form in computed.items():
         variable = survey.trainable[path]
         layer = owners.get(id(variable))
+        if layer is not None and isinstance(form, forms.Scales):
+            if (scaled := _scaled(layer, form)) is not None:
+                found[path] = (layer, scaled)
+            continue
         if layer is None or not isinstance(form, forms.Leading | forms.Indices):
             continue
         share = forms.size(form, variable.shape) / max(1, int(np.prod(variable.shape)))
@@ -222,6 +227,22 @@ def _matrix_gradient(x: Any, kernel: Any, upstream: Any) -> Any:
     """Return the gradient of ``x @ kernel`` with respect to the kernel."""
     x, upstream = (ops.reshape(t, (-1, t.shape[-1])) for t in (x, upstream))
     return ops.matmul(ops.transpose(x), upstream)
+
+
+def _scaled(layer: Any, form: forms.Scales) -> ScaledProduct | None:
+    kind, shape = _kind(layer), tuple(layer._kernel.shape)
+    assert kind is not None
+    if kind is kl.Dense:
+        return ScaledProduct(kind, ops.matmul, form, shape, (-1,), (-1,))
+    if kind is kl.EinsumDense:
+        aligned = einsum_shapes(layer.equation, form, shape)
+        compute = partial(ops.einsum, layer.equation)
+        return aligned and ScaledProduct(kind, compute, form, shape, *aligned)
+    if layer.groups != 1:
+        return None
+    last = layer.data_format == "channels_last"
+    channels = (-1,) if last else (-1, *[1] * (len(shape) - 2))
+    return ScaledProduct(kind, Convolution.of(layer), form, shape, channels, channels)
 
 
 def _einsum_axes(equation: str, axis: int) -> tuple[int | None, int | None] | None:
