@@ -11,24 +11,30 @@ from typing import Any
 import keras
 import numpy as np
 
+from frozenfit.dead_units import LivingUnits
 from frozenfit.delta import Delta, computed_forms, form_kind
 from frozenfit.isolation import SEED_LIMIT, isolated
 from frozenfit.layout import Survey
 from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import Layout, Selection
+from frozenfit.thin import ThinNetwork
 from frozenfit.training import prefix, shared_features
+from frozenfit.training.augmentation import CropAndFlip
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
 from frozenfit.training.data import Data
 from frozenfit.training.head import squashing
 from frozenfit.training.objective import Objective, Task
 from frozenfit.training.phases import Phase
+from frozenfit.training.recipe import quick_initial_values
 from frozenfit.training.refresh import MovingStatistics
 from frozenfit.utils.arrays import keras_reads_variables, to_numpy
 
 # Trainers that stay compiled for one model: enough for the phases of a freeze schedule, few enough
 # that a search over optimizers does not fill the memory.
 _MAX_TRAINERS = 8
+# Selectors that draw units leave other units alive for each seed.
+_MAX_THIN_NETWORKS = 4
 
 
 class Network:
@@ -274,8 +280,9 @@ class CompiledModel:
         The model whose delta is loaded, trained and read.
     weights : PartialWeights
         Its weights.
-    predictor : Predictor
-        Computes outputs.
+    thin : ThinNetwork or None
+        The network without dead units, which is trained and predicts in place of the whole one;
+        None where none are left out.
     """
 
     def __init__(
@@ -292,14 +299,18 @@ class CompiledModel:
                 freeze_statistics=statistics,
             )
         self.weights = weights_of(self.model)
-        self.predictor = Predictor(self.model)
+        self.thin: ThinNetwork | None = None
+        self._thin_networks: OrderedDict[tuple, ThinNetwork] = OrderedDict()
+        self._predictors: dict[ThinNetwork | None, Predictor] = {}
         self._prefixes: dict[tuple, prefix.Prefix | None] = {}
         self._suffix_predictors: dict[Phase, Predictor] = {}
-        self._statistics: dict[Phase, MovingStatistics] = {}
+        self._statistics: dict[tuple[Phase, ThinNetwork | None], MovingStatistics] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
         self._loaded: Delta | None = None
 
-    def load(self, base: Base, selection: Selection, delta: Delta) -> None:
+    def load(
+        self, base: Base, selection: Selection, delta: Delta, living: LivingUnits | None = None
+    ) -> None:
         """Load a base and a delta, unless they are loaded already.
 
         Parameters
@@ -310,8 +321,11 @@ class CompiledModel:
             The trainable parameters, with the forms that the model was compiled for.
         delta : Delta
             Trained parameters and states.
+        living : LivingUnits or None, default=None
+            The units without which others are trained and predict; None means all.
         """
         self.network.load(base)
+        self.thin = None if living is None else self._thin_network(living)
         # By identity: a delta is never changed, and comparing its arrays would cost as much as
         # loading them.
         if self._loaded is delta:
@@ -324,6 +338,26 @@ class CompiledModel:
     def invalidate(self) -> None:
         """Load the delta again at the next use."""
         self._loaded = None
+
+    def _thin_network(self, living: LivingUnits) -> ThinNetwork:
+        found = self._thin_networks.pop(living.key, None)
+        if found is None:
+            with isolated(0), quick_initial_values():
+                found = ThinNetwork(self.network.survey, living)
+        self._thin_networks[living.key] = found
+        while len(self._thin_networks) > _MAX_THIN_NETWORKS:
+            _, old = self._thin_networks.popitem(last=False)
+            self._predictors.pop(old, None)
+            for key in [key for key in self._statistics if key[1] is old]:
+                del self._statistics[key]
+        return found
+
+    @property
+    def predictor(self) -> Predictor:
+        """Computes outputs."""
+        if self.thin not in self._predictors:
+            self._predictors[self.thin] = Predictor(self.model, self.thin)
+        return self._predictors[self.thin]
 
     def moving_statistics(self, phase: Phase) -> MovingStatistics:
         """Return what computes the moving statistics anew after a phase.
@@ -338,9 +372,11 @@ class CompiledModel:
         MovingStatistics
             For samples, or for the features of the frozen prefix.
         """
-        key = replace(phase, per_weight=False)
+        thin = None if phase.from_prefix else self.thin
+        key = replace(phase, per_weight=False), thin
         if key not in self._statistics:
-            self._statistics[key] = MovingStatistics(self.model, self._suffix(phase))
+            network = self._suffix(phase) if thin is None else thin
+            self._statistics[key] = MovingStatistics(self.model, network)
         return self._statistics[key]
 
     def prefix(self, phase: Phase, after: Phase | None = None) -> prefix.Prefix | None:
@@ -447,6 +483,7 @@ class CompiledModel:
         objective: Objective,
         phase: Phase | None = None,
         keep_outputs: bool = False,
+        augment: CropAndFlip | None = None,
     ) -> Trainer:
         """Return the compiled trainer of this model, with the optimizer at its first step.
 
@@ -460,6 +497,8 @@ class CompiledModel:
             Which trainable weights are active; None means all of them.
         keep_outputs : bool, default=False
             Whether the trainer returns the outputs of the network for each batch.
+        augment : CropAndFlip or None, default=None
+            Augmentation of the batches inside the step.
 
         Returns
         -------
@@ -467,12 +506,15 @@ class CompiledModel:
             Ready for the first step.
         """
         phase = phase or Phase()
-        key = (_optimizer_key(optimizer), objective.key, phase, keep_outputs)
+        thin = None if phase.from_prefix else self._trained_thin(optimizer)
+        key = (_optimizer_key(optimizer), objective.key, phase, keep_outputs, augment, thin)
         if key not in self._trainers:
             network, layers = self._suffix(phase), self._inference_layers(phase)
+            if thin is not None:
+                network, layers = thin, thin.copies(layers)
             with isolated(0):
                 self._trainers[key] = Trainer(
-                    self.model, optimizer, objective, phase, keep_outputs, network, layers
+                    self.model, optimizer, objective, phase, keep_outputs, network, layers, augment
                 )
         self._trainers.move_to_end(key)
         while len(self._trainers) > _MAX_TRAINERS:
@@ -483,6 +525,12 @@ class CompiledModel:
         # Training changes the variables, so they no longer are those of the loaded delta.
         self._loaded = None
         return trainer
+
+    def _trained_thin(self, optimizer: keras.optimizers.Optimizer) -> ThinNetwork | None:
+        """Return the thin network, unless an optimizer may move parameters without a gradient."""
+        is_known = type(optimizer).__module__.startswith("keras.")
+        still = self.thin is not None and self.thin.assumes_still
+        return self.thin if is_known or not still else None
 
 
 def _frozen_in(phase: Phase) -> Phase:
