@@ -517,7 +517,6 @@ class CompiledModel:
         self._loaded = None
         return trainer
 
-
     def _trained_thin(self, optimizer: keras.optimizers.Optimizer) -> ThinNetwork | None:
         """Return the thin network, unless an optimizer may move parameters without a gradient."""
         is_known = type(optimizer).__module__.startswith("keras.")
