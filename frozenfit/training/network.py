@@ -302,7 +302,7 @@ class CompiledModel:
         self.thin: ThinNetwork | None = None
         self._thin_networks: OrderedDict[tuple, ThinNetwork] = OrderedDict()
         self._predictors: dict[ThinNetwork | None, Predictor] = {}
-        self._prefixes: dict[Phase, prefix.Prefix | None] = {}
+        self._prefixes: dict[tuple, prefix.Prefix | None] = {}
         self._suffix_predictors: dict[Phase, Predictor] = {}
         self._statistics: dict[tuple[Phase, ThinNetwork | None], MovingStatistics] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
@@ -379,23 +379,32 @@ class CompiledModel:
             self._statistics[key] = MovingStatistics(self.model, network)
         return self._statistics[key]
 
-    def prefix(self, phase: Phase) -> prefix.Prefix | None:
+    def prefix(self, phase: Phase, after: Phase | None = None) -> prefix.Prefix | None:
         """Return the frozen prefix of the network in a phase.
 
         Parameters
         ----------
         phase : Phase
             The phase.
+        after : Phase or None, default=None
+            An earlier phase whose features are given, in which a part of the prefix was frozen.
 
         Returns
         -------
         Prefix or None
-            None where the first layers with weights are active.
+            None where the first layers with weights are active, or where nothing is left to
+            compute `after` the earlier phase.
         """
-        key = replace(phase, from_prefix=False)
+        key = _frozen_in(phase), after and _frozen_in(after)
         if key not in self._prefixes:
-            layers = self._inference_layers(phase)
-            self._prefixes[key] = prefix.find(self.model, phase.waiting, layers)
+            if after is None:
+                layers = self._inference_layers(phase)
+                found = prefix.find(self.model, phase.waiting, layers)
+            else:
+                whole, earlier = self.prefix(phase), self.prefix(after)
+                assert whole is not None and earlier is not None
+                found = whole.after(earlier)
+            self._prefixes[key] = found
         return self._prefixes[key]
 
     def features(self, found: prefix.Prefix, data: Data) -> Data:
@@ -522,6 +531,11 @@ class CompiledModel:
         is_known = type(optimizer).__module__.startswith("keras.")
         still = self.thin is not None and self.thin.assumes_still
         return self.thin if is_known or not still else None
+
+
+def _frozen_in(phase: Phase) -> Phase:
+    """Return what decides on the prefix of a phase."""
+    return replace(phase, from_prefix=False, per_weight=False)
 
 
 def _forms_key(selection: Selection) -> tuple:
