@@ -56,11 +56,14 @@ class Step:
         A layer, a nested model or a function of `keras.ops`.
     inputs, outputs : tuple of KerasTensor
         What it takes and gives.
+    has_options : bool
+        Whether it is called with arguments by name, such as `training`.
     """
 
     operation: Any
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
+    has_options: bool
 
 
 def describe(model: keras.Model) -> Layout:
@@ -294,7 +297,12 @@ def steps(model: keras.Model) -> list[Step]:
     if not _is_functional(model):
         return []
     return [
-        Step(node.operation, tuple(node.input_tensors), tuple(node.output_tensors))
+        Step(
+            node.operation,
+            tuple(node.input_tensors),
+            tuple(node.output_tensors),
+            any(value is not None for value in node.arguments.kwargs.values()),
+        )
         for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True)
         for node in nodes
     ]

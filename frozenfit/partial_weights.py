@@ -17,6 +17,7 @@ from keras import ops
 from frozenfit.delta import (
     Delta,
     check_arrays,
+    check_constraint,
     computed_forms,
     positions,
     read_trained,
@@ -82,8 +83,8 @@ class PartialWeights:
         The forms by which weights are assembled.
     inference_layers : list of keras.Layer
         Batch normalizations that use their moving statistics in training.
-    products : dict of str to (Layer, SlicedProduct)
-        Products of which only the gradient of the trainable slice is computed, by path.
+    products : dict of str to (Layer, SlicedProduct or ScaledProduct)
+        Products of which only the gradient of the trainable slice or scales is computed, by path.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class PartialWeights:
         for path, form in self.computed.items():
             variable = self.survey.trainable[path]
             if not isinstance(form, forms.Nothing):
+                check_constraint(path, form, variable.constraint)
                 value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
                 self.compact[path] = self._own(f"trained/{path}", value, True, constraint)
@@ -288,7 +290,7 @@ class PartialWeights:
             whole = {p: self._assemble(p, trainable.get(p)) for p in self.survey.trainable}
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(*found, ops.convert_to_tensor(trainable[p]), self._positions(p))
+                Slice(*found, ops.convert_to_tensor(trainable[p]), self._constants(p))
                 for p, found in self.products.items()
                 if training and p not in waiting
             ]
@@ -317,8 +319,10 @@ class PartialWeights:
         weights = self.survey.trainable.items()
         return [v.regularizer(whole[p]) for p, v in weights if v.regularizer is not None]
 
-    def _positions(self, path: str) -> Any:
-        """Return the positions of the trainable parameters as a tensor, where they are stored."""
+    def _constants(self, path: str) -> Any:
+        """Return the positions of the trainable parameters, or the kernel that they scale."""
+        if isinstance(self.computed[path], forms.Scales):
+            return self._frozen(path)
         return ops.convert_to_tensor(self.index[path]) if path in self.index else None
 
     def _frozen(self, path: str):
@@ -421,6 +425,36 @@ class PartialWeights:
         """
         trainable = {p: forms.take(selection.forms[p], values[p]) for p in self.compact}
         return Delta(trainable, dict(states))
+
+    def whole_values(
+        self, selection: Selection, delta: Delta, values: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return the weights and states of a delta with frozen zeros, and what is trainable.
+
+        Parameters
+        ----------
+        selection : Selection
+            The trainable parameters of the delta.
+        delta : Delta
+            The delta.
+        values : mapping of str to ndarray
+            Whole weights of the base, by path.
+
+        Returns
+        -------
+        whole : dict of str to ndarray
+            Weights and states by path.
+        trainable : dict of str to ndarray of bool
+            Which parameters of a weight are trainable; weights without any are left out.
+        """
+        whole, trainable = {**values, **delta.states}, {}
+        for path, form in selection.items():
+            frozen = values[path] if self.keeps_values(path) else np.zeros_like(values[path])
+            whole[path] = frozen
+            if path in delta.trained:
+                whole[path] = forms.put(form, frozen, delta.trained[path])
+                trainable[path] = forms.to_mask(form, frozen.shape)
+        return whole, trainable
 
     def set_selection(self, selection: Selection, seed: int) -> None:
         """Train other parameters of the same number and form, without building a new model.

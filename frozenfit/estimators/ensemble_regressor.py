@@ -37,11 +37,15 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         case no file stores it, or it is the model that `estimator` was given.
     base_epochs : int, default=1
         Number of epochs in which the base is trained; unused with ``base="frozen"``.
-    members : {"same", "disjoint"} or list of selectors, default="same"
+    members : {"same", "disjoint", "adapters"} or list of selectors, default="same"
         Which parameters each member trains. With "same", those of ``estimator.trainable``, from
         different seeds. With "disjoint", members have no trainable parameter in common: if
         ``estimator.trainable`` is a fraction, each trains a random part of that size, and if it is
-        a selector, each trains an equal share of it. A list has one selector for each member.
+        a selector, each trains an equal share of it. "adapters" does not use
+        ``estimator.trainable``: members share all kernels but that of the head, and each trains
+        the scales of their inputs and outputs, all biases, the batch normalizations and the head;
+        the scales of the first inputs start at random signs, a different draw for each member. A
+        list has one selector for each member.
     warm_start : bool, default=False
         Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
         has increased.

@@ -288,7 +288,7 @@ class PartialNet(NetworkEstimator):
             assert isinstance(data, Data)  # a source of batches cannot be split
             rng = np.random.default_rng(seeds["split"])
             plan.epochs = epoch_count.choose(compiled, data, plan, rng)
-            compiled.load(part.base, part.selection, part.delta)
+            part.load(compiled.network)
         optimizer_state = self._optimizer_state_to_load(part)
         if fit_data.checkpoint is not None:
             about = signature(self, fit_data, part, optimizer_state)
@@ -379,6 +379,23 @@ class PartialNet(NetworkEstimator):
             the mean and standard deviation of the training targets.
         """
         return self.model_.to_keras()
+
+    def thin_model(self) -> keras.Model:
+        """Create a plain Keras model of the units of the network that are not dead.
+
+        With ``frozen="zero"``, a unit whose incoming weights are all frozen is zero for every
+        sample. The model without these units is smaller and has the same outputs.
+
+        Returns
+        -------
+        keras.Model
+            A new model, as that of `to_keras`; with all units where none can be left out.
+
+        See Also
+        --------
+        to_keras : The network with all units.
+        """
+        return self.model_.thin_model()
 
     def parameter_table(self) -> ParameterTable:
         """Return the number of trained parameters of each weight.

@@ -394,11 +394,14 @@ class _Run:
         delta = self.progress.best if self.progress.best is not None else model.delta()
         if not plan.refresh_statistics:
             return delta
-        statistics = self.compiled.moving_statistics
+        assert self.phase is not None
+        # Where layers wait, the prefix may have statistics that earlier phases changed.
+        cached = self.phase.from_prefix and not self.phase.waiting
+        statistics = self.compiled.moving_statistics(Phase(from_prefix=cached))
         if plan.refresh_statistics == "auto" and not statistics.are_behind(self.progress.step):
             return delta
         model.load_delta(delta)
-        statistics.refresh(self.samples, self.rng)
+        statistics.refresh(self.data if cached else self.samples, self.rng)
         return model.delta()
 
     def _out_of_patience(self) -> bool:

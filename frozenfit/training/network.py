@@ -6,17 +6,18 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 
+from frozenfit.dead_units import LivingUnits
 from frozenfit.delta import Delta, computed_forms, form_kind
 from frozenfit.isolation import SEED_LIMIT, isolated
 from frozenfit.layout import Survey
 from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import Layout, Selection
+from frozenfit.thin import ThinNetwork
 from frozenfit.training import prefix, shared_features
 from frozenfit.training.augmentation import CropAndFlip
 from frozenfit.training.backends import Predictor, Trainer
@@ -25,12 +26,15 @@ from frozenfit.training.data import Data
 from frozenfit.training.head import squashing
 from frozenfit.training.objective import Objective, Task
 from frozenfit.training.phases import Phase
+from frozenfit.training.recipe import quick_initial_values
 from frozenfit.training.refresh import MovingStatistics
 from frozenfit.utils.arrays import keras_reads_variables, to_numpy
 
 # Trainers that stay compiled for one model: enough for the phases of a freeze schedule, few enough
 # that a search over optimizers does not fill the memory.
 _MAX_TRAINERS = 8
+# Selectors that draw units leave other units alive for each seed.
+_MAX_THIN_NETWORKS = 4
 
 
 class Network:
@@ -276,8 +280,9 @@ class CompiledModel:
         The model whose delta is loaded, trained and read.
     weights : PartialWeights
         Its weights.
-    predictor : Predictor
-        Computes outputs.
+    thin : ThinNetwork or None
+        The network without dead units, which is trained and predicts in place of the whole one;
+        None where none are left out.
     """
 
     def __init__(
@@ -294,13 +299,18 @@ class CompiledModel:
                 freeze_statistics=statistics,
             )
         self.weights = weights_of(self.model)
-        self.predictor = Predictor(self.model)
+        self.thin: ThinNetwork | None = None
+        self._thin_networks: OrderedDict[tuple, ThinNetwork] = OrderedDict()
+        self._predictors: dict[ThinNetwork | None, Predictor] = {}
         self._prefixes: dict[Phase, prefix.Prefix | None] = {}
         self._suffix_predictors: dict[Phase, Predictor] = {}
+        self._statistics: dict[tuple[Phase, ThinNetwork | None], MovingStatistics] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
         self._loaded: Delta | None = None
 
-    def load(self, base: Base, selection: Selection, delta: Delta) -> None:
+    def load(
+        self, base: Base, selection: Selection, delta: Delta, living: LivingUnits | None = None
+    ) -> None:
         """Load a base and a delta, unless they are loaded already.
 
         Parameters
@@ -311,8 +321,11 @@ class CompiledModel:
             The trainable parameters, with the forms that the model was compiled for.
         delta : Delta
             Trained parameters and states.
+        living : LivingUnits or None, default=None
+            The units without which others are trained and predict; None means all.
         """
         self.network.load(base)
+        self.thin = None if living is None else self._thin_network(living)
         # By identity: a delta is never changed, and comparing its arrays would cost as much as
         # loading them.
         if self._loaded is delta:
@@ -326,10 +339,45 @@ class CompiledModel:
         """Load the delta again at the next use."""
         self._loaded = None
 
-    @cached_property
-    def moving_statistics(self) -> MovingStatistics:
-        """Computes the moving statistics anew from samples."""
-        return MovingStatistics(self.model)
+    def _thin_network(self, living: LivingUnits) -> ThinNetwork:
+        found = self._thin_networks.pop(living.key, None)
+        if found is None:
+            with isolated(0), quick_initial_values():
+                found = ThinNetwork(self.network.survey, living)
+        self._thin_networks[living.key] = found
+        while len(self._thin_networks) > _MAX_THIN_NETWORKS:
+            _, old = self._thin_networks.popitem(last=False)
+            self._predictors.pop(old, None)
+            for key in [key for key in self._statistics if key[1] is old]:
+                del self._statistics[key]
+        return found
+
+    @property
+    def predictor(self) -> Predictor:
+        """Computes outputs."""
+        if self.thin not in self._predictors:
+            self._predictors[self.thin] = Predictor(self.model, self.thin)
+        return self._predictors[self.thin]
+
+    def moving_statistics(self, phase: Phase) -> MovingStatistics:
+        """Return what computes the moving statistics anew after a phase.
+
+        Parameters
+        ----------
+        phase : Phase
+            The phase whose inputs are given.
+
+        Returns
+        -------
+        MovingStatistics
+            For samples, or for the features of the frozen prefix.
+        """
+        thin = None if phase.from_prefix else self.thin
+        key = replace(phase, per_weight=False), thin
+        if key not in self._statistics:
+            network = self._suffix(phase) if thin is None else thin
+            self._statistics[key] = MovingStatistics(self.model, network)
+        return self._statistics[key]
 
     def prefix(self, phase: Phase) -> prefix.Prefix | None:
         """Return the frozen prefix of the network in a phase.
@@ -449,9 +497,12 @@ class CompiledModel:
             Ready for the first step.
         """
         phase = phase or Phase()
-        key = (_optimizer_key(optimizer), objective.key, phase, keep_outputs, augment)
+        thin = None if phase.from_prefix else self._trained_thin(optimizer)
+        key = (_optimizer_key(optimizer), objective.key, phase, keep_outputs, augment, thin)
         if key not in self._trainers:
             network, layers = self._suffix(phase), self._inference_layers(phase)
+            if thin is not None:
+                network, layers = thin, thin.copies(layers)
             with isolated(0):
                 self._trainers[key] = Trainer(
                     self.model, optimizer, objective, phase, keep_outputs, network, layers, augment
@@ -465,6 +516,13 @@ class CompiledModel:
         # Training changes the variables, so they no longer are those of the loaded delta.
         self._loaded = None
         return trainer
+
+
+    def _trained_thin(self, optimizer: keras.optimizers.Optimizer) -> ThinNetwork | None:
+        """Return the thin network, unless an optimizer may move parameters without a gradient."""
+        is_known = type(optimizer).__module__.startswith("keras.")
+        still = self.thin is not None and self.thin.assumes_still
+        return self.thin if is_known or not still else None
 
 
 def _forms_key(selection: Selection) -> tuple:
