@@ -23,6 +23,7 @@ import numpy as np
 from keras import layers as kl
 from keras import ops
 
+from frozenfit.convolutions import Convolution
 from frozenfit.gradients import kernel_gradient, with_gradient
 from frozenfit.layout import Survey
 from frozenfit.scaled_products import ScaledProduct, einsum_shapes
@@ -48,6 +49,8 @@ class SlicedProduct:
         Axis of the input that the slice is taken along; None for a slice of outputs.
     output_axis : int or None
         Axis of the output that the slice is taken along; None for a slice of inputs.
+    differentiate : callable
+        The gradient of the product: a function of input, kernel and gradient of the output.
     """
 
     kind: type
@@ -55,6 +58,7 @@ class SlicedProduct:
     form: forms.Leading | forms.Indices
     input_axis: int | None
     output_axis: int | None
+    differentiate: Callable[[Any, Any, Any], Any]
 
     def __call__(self, x: Any, kernel: Any, trained: Any, index: Any) -> Any:
         """Compute the product so that only the slice gets a gradient.
@@ -85,7 +89,7 @@ class SlicedProduct:
     def _gradient(self, upstream: Any, trained: Any, kept: Any, *positions: Any) -> Any:
         """Return the gradient of the slice."""
         part = self._part(upstream, self.output_axis, *positions)
-        return kernel_gradient(self.compute, kept, trained, part)
+        return self.differentiate(kept, trained, part)
 
     def _part(self, tensor: Any, axis: int | None, index: Any = None) -> Any:
         """Return the channels of the slice; all of them if the slice is not along these."""
@@ -194,6 +198,10 @@ def _kind(layer: Any) -> type | None:
         return None
     if "call" in layer.__dict__ or "convolution_op" in layer.__dict__:
         return None
+    # A subclass may compute another kernel there, as weight standardization does.
+    operation = getattr(type(layer), "convolution_op", None)
+    if operation not in (None, kl.Conv2D.convolution_op):
+        return None
     return next((kind for kind in _HOOKS if type(layer).call is kind.call), None)
 
 
@@ -201,18 +209,24 @@ def _product(layer: Any, form: forms.Leading | forms.Indices) -> SlicedProduct |
     kind, rank = _kind(layer), len(layer._kernel.shape)
     assert kind is not None
     if kind is kl.Dense:
-        return SlicedProduct(
-            kind, ops.matmul, form, *((-1, None) if form.axis == 0 else (None, -1))
-        )
+        axes = (-1, None) if form.axis == 0 else (None, -1)
+        return SlicedProduct(kind, ops.matmul, form, *axes, _matrix_gradient)
     if kind is kl.EinsumDense:
         axes = _einsum_axes(layer.equation, form.axis)
-        return axes and SlicedProduct(kind, partial(ops.einsum, layer.equation), form, *axes)
+        compute = partial(ops.einsum, layer.equation)
+        return axes and SlicedProduct(kind, compute, form, *axes, partial(kernel_gradient, compute))
     if layer.groups != 1 or form.axis < rank - 2:
         return None
     channels = -1 if layer.data_format == "channels_last" else 1
     axes = (channels, None) if form.axis == rank - 2 else (None, channels)
-    compute = _convolve(layer) if kind is kl.Conv1D else layer.convolution_op
-    return SlicedProduct(kind, compute, form, *axes)
+    convolution = Convolution.of(layer)
+    return SlicedProduct(kind, convolution, form, *axes, convolution.kernel_gradient)
+
+
+def _matrix_gradient(x: Any, kernel: Any, upstream: Any) -> Any:
+    """Return the gradient of ``x @ kernel`` with respect to the kernel."""
+    x, upstream = (ops.reshape(t, (-1, t.shape[-1])) for t in (x, upstream))
+    return ops.matmul(ops.transpose(x), upstream)
 
 
 def _scaled(layer: Any, form: forms.Scales) -> ScaledProduct | None:
@@ -228,18 +242,7 @@ def _scaled(layer: Any, form: forms.Scales) -> ScaledProduct | None:
         return None
     last = layer.data_format == "channels_last"
     channels = (-1,) if last else (-1, *[1] * (len(shape) - 2))
-    compute = _convolve(layer) if kind is kl.Conv1D else layer.convolution_op
-    return ScaledProduct(kind, compute, form, shape, channels, channels)
-
-
-def _convolve(layer: Any) -> Callable[[Any, Any], Any]:
-    options = {
-        "strides": layer.strides,
-        "padding": "valid" if layer.padding == "causal" else layer.padding,
-        "dilation_rate": layer.dilation_rate,
-        "data_format": layer.data_format,
-    }
-    return partial(ops.conv, **options)
+    return ScaledProduct(kind, Convolution.of(layer), form, shape, channels, channels)
 
 
 def _einsum_axes(equation: str, axis: int) -> tuple[int | None, int | None] | None:

@@ -27,7 +27,7 @@ CHAIN = [
         *("selectors", "draws", "isolation", "gradients"),
         *("architectures", "datasets", "table_encoder"),
     ],
-    ["layer_kinds", "scaled_products"],
+    ["layer_kinds", "convolutions", "scaled_products"],
     ["layout"],
     ["delta", "export", "frozen_values", "statistics", "dead_units"],
     ["selection_config", "slices", "thin"],

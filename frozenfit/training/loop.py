@@ -13,7 +13,7 @@ import numpy as np
 
 from frozenfit.delta import Delta
 from frozenfit.training import prefix, schedules
-from frozenfit.training.augmentation import Augmentation
+from frozenfit.training.augmentation import CropAndFlip, LayerAugmentation
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.checkpoint import CheckpointFile, Progress
@@ -64,7 +64,7 @@ class Plan:
     refresh_statistics : bool or "auto", default=False
         Whether moving statistics are computed anew from the training samples at the end. "auto"
         does so where moving averages over the steps still depend on where they started.
-    augment : Augmentation or None, default=None
+    augment : CropAndFlip, LayerAugmentation or None, default=None
         Changes each training batch.
     validation : Data, StreamedData or None, default=None
         Samples that are evaluated after each epoch.
@@ -90,7 +90,7 @@ class Plan:
     freeze_schedule: schedules.FreezeSchedule | None = None
     cache_features: bool | str = False
     refresh_statistics: bool | str = False
-    augment: Augmentation | None = None
+    augment: CropAndFlip | LayerAugmentation | None = None
     validation: AnyData | None = None
     patience: int | None = None
     metrics: Metrics = field(default_factory=lambda: Metrics(None, "regression"))
@@ -200,6 +200,9 @@ class _Run:
         self.logs: dict[str, float] = {}
         # The last, smaller batch of an epoch would otherwise need a separate compilation.
         self.pad = rows_are_independent(compiled)
+        # Keras layers run on the host: with other seeds for each batch, a step that contains them
+        # would have to be compiled for each batch.
+        self.in_step = plan.augment if isinstance(plan.augment, CropAndFlip) else None
         self._begin(optimizer_state)
         self.total = self.progress.first_step + plan.epochs * (self.steps_per_epoch or 0)
 
@@ -242,7 +245,7 @@ class _Run:
         # it is built.
         plan = self.plan
         trainer = self.compiled.trainer(
-            plan.optimizer(), plan.objective, phase, keep_outputs=bool(plan.metrics)
+            plan.optimizer(), plan.objective, phase, bool(plan.metrics), self.in_step
         )
         if self.phase is not None:
             trainer.take_over(self.trainer)
@@ -351,13 +354,15 @@ class _Run:
         plan.metrics.reset()
         started, one_shape = progress.step, self.trainer.one_batch_shape
         for x, y, w in self.data.stacks(plan.batch_size, self.rng, self.pad, one_shape):
-            if plan.augment is not None:
-                flat = x.reshape(-1, *x.shape[2:])
-                x = plan.augment(flat, self.rng).astype(x.dtype).reshape(x.shape)
+            moves = None if self.in_step is None else self.in_step.draw(w, self.rng)
+            if isinstance(plan.augment, LayerAugmentation):
+                x = plan.augment(x, self.rng)
             for part in callbacks.cut(len(x)):
                 callbacks.batch_begin(progress.step - started)
                 rates, multipliers = self._rates(len(x[part]))
-                sums, outputs = self.trainer.run(x[part], y[part], w[part], rates, multipliers)
+                moved = None if moves is None else moves[part]
+                batch = x[part], y[part], w[part]
+                sums, outputs = self.trainer.run(*batch, rates, multipliers, moved)
                 if outputs is not None:
                     plan.metrics.update(*(np.concatenate(a) for a in (y[part], outputs, w[part])))
                 loss, weight = loss + sums.loss, weight + sums.weight

@@ -19,6 +19,7 @@ from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import Layout, Selection
 from frozenfit.thin import ThinNetwork
 from frozenfit.training import prefix, shared_features
+from frozenfit.training.augmentation import CropAndFlip
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
 from frozenfit.training.data import Data
@@ -473,6 +474,7 @@ class CompiledModel:
         objective: Objective,
         phase: Phase | None = None,
         keep_outputs: bool = False,
+        augment: CropAndFlip | None = None,
     ) -> Trainer:
         """Return the compiled trainer of this model, with the optimizer at its first step.
 
@@ -486,6 +488,8 @@ class CompiledModel:
             Which trainable weights are active; None means all of them.
         keep_outputs : bool, default=False
             Whether the trainer returns the outputs of the network for each batch.
+        augment : CropAndFlip or None, default=None
+            Augmentation of the batches inside the step.
 
         Returns
         -------
@@ -494,14 +498,14 @@ class CompiledModel:
         """
         phase = phase or Phase()
         thin = None if phase.from_prefix else self._trained_thin(optimizer)
-        key = (_optimizer_key(optimizer), objective.key, phase, keep_outputs, thin)
+        key = (_optimizer_key(optimizer), objective.key, phase, keep_outputs, augment, thin)
         if key not in self._trainers:
             network, layers = self._suffix(phase), self._inference_layers(phase)
             if thin is not None:
                 network, layers = thin, thin.copies(layers)
             with isolated(0):
                 self._trainers[key] = Trainer(
-                    self.model, optimizer, objective, phase, keep_outputs, network, layers
+                    self.model, optimizer, objective, phase, keep_outputs, network, layers, augment
                 )
         self._trainers.move_to_end(key)
         while len(self._trainers) > _MAX_TRAINERS:
