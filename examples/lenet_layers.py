@@ -105,6 +105,11 @@ EXPERIMENT = lab.Experiment(
     claims=claims,
     table=lab.Table(("frozen",), ("second epoch", "plateau", "accuracy"), plain=("parameters",)),
     figure=draw,
+    remarks=(
+        "How fast accuracy rises depends on the learning rate, which is chosen for each arm by the "
+        "accuracy at the end: a network with a frozen layer may be ahead after two epochs because "
+        "its rate is larger."
+    ),
     published_setting={"train": "60,000", "epochs": "to convergence"},
     published=[lab.Published({"frozen": name}, 0.99, "plateau") for name in ("nothing", *LAYERS)],
     published_source='The source states "99+ %" for each network.',

@@ -98,7 +98,7 @@ def sampled(data: lab.Data, count: int, seed: int) -> lab.Data:
 
 
 @lru_cache(maxsize=4)
-def _pretrained(task: str, seed: int, run):
+def pretrained(task: str, seed: int, run):
     """Train the source network of a seed, once for all arms."""
     source, _ = parts(task, 50, seed, run)
     model = PartialNetClassifier(
@@ -129,7 +129,7 @@ def run(arm, seed, run):
     scratch = name == "from scratch"
     model, params = run.settings["network"], {"batch_norm": True}
     if not scratch:
-        source, params = _pretrained(arm["task"], seed, run), None
+        source, params = pretrained(arm["task"], seed, run), None
         # A new head at random values: LP-FT is a claim about such heads.
         keras.utils.set_random_seed(seed)
         model = with_head(source, len(np.unique(data.y)))

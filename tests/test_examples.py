@@ -21,6 +21,7 @@ SCRIPTS = (
     "freezeout",
     "frozen_distributions",
     "groups",
+    "last_layers",
     "lenet_layers",
     "search",
     "side_by_side",
