@@ -110,3 +110,23 @@ def kernel_gradient(compute: Callable, x: Any, kernel: Any, upstream: Any) -> An
         kernel = kernel.detach().requires_grad_()
         y = compute(x.detach(), kernel)
     return torch.autograd.grad(y, kernel, upstream)[0]
+
+
+def is_vectorized(tensor: Any) -> bool:
+    """Return whether a tensor has a hidden axis of `keras.ops.vectorized_map`, on torch.
+
+    Parameters
+    ----------
+    tensor : tensor
+        A tensor.
+
+    Returns
+    -------
+    bool
+        False on other backends, whose functions do not write in place.
+    """
+    if keras.config.backend() != "torch":
+        return False
+    import torch
+
+    return torch._C._functorch.is_batchedtensor(tensor)

@@ -217,6 +217,7 @@ class PartialWeights:
         waiting: frozenset[str] = frozenset(),
         network: keras.Model | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
+        in_parts: bool = False,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Run the base on assembled weights without changing any variable.
 
@@ -233,6 +234,9 @@ class PartialWeights:
         inference_layers : sequence of keras.Layer or None, default=None
             Layers that use their moving statistics in training; None leaves the choice to
             `freeze_statistics`.
+        in_parts : bool, default=False
+            Whether products with a partly frozen kernel are computed in two parts, which a
+            function that is vectorized over members needs.
 
         Returns
         -------
@@ -251,6 +255,7 @@ class PartialWeights:
             inference if training else (),
             training,
             waiting=waiting,
+            in_parts=in_parts,
         )
 
     def run(
@@ -260,6 +265,7 @@ class PartialWeights:
         training: bool | None = None,
         *,
         waiting: frozenset[str] = frozenset(),
+        in_parts: bool = False,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Call a function in which the variables of the base have their assembled values.
 
@@ -273,6 +279,8 @@ class PartialWeights:
             Whether gradients are computed: only those of trainable slices, where that is cheaper.
         waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that are treated as constants.
+        in_parts : bool, default=False
+            As for `apply`.
 
         Returns
         -------
@@ -282,15 +290,25 @@ class PartialWeights:
         # Full precision: the layers of the base cast the assembled weights, as they cast others.
         with full_precision():
             trainable = {
-                p: ops.stop_gradient(v.value) if p in waiting else v
+                p: ops.stop_gradient(v.value) if p in waiting else v.value
                 for p, v in self.compact.items()
             }
-            whole = {p: self._assemble(p, trainable.get(p)) for p in self.survey.trainable}
+            whole = {
+                p: self._frozen(p)
+                if in_parts and p in self.products and v.regularizer is None
+                else self._assemble(p, trainable.get(p))
+                for p, v in self.survey.trainable.items()
+            }
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(*found, ops.convert_to_tensor(trainable[p]), self._positions(p))
+                Slice(
+                    *found,
+                    trainable[p],
+                    self._positions(p),
+                    self._frozen(p) if in_parts else None,
+                )
                 for p, found in self.products.items()
-                if training and p not in waiting
+                if in_parts or (training and p not in waiting)
             ]
             # By variable, not by position: the order of the variables of a model changes with its
             # flags.
@@ -319,7 +337,8 @@ class PartialWeights:
 
     def _positions(self, path: str) -> Any:
         """Return the positions of the trainable parameters as a tensor, where they are stored."""
-        return ops.convert_to_tensor(self.index[path]) if path in self.index else None
+        # The value, because TensorFlow would read a variable later, in another scope.
+        return self.index[path].value if path in self.index else None
 
     def _frozen(self, path: str):
         variable = self.random.get(path, self.survey.trainable[path])

@@ -385,29 +385,89 @@ class _Run:
 
     def final_delta(self) -> Delta:
         """Return the best delta with early stopping, else the last, as the plan asks for it."""
-        model, plan = self.compiled.model, self.plan
-        delta = self.progress.best if self.progress.best is not None else model.delta()
-        if not plan.refresh_statistics:
-            return delta
-        statistics = self.compiled.moving_statistics
-        if plan.refresh_statistics == "auto" and not statistics.are_behind(self.progress.step):
-            return delta
-        model.load_delta(delta)
-        statistics.refresh(self.samples, self.rng)
-        return model.delta()
+        delta = (
+            self.progress.best if self.progress.best is not None else self.compiled.model.delta()
+        )
+        return with_statistics(
+            self.compiled, delta, self.plan, self.progress.step, self.samples, self.rng
+        )
 
     def _out_of_patience(self) -> bool:
-        if self.plan.patience is None:
-            return False
-        progress = self.progress
-        if self.logs["val_loss"] < progress.best_loss:
-            progress.best_loss, progress.epochs_waited = self.logs["val_loss"], 0
-            # A delta is as small as what is trained, so that the best one is kept in memory without
-            # a file.
-            progress.best = self.compiled.model.delta()
-            return False
-        progress.epochs_waited += 1
-        return progress.epochs_waited >= self.plan.patience
+        # A delta is as small as what is trained, so that the best one is kept in memory without
+        # a file.
+        delta = self.compiled.model.delta
+        patience = self.plan.patience
+        return patience is not None and out_of_patience(
+            self.progress, self.logs["val_loss"], patience, delta
+        )
+
+
+def out_of_patience(
+    progress: Progress, loss: float, patience: int, delta: Callable[[], Delta]
+) -> bool:
+    """Return whether early stopping ends training after an epoch.
+
+    Parameters
+    ----------
+    progress : Progress
+        State of the run, of which the best delta and the epochs since then are updated.
+    loss : float
+        Validation loss of the epoch.
+    patience : int
+        Number of epochs without a lower loss after which training stops.
+    delta : callable
+        Returns a copy of the present delta.
+
+    Returns
+    -------
+    bool
+        Whether there were as many epochs without a lower loss.
+    """
+    if loss < progress.best_loss:
+        progress.best_loss, progress.epochs_waited, progress.best = loss, 0, delta()
+        return False
+    progress.epochs_waited += 1
+    return progress.epochs_waited >= patience
+
+
+def with_statistics(
+    compiled: CompiledModel,
+    delta: Delta,
+    plan: Plan,
+    steps: int,
+    samples: AnyData,
+    rng: np.random.Generator,
+) -> Delta:
+    """Return a trained delta with moving statistics computed anew, where the plan asks for it.
+
+    Parameters
+    ----------
+    compiled : CompiledModel
+        The model; afterwards it has the delta loaded.
+    delta : Delta
+        The trained parameters and states.
+    plan : Plan
+        Settings of the run.
+    steps : int
+        Number of steps taken.
+    samples : Data or StreamedData
+        Training samples.
+    rng : numpy.random.Generator
+        Generator of the batches.
+
+    Returns
+    -------
+    Delta
+        The same object where the statistics are those of training.
+    """
+    if not plan.refresh_statistics:
+        return delta
+    statistics = compiled.moving_statistics
+    if plan.refresh_statistics == "auto" and not statistics.are_behind(steps):
+        return delta
+    compiled.model.load_delta(delta)
+    statistics.refresh(samples, rng)
+    return compiled.model.delta()
 
 
 def evaluate(
