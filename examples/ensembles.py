@@ -207,7 +207,7 @@ EXPERIMENT = lab.Experiment(
         plain=("loss", "parameters", "networks of equal parameters", "bytes", "cpu_seconds"),
     ),
     figure=partial(
-        figures.dots, lines="trained by each", panels="data", of="accuracy", also="mean member"
+        figures.dots, lines="trained by each", panels="data", also="mean member", chance=0.1
     ),
     published_setting={
         "cases": "DenseNet-BC-100-12, CIFAR-10, 50,000 and 10,000 images, epochs 1 and 1",
