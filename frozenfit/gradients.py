@@ -156,3 +156,23 @@ def torch_convolution_gradient(
         upstream, x, kernel, None, *settings, [False, True, False]
     )
     return gradients[1].permute(*range(2, rank + 2), 1, 0)
+
+
+def is_vectorized(tensor: Any) -> bool:
+    """Return whether a tensor has a hidden axis of `keras.ops.vectorized_map`, on torch.
+
+    Parameters
+    ----------
+    tensor : tensor
+        A tensor.
+
+    Returns
+    -------
+    bool
+        False on other backends, whose functions do not write in place.
+    """
+    if keras.config.backend() != "torch":
+        return False
+    import torch
+
+    return torch._C._functorch.is_batchedtensor(tensor)

@@ -359,31 +359,95 @@ class _Run:
 
     def final_delta(self) -> Delta:
         """Return the best delta with early stopping, else the last, as the plan asks for it."""
-        model, plan = self.compiled.model, self.plan
-        delta = self.progress.best if self.progress.best is not None else model.delta()
-        if not plan.refresh_statistics:
-            return delta
+        progress = self.progress
+        delta = self.compiled.model.delta() if progress.best is None else progress.best
         # Where layers wait, the prefix may have statistics that earlier phases changed.
         cached = self.phase.from_prefix and not self.phase.waiting
-        statistics = self.compiled.moving_statistics(Phase(from_prefix=cached))
-        if plan.refresh_statistics == "auto" and not statistics.are_behind(self.progress.step):
-            return delta
-        model.load_delta(delta)
-        statistics.refresh(self.data if cached else self.samples, self.rng)
-        return model.delta()
+        samples, phase = self.data if cached else self.samples, Phase(from_prefix=cached)
+        plan = self.plan
+        return with_statistics(
+            self.compiled, delta, plan, progress.step, samples, self.rng, phase
+        )
 
     def _out_of_patience(self) -> bool:
-        if self.plan.patience is None:
-            return False
-        progress = self.progress
-        if self.logs["val_loss"] < progress.best_loss:
-            progress.best_loss, progress.epochs_waited = self.logs["val_loss"], 0
-            # A delta is as small as what is trained, so that the best one is kept in memory without
-            # a file.
-            progress.best = self.compiled.model.delta()
-            return False
-        progress.epochs_waited += 1
-        return progress.epochs_waited >= self.plan.patience
+        # A delta is as small as what is trained, so that the best one is kept in memory without
+        # a file.
+        delta = self.compiled.model.delta
+        patience = self.plan.patience
+        return patience is not None and out_of_patience(
+            self.progress, self.logs["val_loss"], patience, delta
+        )
+
+
+def out_of_patience(
+    progress: Progress, loss: float, patience: int, delta: Callable[[], Delta]
+) -> bool:
+    """Return whether early stopping ends training after an epoch.
+
+    Parameters
+    ----------
+    progress : Progress
+        State of the run, of which the best delta and the epochs since then are updated.
+    loss : float
+        Validation loss of the epoch.
+    patience : int
+        Number of epochs without a lower loss after which training stops.
+    delta : callable
+        Returns a copy of the present delta.
+
+    Returns
+    -------
+    bool
+        Whether there were as many epochs without a lower loss.
+    """
+    if loss < progress.best_loss:
+        progress.best_loss, progress.epochs_waited, progress.best = loss, 0, delta()
+        return False
+    progress.epochs_waited += 1
+    return progress.epochs_waited >= patience
+
+
+def with_statistics(
+    compiled: CompiledModel,
+    delta: Delta,
+    plan: Plan,
+    steps: int,
+    samples: AnyData,
+    rng: np.random.Generator,
+    phase: Phase | None = None,
+) -> Delta:
+    """Return a trained delta with moving statistics computed anew, where the plan asks for it.
+
+    Parameters
+    ----------
+    compiled : CompiledModel
+        The model; afterwards it has the delta loaded.
+    delta : Delta
+        The trained parameters and states.
+    plan : Plan
+        Settings of the run.
+    steps : int
+        Number of steps taken.
+    samples : Data or StreamedData
+        Training samples, or their features at the end of the frozen prefix.
+    rng : numpy.random.Generator
+        Generator of the batches.
+    phase : Phase or None, default=None
+        The phase whose inputs the samples are; None for those of the network.
+
+    Returns
+    -------
+    Delta
+        The same object where the statistics are those of training.
+    """
+    if not plan.refresh_statistics:
+        return delta
+    statistics = compiled.moving_statistics(phase or Phase())
+    if plan.refresh_statistics == "auto" and not statistics.are_behind(steps):
+        return delta
+    compiled.model.load_delta(delta)
+    statistics.refresh(samples, rng)
+    return compiled.model.delta()
 
 
 def evaluate(

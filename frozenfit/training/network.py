@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from frozenfit.layout import Survey
 from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import Layout, Selection
 from frozenfit.thin import ThinNetwork
-from frozenfit.training import prefix, shared_features
+from frozenfit.training import optimizers, prefix, shared_features
 from frozenfit.training.augmentation import CropAndFlip
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
@@ -28,13 +27,16 @@ from frozenfit.training.objective import Objective, Task
 from frozenfit.training.phases import Phase
 from frozenfit.training.recipe import quick_initial_values
 from frozenfit.training.refresh import MovingStatistics
-from frozenfit.utils.arrays import keras_reads_variables, to_numpy
+from frozenfit.training.stacked import CompiledStack
+from frozenfit.utils.arrays import to_numpy
 
 # Trainers that stay compiled for one model: enough for the phases of a freeze schedule, few enough
 # that a search over optimizers does not fill the memory.
 _MAX_TRAINERS = 8
 # Selectors that draw units leave other units alive for each seed.
 _MAX_THIN_NETWORKS = 4
+# Numbers of members that stay compiled: those of an ensemble, and of members added to it.
+_MAX_STACKS = 4
 
 
 class Network:
@@ -306,6 +308,7 @@ class CompiledModel:
         self._suffix_predictors: dict[Phase, Predictor] = {}
         self._statistics: dict[tuple[Phase, ThinNetwork | None], MovingStatistics] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
+        self._stacks: OrderedDict[tuple[int, bool], CompiledStack] = OrderedDict()
         self._loaded: Delta | None = None
 
     def load(
@@ -427,6 +430,31 @@ class CompiledModel:
         limit = prefix.memory_limit()
         return shared_features.features(found, self.network.key, data, limit, on_disk)
 
+    def stack(self, count: int, own_positions: bool) -> CompiledStack:
+        """Return several members of this model, with compiled functions for all of them.
+
+        Parameters
+        ----------
+        count : int
+            Number of members.
+        own_positions : bool
+            Whether they select different positions.
+
+        Returns
+        -------
+        CompiledStack
+            Its members are yet to be loaded.
+        """
+        key = count, own_positions
+        found = self._stacks.pop(key, None)
+        if found is None:
+            with isolated(0):
+                found = CompiledStack(self.model, count, own_positions)
+        self._stacks[key] = found
+        while len(self._stacks) > _MAX_STACKS:
+            self._stacks.popitem(last=False)
+        return found
+
     def outputs(self, X: np.ndarray) -> np.ndarray:
         """Compute the outputs of the network.
 
@@ -509,7 +537,8 @@ class CompiledModel:
         """
         phase = phase or Phase()
         thin = None if phase.from_prefix else self._trained_thin(optimizer)
-        key = (_optimizer_key(optimizer), objective.key, phase, keep_outputs, augment, thin)
+        settings = optimizers.settings(optimizer)
+        key = (settings, objective.key, phase, keep_outputs, augment, thin)
         if key not in self._trainers:
             network, layers = self._suffix(phase), self._inference_layers(phase)
             if thin is not None:
@@ -543,11 +572,3 @@ def _frozen_in(phase: Phase) -> Phase:
 def _forms_key(selection: Selection) -> tuple:
     """Return what compiled code depends on: indices and masks are loaded, so only their sizes."""
     return tuple((p, *form_kind(form)) for p, form in computed_forms(selection).items())
-
-
-def _optimizer_key(optimizer: keras.optimizers.Optimizer) -> tuple:
-    with keras_reads_variables():
-        config = dict(optimizer.get_config())
-    config.pop("learning_rate", None)
-    config.pop("name", None)
-    return type(optimizer), json.dumps(config, sort_keys=True, default=str)
