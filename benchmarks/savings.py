@@ -107,6 +107,12 @@ def half() -> list[Fit]:
     return epochs_of(images(256, 16), *arms)
 
 
+def zero() -> list[Fit]:
+    """Compare 40 % of the filters, all others zero, with everything: 8 x 48 convolutions."""
+    part = network(stack_of_convolutions, f"filters(0.4) | {NORMS}", frozen="zero")
+    return epochs_of(images(256, 16), part, network(stack_of_convolutions, 1.0))
+
+
 def wide_resnet() -> list[Fit]:
     """Compare a tenth of the filters with everything: WRN-16-4, 32 x 32."""
     params = {"model_params": {"depth": 16, "width": 4}}
@@ -220,6 +226,7 @@ ROWS: dict[str, Callable[[], list[Fit]]] = {
     "filters": filters,
     "inputs": inputs,
     "half": half,
+    "zero": zero,
     "wide_resnet": wide_resnet,
     "dense": dense,
     "freeze_out .5": lambda: freeze_out(0.5),
