@@ -125,7 +125,7 @@ EXPERIMENT = lab.Experiment(
     run=run,
     claims=claims,
     table=lab.Table(("model",), plain=("loss", "bytes", "cpu_seconds")),
-    figure=partial(figures.dots, lines="model", width=7),
+    figure=partial(figures.dots, lines="model", chance=0.1, width=7),
     published_setting={"train": "60,000 of MNIST"},
 )
 

@@ -47,7 +47,7 @@ SETTINGS = {
         "train": 2000,
         "test": 4000,
         "shrink": 2,
-        "epochs": 6,
+        "epochs": 4,
         **ADAM,
     },
     "long": {
@@ -148,18 +148,8 @@ def draw(results):
                 low = min(low, x)
                 figures.points(axes, results, arm, "accuracy", x, style)
                 y = 100 * results.spread(arm, "accuracy").mean
-                # Above random and below zero values, so that no two names overlap.
-                place = (0, 9 if frozen == "random" else -16)
                 if arm["filters"] != ALL or frozen == "random":
-                    axes.annotate(
-                        arm["filters"],
-                        (x, y),
-                        place,
-                        textcoords="offset points",
-                        ha="center",
-                        size=8,
-                        color=style["color"],
-                    )
+                    _name(axes, arm, (x, y), style["color"])
         title = network
         rows = lab.pick(results.rows, network=network, frozen="random")
         if len({row["fraction"] for row in rows}) > 1:
@@ -169,15 +159,25 @@ def draw(results):
             axes.plot(ends, fitted, color="#8c8c8c", zorder=0, ls="--")
             title += f": {100 * line.slope:.1f} points per decade, R² {line.r2:.2f}"
         axes.set_title(title, fontsize=9)
-        axes.axhline(10, color="#8c8c8c", ls=":", zorder=0)
         axes.set(xscale="log", xlabel="fraction of all parameters trained", xlim=(low / 1.4, 1.4))
         axes.set_xticks((0.03, 0.1, 0.3, 1), ("3 %", "10 %", "30 %", "100 %"))
         axes.minorticks_off()
         axes.margins(y=0.15)
+        figures.chance_line(axes.axhline, axes.get_ylim, axes.set_ylim, 0.1)
         axes.grid(alpha=0.25)
     pictures[0].set_ylabel(figures.ACCURACY)
-    figures.legend(figure, results, ("random frozen values", "zeros"), "accuracy", True)
+    figures.legend(figure, results, ("random frozen values", "zeros"), "accuracy", 0.1)
     return figure
+
+
+def _name(axes, arm, place, color):
+    """Name a point: fractions above or below it and counts beside it, as some nearly coincide."""
+    above = arm["frozen"] == "random"
+    shift, align = ((0, 6 if above else -6), ("center", "bottom" if above else "top"))
+    if arm["filters"].isdigit():
+        shift, align = ((-8, 0), ("right", "center")) if above else ((8, 0), ("left", "center"))
+    style = {"textcoords": "offset points", "size": 8, "color": color}
+    axes.annotate(arm["filters"], place, shift, ha=align[0], va=align[1], **style)
 
 
 EXPERIMENT = lab.Experiment(

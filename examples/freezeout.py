@@ -131,7 +131,7 @@ def draw(results):
     arms = results.arms()
     networks = list(dict.fromkeys(arm["network"] for arm in arms))
     schedules = list(dict.fromkeys(arm["schedule"] for arm in arms))
-    figure, pictures = figures.new(len(networks), 5.6, 4.2)
+    figure, pictures = figures.new(len(networks), 6.4, 4.4)
     for axes, network in zip(pictures, networks, strict=True):
         for arm in lab.pick(arms, network=network):
             i = schedules.index(arm["schedule"])
@@ -144,7 +144,7 @@ def draw(results):
         axes.axvline(0, color="#8c8c8c", lw=0.8, zorder=0)
         axes.set(xlabel="CPU time saved, %", ylabel="more test errors, relative, %", title=network)
         axes.grid(alpha=0.25)
-    figures.legend(figure, results, schedules, "more errors", False)
+    figures.legend(figure, results, schedules, "more errors")
     return figure
 
 

@@ -75,13 +75,14 @@ def draw(results):
         labels.append((mean[-1], arm["frozen"], style["color"]))
         figures.points(ends, results, arm, "plateau", len(arms) - 1 - i, style, flat=True)
     figures.end_labels(curves, labels)
-    curves.set(xlabel="epoch", ylabel=f"{figures.ACCURACY}, mean of n = {results.n} seeds")
-    curves.set_title("by epoch", fontsize=10)
+    curves.set(xlabel="epoch", ylabel=figures.ACCURACY, title="by epoch")
     ends.set_yticks(range(len(arms) - 1, -1, -1), [arm["frozen"] for arm in arms])
-    ends.set(xlabel=figures.ACCURACY, ylabel="frozen layer")
-    ends.set_title(f"mean of the last three epochs\n{figures.note(results)}", fontsize=8)
+    ends.set(xlabel=figures.ACCURACY, ylabel="frozen layer", title="mean of the last three epochs")
+    figures.chance_line(curves.axhline, curves.get_ylim, curves.set_ylim, 0.1)
+    figures.chance_line(ends.axvline, ends.get_xlim, ends.set_xlim, 0.1)
     for axes in (curves, ends):
         axes.grid(alpha=0.25)
+    figures.legend(figure, results, (), "plateau", 0.1)
     return figure
 
 
@@ -104,6 +105,11 @@ EXPERIMENT = lab.Experiment(
     claims=claims,
     table=lab.Table(("frozen",), ("second epoch", "plateau", "accuracy"), plain=("parameters",)),
     figure=draw,
+    remarks=(
+        "How fast accuracy rises depends on the learning rate, which is chosen for each arm by the "
+        "accuracy at the end: a network with a frozen layer may be ahead after two epochs because "
+        "its rate is larger."
+    ),
     published_setting={"train": "60,000", "epochs": "to convergence"},
     published=[lab.Published({"frozen": name}, 0.99, "plateau") for name in ("nothing", *LAYERS)],
     published_source='The source states "99+ %" for each network.',

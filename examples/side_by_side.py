@@ -134,7 +134,7 @@ EXPERIMENT = lab.Experiment(
     table=lab.Table(
         ("data", "model"), plain=("loss", "cpu_seconds", "predict_cpu_seconds", "bytes")
     ),
-    figure=partial(figures.dots, lines="data", series="model", width=6.5),
+    figure=partial(figures.dots, lines="model", panels="data", width=3.4),
 )
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def sampled(data: lab.Data, count: int, seed: int) -> lab.Data:
 
 
 @lru_cache(maxsize=4)
-def _pretrained(task: str, seed: int, run):
+def pretrained(task: str, seed: int, run):
     """Train the source network of a seed, once for all arms."""
     source, _ = parts(task, 50, seed, run)
     model = PartialNetClassifier(
@@ -129,7 +129,7 @@ def run(arm, seed, run):
     scratch = name == "from scratch"
     model, params = run.settings["network"], {"batch_norm": True}
     if not scratch:
-        source, params = _pretrained(arm["task"], seed, run), None
+        source, params = pretrained(arm["task"], seed, run), None
         # A new head at random values: LP-FT is a claim about such heads.
         keras.utils.set_random_seed(seed)
         model = with_head(source, len(np.unique(data.y)))
@@ -186,7 +186,7 @@ def draw(results):
     panels = list(dict.fromkeys((arm["task"], arm["samples"]) for arm in arms))
     names = list(dict.fromkeys(arm["arm"] for arm in arms))
     columns = ("accuracy", "out of distribution")
-    figure, pictures = figures.new(2 * len(panels), 4.6, 3.6, columns=2)
+    figure, pictures = figures.new(2 * len(panels), 4.4, 3.1, columns=2)
     spots = iter(pictures)
     for task, samples in panels:
         for of in columns:
@@ -202,9 +202,13 @@ def draw(results):
                 ends.append((heights[-1], name, style["color"]))
             figures.end_labels(axes, ends)
             axes.set(xscale="log", xlabel="steps", ylabel=f"{of}, %")
-            axes.set_title(f"{task}, {samples} samples", fontsize=9)
+            axes.set_xticks(x, [str(steps) for steps in x])
+            axes.minorticks_off()
+            level = 0.1 if task == CLOTHES else 0.2
+            figures.chance_line(axes.axhline, axes.get_ylim, axes.set_ylim, level)
+            axes.set_title(f"{task}, {samples} samples; chance {100 * level:g} %", fontsize=9)
             axes.grid(alpha=0.25)
-    figures.legend(figure, results, (), "accuracy", False)
+    figures.legend(figure, results, (), "accuracy")
     return figure
 
 

@@ -34,7 +34,7 @@ _PRODUCTS = (
     *(kl.Conv1DTranspose, kl.Conv2DTranspose, kl.Conv3DTranspose),
 )
 _DEPTHWISE = (kl.DepthwiseConv1D, kl.DepthwiseConv2D)
-_DROPOUTS = (
+DROPOUTS = (
     *(kl.Dropout, kl.GaussianDropout),
     *(kl.SpatialDropout1D, kl.SpatialDropout2D, kl.SpatialDropout3D),
 )
@@ -246,7 +246,8 @@ class _Channelwise(_Followed):
         self, inputs: list[_Units], output: _Units, places: list[np.ndarray], offset: _Offset
     ):
         self.inputs, self.output, self.offset = inputs, output, offset
-        self._pairs = [(u, np.flatnonzero(p >= 0), p[p >= 0]) for u, p in zip(inputs, places)]
+        pairs = zip(inputs, places, strict=True)
+        self._pairs = [(u, np.flatnonzero(p >= 0), p[p >= 0]) for u, p in pairs]
 
     def forward(self) -> None:
         """Mark the outputs that are alive."""
@@ -313,7 +314,7 @@ class _Graph:
         self.survey, self.values, self.trainable = survey, values, trainable
         variables = survey.weights | survey.states
         self._paths = {id(variable): path for path, variable in variables.items()}
-        self._constrained = {p for p, v in variables.items() if v.constraint is not None}
+        self._variables = variables
         self._units: dict[int, _Units] = {}
         self._whole: list[_Units] = []
         self._rules: list[Any] = []
@@ -388,6 +389,10 @@ class _Graph:
         self._units.update((id(t), u) for t, u in zip(step.outputs, outputs, strict=True))
         return _Opaque([self._units[id(t)] for t in step.inputs], outputs)
 
+    def axis(self, tensor: Any) -> int | None:
+        """Return the axis of a tensor along which its units are followed."""
+        return self._units[id(tensor)].axis
+
     def read(self, tensor: Any, axis: int) -> _Units:
         """Return the units of a tensor along an axis; all stay where others are followed."""
         units = self._units[id(tensor)]
@@ -423,7 +428,7 @@ class _Graph:
         if path not in self._offsets:
             offset = _Offset(size)
             trained = self.trainable.get(path, np.zeros(size, bool))
-            if path not in self._constrained:
+            if _rests_at_zero(self._variables[path]):
                 offset.still = trained & (self.values[path] == 0)
             offset.alive = self.may_be_other(path) & ~offset.still
             self._offsets[path] = offset
@@ -438,6 +443,12 @@ class _Graph:
     def called(self, step: Step, *units: _Units) -> None:
         """Let all calls of a layer keep the same units."""
         self._calls.setdefault(step.operation.name, []).append(list(units))
+
+
+def _rests_at_zero(variable: Any) -> bool:
+    """Return whether nothing but a gradient of the loss moves a parameter that is zero."""
+    known = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+    return variable.constraint is None and type(variable.regularizer) in (*known, type(None))
 
 
 def _share_kept(calls: list[list[_Units]]) -> None:
@@ -514,6 +525,8 @@ def _batch_norm(graph: _Graph, step: Step) -> Any:
     layer, (x,) = step.operation, step.inputs
     if not isinstance(layer.axis, int) or getattr(layer, "renorm", False):
         return None
+    if graph.axis(x) != layer.axis % len(x.shape):
+        return None
     paths = [graph.path(layer, n) for n in ("gamma", "beta", "moving_mean", "moving_variance")]
     mean = graph.values[paths[2]] != 0  # pyright: ignore
     rule = _same_places(graph, step, layer.axis, graph.offset(paths[1], len(mean)))
@@ -528,6 +541,8 @@ def _batch_norm(graph: _Graph, step: Step) -> Any:
 def _same_places(graph: _Graph, step: Step, axis: int, offset: _Offset | None = None) -> Any:
     """Return the rule of an operation that computes each unit from those at the same place."""
     axis %= len(step.inputs[0].shape)
+    if all(graph.axis(x) != axis for x in step.inputs):
+        return None
     size = step.inputs[0].shape[axis]
     inputs = [graph.read(x, axis) for x in step.inputs]
     rank = len(step.outputs[0].shape)
@@ -541,7 +556,7 @@ def _spatial(graph: _Graph, step: Step) -> Any:
 
 
 def _elementwise(graph: _Graph, step: Step) -> Any:
-    axis = graph._units[id(step.inputs[0])].axis
+    axis = graph.axis(step.inputs[0])
     return None if axis is None else _same_places(graph, step, axis)
 
 
@@ -565,7 +580,7 @@ def _relu(graph: _Graph, step: Step) -> Any:
 
 
 def _merge(graph: _Graph, step: Step) -> Any:
-    found = [graph._units[id(x)].axis for x in step.inputs]
+    found = [graph.axis(x) for x in step.inputs]
     axis = next((axis for axis in found if axis is not None), None)
     ranks = {len(x.shape) for x in (*step.inputs, *step.outputs)}
     # `x + 1` has a single tensor.
@@ -579,7 +594,7 @@ def _merge(graph: _Graph, step: Step) -> Any:
 def _concatenate(graph: _Graph, step: Step) -> Any:
     rank = len(step.outputs[0].shape)
     along = step.operation.axis % rank
-    found = [graph._units[id(x)].axis for x in step.inputs]
+    found = [graph.axis(x) for x in step.inputs]
     axis = next((axis for axis in found if axis is not None), None)
     if axis is None or along == 0:
         return None
@@ -596,21 +611,20 @@ def _concatenate(graph: _Graph, step: Step) -> Any:
 
 def _reshape(graph: _Graph, step: Step) -> Any:
     (x,), shape = step.inputs, step.outputs[0].shape[1:]
-    units = graph._units[id(x)]
-    sizes = x.shape[1:]
-    if units.axis is None or None in (*sizes, *shape):
+    sizes, axis = x.shape[1:], graph.axis(x)
+    if axis is None or None in (*sizes, *shape):
         return None
     along = np.ones(len(sizes), int)
-    along[units.axis - 1] = -1
-    place = np.broadcast_to(np.arange(sizes[units.axis - 1]).reshape(along), sizes)
+    along[axis - 1] = -1
+    place = np.broadcast_to(np.arange(sizes[axis - 1]).reshape(along), sizes)
     if isinstance(step.operation, kl.Flatten) and step.operation.data_format == "channels_first":
         place = np.moveaxis(place, 0, -1)
     place = place.reshape(shape)
-    for axis in range(len(shape)):
-        lines = np.moveaxis(place, axis, 0).reshape(shape[axis], -1)
+    for i, size in enumerate(shape):
+        lines = np.moveaxis(place, i, 0).reshape(size, -1)
         if (lines == lines[:, :1]).all():
-            output = graph.write(step, axis + 1, shape[axis])
-            return _Channelwise([units], output, [lines[:, 0]], _Offset(shape[axis]))
+            units, output = graph.read(x, axis), graph.write(step, i + 1, size)
+            return _Channelwise([units], output, [lines[:, 0]], _Offset(size))
     return None
 
 
@@ -619,7 +633,7 @@ _MAKERS: dict[Any, _Maker] = {
     **dict.fromkeys(_PRODUCTS, _product),
     **dict.fromkeys(_DEPTHWISE, _depthwise),
     **dict.fromkeys(_SPATIAL, _spatial),
-    **dict.fromkeys((*_DROPOUTS, kl.Identity, kl.LeakyReLU, kl.ELU, *_FUNCTIONS), _elementwise),
+    **dict.fromkeys((*DROPOUTS, kl.Identity, kl.LeakyReLU, kl.ELU, *_FUNCTIONS), _elementwise),
     **dict.fromkeys((*_MERGES, *_MERGING_FUNCTIONS), _merge),
     **dict.fromkeys((kl.Flatten, kl.Reshape), _reshape),
     kl.BatchNormalization: _batch_norm,
@@ -630,4 +644,4 @@ _MAKERS: dict[Any, _Maker] = {
 }
 # The statistics of a batch normalization are updated once in each call, and the others are built
 # for one size.
-_NOT_SHARED = (kl.BatchNormalization, kl.Reshape, *_DROPOUTS)
+_NOT_SHARED = (kl.BatchNormalization, kl.Reshape, *DROPOUTS)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from frozenfit.gradients import is_vectorized
 from frozenfit.selectors import Selection, forms
 
 
@@ -132,12 +133,34 @@ def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> An
         others[form.axis] = slice(form.count, None)
         return ops.concatenate([trained, frozen[tuple(others)]], axis=form.axis)
     index = ops.expand_dims(ops.convert_to_tensor(index), -1)
+    frozen = vectorized_as(frozen, trained)
     if isinstance(form, forms.Indices):
         rows = ops.moveaxis(frozen, form.axis, 0)
         rows = ops.scatter_update(rows, index, ops.moveaxis(trained, form.axis, 0))
         return ops.moveaxis(rows, 0, form.axis)
     flat = ops.scatter_update(ops.reshape(frozen, (-1,)), index, trained)
     return ops.reshape(flat, frozen.shape)
+
+
+def vectorized_as(tensor: Any, other: Any) -> Any:
+    """Return a tensor unchanged, with the axis of a vectorized function that another one has.
+
+    Keras writes values into tensors in place on torch. Where a function is vectorized over the
+    values alone, torch cannot do so.
+
+    Parameters
+    ----------
+    tensor, other : tensor
+        Two tensors.
+
+    Returns
+    -------
+    tensor
+        Equal to `tensor`.
+    """
+    if not is_vectorized(other):
+        return tensor
+    return ops.where(False, ops.reshape(other, (-1,))[0], tensor)
 
 
 def read_trained(form: forms.Form, whole: Any, index: Any) -> Any:

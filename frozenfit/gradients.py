@@ -239,3 +239,23 @@ def _torch_padding(x: Any, pads: Sequence[tuple[int, int]]) -> tuple[Any, list[i
         return x, [before for before, _ in pads]
     ends = [end for before_after in reversed(pads) for end in before_after]
     return torch.nn.functional.pad(x, ends), [0] * len(pads)
+
+
+def is_vectorized(tensor: Any) -> bool:
+    """Return whether a tensor has a hidden axis of `keras.ops.vectorized_map`, on torch.
+
+    Parameters
+    ----------
+    tensor : tensor
+        A tensor.
+
+    Returns
+    -------
+    bool
+        False on other backends, whose functions do not write in place.
+    """
+    if keras.config.backend() != "torch":
+        return False
+    import torch
+
+    return torch._C._functorch.is_batchedtensor(tensor)

@@ -57,7 +57,7 @@ class Step:
     inputs, outputs : tuple of KerasTensor
         What it takes and gives.
     has_options : bool
-        Whether it is called with arguments by name, such as `training`.
+        Whether it is called with arguments by name, except for `training`, which a model sets.
     """
 
     operation: Any
@@ -301,11 +301,15 @@ def steps(model: keras.Model) -> list[Step]:
             node.operation,
             tuple(node.input_tensors),
             tuple(node.output_tensors),
-            any(value is not None for value in node.arguments.kwargs.values()),
+            _has_options(node.arguments.kwargs),
         )
         for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True)
         for node in nodes
     ]
+
+
+def _has_options(kwargs: dict[str, Any]) -> bool:
+    return any(value is not None for name, value in kwargs.items() if name != "training")
 
 
 class _Leaf:

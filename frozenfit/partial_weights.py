@@ -219,6 +219,7 @@ class PartialWeights:
         waiting: frozenset[str] = frozenset(),
         network: keras.Model | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
+        in_parts: bool = False,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Run the base on assembled weights without changing any variable.
 
@@ -235,6 +236,9 @@ class PartialWeights:
         inference_layers : sequence of keras.Layer or None, default=None
             Layers that use their moving statistics in training; None leaves the choice to
             `freeze_statistics`.
+        in_parts : bool, default=False
+            Whether products with a partly frozen kernel are computed in two parts, which a
+            function that is vectorized over members needs.
 
         Returns
         -------
@@ -253,6 +257,7 @@ class PartialWeights:
             inference if training else (),
             training,
             waiting=waiting,
+            in_parts=in_parts,
         )
 
     def run(
@@ -262,6 +267,7 @@ class PartialWeights:
         training: bool | None = None,
         *,
         waiting: frozenset[str] = frozenset(),
+        in_parts: bool = False,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Call a function in which the variables of the base have their assembled values.
 
@@ -275,6 +281,8 @@ class PartialWeights:
             Whether gradients are computed: only those of trainable slices, where that is cheaper.
         waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that are treated as constants.
+        in_parts : bool, default=False
+            As for `apply`.
 
         Returns
         -------
@@ -284,15 +292,20 @@ class PartialWeights:
         # Full precision: the layers of the base cast the assembled weights, as they cast others.
         with full_precision():
             trainable = {
-                p: ops.stop_gradient(v.value) if p in waiting else v
+                p: ops.stop_gradient(v.value) if p in waiting else v.value
                 for p, v in self.compact.items()
             }
-            whole = {p: self._assemble(p, trainable.get(p)) for p in self.survey.trainable}
+            whole = {
+                p: self._frozen(p)
+                if in_parts and p in self.products and v.regularizer is None
+                else self._assemble(p, trainable.get(p))
+                for p, v in self.survey.trainable.items()
+            }
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(*found, ops.convert_to_tensor(trainable[p]), self._constants(p))
+                Slice(*found, trainable[p], self._constants(p), self._in_parts(p, in_parts))
                 for p, found in self.products.items()
-                if training and p not in waiting
+                if in_parts or (training and p not in waiting)
             ]
             # By variable, not by position: the order of the variables of a model changes with its
             # flags.
@@ -323,7 +336,13 @@ class PartialWeights:
         """Return the positions of the trainable parameters, or the kernel that they scale."""
         if isinstance(self.computed[path], forms.Scales):
             return self._frozen(path)
-        return ops.convert_to_tensor(self.index[path]) if path in self.index else None
+        # The value, because TensorFlow would read a variable later, in another scope.
+        return self.index[path].value if path in self.index else None
+
+    def _in_parts(self, path: str, in_parts: bool) -> Any:
+        """Return the frozen kernel of which a slice is computed as a product of its own."""
+        scaled = isinstance(self.computed[path], forms.Scales)
+        return self._frozen(path) if in_parts and not scaled else None
 
     def _frozen(self, path: str):
         variable = self.random.get(path, self.survey.trainable[path])

@@ -24,6 +24,7 @@ from keras import layers as kl
 from keras import ops
 
 from frozenfit.convolutions import Convolution
+from frozenfit.delta import vectorized_as
 from frozenfit.gradients import kernel_gradient, not_saved, with_gradient
 from frozenfit.layout import Survey
 from frozenfit.scaled_products import ScaledProduct, einsum_shapes
@@ -94,6 +95,48 @@ class SlicedProduct:
         saved = (kept,) if index is None else (kept, index)
         return with_gradient(y, trained, saved, self._gradient)
 
+    def in_parts(self, x: Any, frozen: Any, trained: Any, index: Any) -> Any:
+        """Compute the product as one with the frozen kernel and one with the slice.
+
+        In a function that is vectorized over members, the frozen kernel has no axis of members, so
+        that its product is computed for the samples of all members as one. Where the slice is not
+        the first part of the kernel, the product with the whole frozen kernel is corrected.
+
+        Parameters
+        ----------
+        x : tensor
+            The input.
+        frozen : tensor
+            The kernel before the slice is written into it.
+        trained, index : tensor
+            As for a call.
+
+        Returns
+        -------
+        tensor
+            The output, of which the slice gets a gradient by itself.
+        """
+        trained = ops.cast(trained, frozen.dtype)
+        axis = self.form.axis
+        if isinstance(self.form, forms.Leading):
+            others = [slice(None)] * len(frozen.shape)
+            others[axis] = slice(self.form.count, None)
+            frozen, first, rest = frozen[tuple(others)], x, x
+            if self.input_axis is not None:
+                place, channels = self.input_axis % len(x.shape), [slice(None)] * len(x.shape)
+                channels[place] = slice(self.form.count, None)
+                first, rest = self._part(x, self.input_axis), x[tuple(channels)]
+            parts = [self.compute(first, trained), self.compute(rest, frozen)]
+            if self.output_axis is None:
+                return parts[0] + parts[1]
+            return ops.concatenate(parts, axis=self.output_axis)
+        change = trained - ops.take(frozen, index, axis=axis)
+        change = self.compute(self._part(x, self.input_axis, index), change)
+        y = self.compute(x, frozen)
+        if self.output_axis is None:
+            return y + change
+        return _added_at(y, change, index, self.output_axis)
+
     def _gradient(self, upstream: Any, trained: Any, kept: Any, *positions: Any) -> Any:
         """Return the gradient of the slice."""
         part = self._part(upstream, self.output_axis, *positions)
@@ -123,12 +166,24 @@ class Slice(NamedTuple):
         The trainable parameters, in compact shape.
     index : tensor or None
         Their positions, where they are not the first ones; of scales, the frozen kernel.
+    frozen : tensor or None, default=None
+        The kernel before the slice is written into it, where the product is computed in parts.
     """
 
     layer: keras.Layer
     product: SlicedProduct | ScaledProduct
     trained: Any
     index: Any
+    frozen: Any = None
+
+    def compute(self, x: Any, kernel: Any) -> Any:
+        """Compute the product of an input and the assembled kernel."""
+        kernel = ops.convert_to_tensor(kernel)
+        if self.frozen is None:
+            return self.product(x, kernel, self.trained, self.index)
+        # The layer casts its kernel under mixed precision.
+        frozen = ops.cast(self.frozen, kernel.dtype)
+        return self.product.in_parts(x, frozen, self.trained, self.index)
 
 
 @contextmanager
@@ -198,6 +253,14 @@ def sliced_products(
         if product is not None:
             found[path] = (layer, product)
     return found
+
+
+def _added_at(y: Any, change: Any, index: Any, axis: int) -> Any:
+    """Add channels to those of a tensor at some positions."""
+    rows = ops.moveaxis(vectorized_as(y, change), axis, 0)
+    # Positions are distinct, so that the sum of the selected channels is that of one each.
+    chosen = ops.take(rows, index, axis=0) + ops.moveaxis(change, axis, 0)
+    return ops.moveaxis(ops.scatter_update(rows, ops.expand_dims(index, -1), chosen), 0, axis)
 
 
 def _kind(layer: Any) -> type | None:
@@ -302,7 +365,7 @@ def _dense_call(of: Slice) -> Callable:
     layer: Any = of.layer
 
     def call(inputs: Any, training: bool | None = None) -> Any:
-        x = of.product(inputs, ops.convert_to_tensor(layer.kernel), of.trained, of.index)
+        x = of.compute(inputs, layer.kernel)
         if layer.bias is not None:
             x = ops.add(x, layer.bias)
         return x if layer.activation is None else layer.activation(x)
@@ -316,7 +379,7 @@ def _conv1d_call(of: Slice) -> Callable:
     def call(inputs: Any) -> Any:
         if layer.padding == "causal":
             inputs = ops.pad(inputs, layer._compute_causal_padding())
-        x = of.product(inputs, ops.convert_to_tensor(layer.kernel), of.trained, of.index)
+        x = of.compute(inputs, layer.kernel)
         if layer.use_bias:
             last = layer.data_format == "channels_last"
             x = ops.add(x, ops.reshape(layer.bias, (1, 1, -1) if last else (1, -1, 1)))
@@ -329,7 +392,7 @@ def _depthwise_call(of: Slice) -> Callable:
     layer: Any = of.layer
 
     def call(inputs: Any) -> Any:
-        x = of.product(inputs, ops.convert_to_tensor(layer.kernel), of.trained, of.index)
+        x = of.compute(inputs, layer.kernel)
         if layer.use_bias:
             last = layer.data_format == "channels_last"
             ones = (1,) * layer.rank
@@ -341,7 +404,7 @@ def _depthwise_call(of: Slice) -> Callable:
 
 def _convolution(of: Slice) -> Callable:
     def convolution_op(inputs: Any, kernel: Any) -> Any:
-        return of.product(inputs, ops.convert_to_tensor(kernel), of.trained, of.index)
+        return of.compute(inputs, kernel)
 
     return convolution_op
 

@@ -16,11 +16,13 @@ import numpy as np
 from keras import layers as kl
 from keras import ops
 
-from frozenfit.dead_units import Kept, LivingUnits, living_units
+from frozenfit.dead_units import DROPOUTS, Kept, LivingUnits, living_units
 from frozenfit.isolation import full_precision, isolated
 from frozenfit.layout import Survey
 
 _SIZES = ("units", "filters")
+# What Keras raises for a layer without a complete configuration.
+_NO_CONFIG = (NotImplementedError, TypeError, ValueError)
 
 
 class ThinNetwork:
@@ -49,7 +51,7 @@ class ThinNetwork:
     def __init__(self, survey: Survey, living: LivingUnits):
         self.model, self._copies = _build(survey.model, living.outputs, full_dropout=True)
         self.assumes_still = living.assumes_still
-        self._layers = {id(layer): copy for layer, copy in self._copies}
+        self._layers = {id(a): b for pair in self._copies for a, b in _flat(*pair)}
         self._taken = [
             (whole, thin, cuts) for _, whole, thin, cuts in _pairs(survey, self._copies, living)
         ]
@@ -122,7 +124,10 @@ def thin_model(survey: Survey, values: Mapping[str, np.ndarray], seed: int) -> k
     if living is None:
         return None
     with isolated(seed):
-        model, copies = _build(survey.model, living.outputs)
+        try:
+            model, copies = _build(survey.model, living.outputs)
+        except _NO_CONFIG:
+            return None
     for path, _, thin, cuts in _pairs(survey, copies, living):
         value = values[path]
         for axis, positions in cuts.items():
@@ -162,20 +167,22 @@ def _build(
             return made
         copies.append((operation, made))
         kept = outputs.get(operation.name)
-        if full_dropout and kept is not None and isinstance(operation, _DROPOUTS):
+        if full_dropout and kept is not None and isinstance(operation, DROPOUTS):
             return _FullDropout(made, kept)
         return made
 
     built = keras.models.clone_model(model, clone_function=copy)
-    for layer, made in copies:
-        for source, target in zip(layer._flatten_layers(), made._flatten_layers(), strict=True):
+    for pair in copies:
+        for source, target in _flat(*pair):
             # A frozen batch normalization runs in inference mode.
             if not source.trainable:
                 target.trainable = False
     return built, copies
 
 
-_DROPOUTS = (kl.Dropout, kl.GaussianDropout)
+def _flat(layer: Any, copy: Any) -> list[tuple[Any, Any]]:
+    """Return pairs of a layer and its copy, and of the layers inside them."""
+    return list(zip(layer._flatten_layers(), copy._flatten_layers(), strict=True))
 
 
 def _config(operation: Any, kept: Kept | None) -> dict[str, Any]:

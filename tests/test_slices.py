@@ -241,26 +241,52 @@ def test_mixed_precision_keeps_trained_slices_in_full_precision(monkeypatch):
 
 
 @pytest.mark.parametrize("positions", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("name", ["dense", "conv2d", "einsum with ellipsis"])
-@pytest.mark.skipif(keras.config.backend() == "tensorflow", reason="Its graph keeps what is read.")
-def test_only_the_channels_of_a_slice_of_inputs_are_kept(name, positions):
-    shape, make = LAYERS[name]
+@pytest.mark.parametrize("axis", AXES.values(), ids=AXES)
+@pytest.mark.parametrize("name", ["dense", "conv2d strided", "einsum with ellipsis", "depthwise"])
+def test_a_product_in_parts_is_that_with_the_assembled_kernel(name, axis, positions):
+    product, kernel, x = product_of(name, -2 if name == "depthwise" else axis, positions)
+    if product is None:
+        pytest.skip("The product of this backend is not replaced.")
+    other = np.random.default_rng(1).normal(size=kernel.shape).astype("float32")
+    trained = ops.convert_to_tensor(forms.take(product.form, other))
+    index = positions_of(product.form)
+    whole = ops.convert_to_tensor(forms.put(product.form, kernel, forms.take(product.form, other)))
+    x = ops.convert_to_tensor(x)
+    found = product.in_parts(x, ops.convert_to_tensor(kernel), trained, index)
+    expected = ops.convert_to_numpy(product.compute(x, whole))
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=1e-4, atol=1e-5)
+
+
+def product_of(name, axis, positions):
+    """Return the product of a layer with its kernel, and samples."""
+    shape, make = (LAYERS | DEPTHWISE)[name]
     layer = make()
     layer.build((None, *shape))
     kernel = ops.convert_to_numpy(layer.kernel)
     mask = np.zeros(kernel.shape, bool)
-    np.moveaxis(mask, -2, 0)[positions] = True
-    form = forms.from_mask(mask)
+    np.moveaxis(mask, axis, 0)[positions] = True
     x = np.random.default_rng(0).normal(size=(16, *shape)).astype("float32")
-    trained = ops.convert_to_tensor(forms.take(form, kernel))
-    index = ops.array(form.indices) if isinstance(form, forms.Indices) else None
-    product = slices._product(layer, form)
+    known = slices._kind(layer)
+    return known and slices._product(layer, forms.from_mask(mask)), kernel, x
+
+
+def positions_of(form):
+    return ops.array(form.indices) if isinstance(form, forms.Indices) else None
+
+
+@pytest.mark.parametrize("positions", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("name", ["dense", "conv2d", "einsum with ellipsis"])
+@pytest.mark.skipif(keras.config.backend() == "tensorflow", reason="Its graph keeps what is read.")
+def test_only_the_channels_of_a_slice_of_inputs_are_kept(name, positions):
+    product, kernel, x = product_of(name, -2, positions)
+    trained = ops.convert_to_tensor(forms.take(product.form, kernel))
+    index = positions_of(product.form)
 
     def whole(x, trained):
         return product.compute(x, trained)
 
     def sliced(x, trained):
-        return product(x, ops.convert_to_tensor(layer.kernel), trained, index)
+        return product(x, ops.convert_to_tensor(kernel), trained, index)
 
     assert KEEPS[keras.config.backend()](whole, x, ops.convert_to_tensor(kernel))
     assert not KEEPS[keras.config.backend()](sliced, x, trained)

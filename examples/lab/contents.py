@@ -40,9 +40,8 @@ ENTRIES = (
     Entry(
         10,
         "article and forum question on freezing",
-        "Head on a frozen prefix, last k layers: time and accuracy",
-        None,
-        "",
+        "What do the last layers on a frozen prefix save and cost?",
+        "last_layers",
     ),
     Entry(
         11,

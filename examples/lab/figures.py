@@ -1,8 +1,8 @@
-"""The three kinds of figures: points by category, lines, and a map of cells."""
+"""Figures of experiments: points by category, a map of cells, and parts for other figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,63 +48,19 @@ def dots(
                 arm, y = {**place, lines: name}, top - names.index(name) - shift
                 points(axes, results, arm, of, y, style, flat=True)
                 if also is not None:
-                    gray = {"color": "#8c8c8c", "marker": "x"}
+                    gray = {"color": "#8c8c8c", "marker": "D"}
                     points(axes, results, arm, also, y - 0.25, gray, flat=True)
         if title is not None:
             axes.set_title(title, fontsize=10)
         if chance is not None:
-            axes.axvline(100 * chance, color="#8c8c8c", ls=":", zorder=0)
+            chance_line(axes.axvline, axes.get_xlim, axes.set_xlim, chance)
         axes.set_ylim(-0.6, top + 0.6)
-        axes.set_yticks(range(top, -1, -1), names if axes is pictures[0] else [""] * len(names))
+        first = axes.get_subplotspec().is_first_col()
+        axes.set_yticks(range(top, -1, -1), names if first else [""] * len(names))
         axes.set_xlabel(label)
         axes.grid(alpha=0.25)
-    legend(figure, results, groups, of, chance is not None)
-    return figure
-
-
-def lines(
-    results: Results,
-    *,
-    x: str,
-    series: str,
-    panels: str | None = None,
-    of: str = "accuracy",
-    label: str = ACCURACY,
-    x_label: str | None = None,
-    log: bool = True,
-    chance: float | None = None,
-    name: Callable[[Any], str] = str,
-    width: float = 4.6,
-) -> Any:
-    """Draw one line for each value of a factor, with its name at its right end.
-
-    `x` is a factor or a measured column, of which the mean is taken.
-    """
-    arms = results.arms()
-    titles, groups = _values(arms, panels), _values(arms, series)
-    figure, pictures = new(len(titles), width, 3.8)
-    for axes, title in zip(pictures, titles, strict=True):
-        ends = []
-        for i, group in enumerate(groups):
-            style = {"color": COLORS[i % 8], "marker": MARKERS[i % 8]}
-            some = pick(arms, **_where(panels, title), **_where(series, group))
-            places = [results.spread(arm, x).mean for arm in some]
-            for place, arm in zip(places, some, strict=True):
-                points(axes, results, arm, of, place, style)
-            heights = [100 * results.spread(arm, of).mean for arm in some]
-            if some:
-                order = np.argsort(places)
-                path = np.array([places, heights])[:, order]
-                axes.plot(*path, color=style["color"], ls=DASHES[i % 8], lw=1.2)
-                ends.append((path[1, -1], name(group), style["color"]))
-        if title is not None:
-            axes.set_title(title, fontsize=10)
-        if chance is not None:
-            axes.axhline(100 * chance, color="#8c8c8c", ls=":", zorder=0)
-        axes.set(xscale="log" if log else "linear", xlabel=x_label or x, ylabel=label)
-        axes.grid(alpha=0.25)
-        end_labels(axes, ends)
-    legend(figure, results, (), of, chance is not None)
+    more = [(of, COLORS[0], MARKERS[0]), (also, "#8c8c8c", "D")] if also else ()
+    legend(figure, results, groups, of, chance, more)
     return figure
 
 
@@ -127,7 +83,11 @@ def cells(
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     axes.set(xlabel=columns, ylabel=lines)
-    axes.set_title(f"{label}: mean ± standard deviation, n = {results.n} seeds", fontsize=9)
+    title = f"{label}: mean ± standard deviation, n = {results.n} seeds"
+    for arm in results.arms():
+        if arm.get(columns) is None:
+            title += f"; {lines} {arm[lines]}: {100 * results.spread(arm, of).mean:.1f}"
+    axes.set_title(title, fontsize=9)
     return figure
 
 
@@ -185,6 +145,16 @@ def end_labels(axes: Any, ends: Sequence[tuple[float, str, str]]) -> None:
         )
 
 
+def chance_line(draw: Any, limits: Any, set_limits: Any, level: float) -> None:
+    """Mark the accuracy of guessing, without moving the limits of an axis.
+
+    The axes show the differences between the arms; the legend has the number.
+    """
+    seen = limits()
+    draw(100 * level, color="#8c8c8c", ls=":", zorder=0)
+    set_limits(seen)
+
+
 def note(results: Results) -> str:
     """Return the meaning of points and bars."""
     bars = "bars: ± 1 standard deviation" if results.n != "1" else "one run, no bars"
@@ -196,7 +166,7 @@ def legend(
     results: Results,
     names: Sequence[Any],
     of: str,
-    chance: bool,
+    chance: float | None = None,
     more: Sequence[tuple[str, str, str]] = (),
 ) -> None:
     """Name the series above the axes, and what points, bars and other signs mean.
@@ -211,19 +181,24 @@ def legend(
         for name, color, marker in entries
         if name is not None
     ]
-    if any(known.of == of for known in results.experiment.published):
+    arms = results.arms()
+    columns = {of, *(name for name, _, _ in more)}
+    if any(
+        known.of in columns and pick(arms, **known.arm) for known in results.experiment.published
+    ):
         open_ = {"mfc": "none", "marker": "o", "color": "#555555"}
         handles.append(Line2D([], [], ls="none", label="open: published", **open_))
-    if chance:
-        handles.append(Line2D([], [], ls=":", color="#8c8c8c", label="chance"))
+    if chance is not None:
+        label = f"chance: {100 * chance:g} %"
+        handles.append(Line2D([], [], ls=":", color="#8c8c8c", label=label))
     longest = max((len(str(handle.get_label())) for handle in handles), default=1)
-    columns = int(figure.get_figwidth() / (0.35 + 0.075 * longest))
+    width = int(figure.get_figwidth() / (0.45 + 0.06 * longest))
     figure.legend(
         handles=handles,
         title=note(results),
         title_fontsize=8,
         loc="outside upper center",
-        ncols=max(1, min(columns, len(handles))),
+        ncols=max(1, min(width, len(handles))),
         frameon=False,
         fontsize=8,
     )

@@ -54,7 +54,7 @@ def count(results: Results) -> str:
     found = [f"{judged.count(v)} {v}" for v in VERDICTS if v in judged]
     total = len(list(results.experiment.claims(results.settings)))
     waiting = f"; {total - len(judged)} not yet measured" if total > len(judged) else ""
-    return f"Of {len(judged)} comparisons " + ", ".join(found) + waiting
+    return f"Of {len(judged)} comparisons, " + ", ".join(found) + waiting
 
 
 def claims_table(results: Results) -> str:
@@ -79,8 +79,9 @@ def interval_note(results: Results) -> str:
     judged = len(results.claims())
     text = "Differences are first minus second, paired by seed; intervals are those of Student's t."
     if judged >= 10:
-        text += f" Of {judged} such intervals, {judged / 20:.0f} to {judged / 10:.0f} miss the "
-        text += "true difference by chance."
+        text += (
+            f" Of {judged} such intervals, {judged / 20:.1f} miss the true difference on average."
+        )
     return text
 
 

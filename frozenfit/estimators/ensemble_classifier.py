@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -56,6 +56,12 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Whether to divide the outputs of all members by one temperature, fitted on `X_val`,
         `y_val` of `fit` or on ``estimator.validation_fraction`` of the training data, which is
         then held out from base and members.
+    vectorize : bool or "auto", default="auto"
+        Whether the members are trained in one compiled pass, each with its own batch order and
+        early stopping. The results are those of training one after the other up to rounding.
+        "auto" does so where it can be done and is faster, see the user guide; True raises an error
+        where it cannot be done, and False never does so, in which case a member is bit for bit
+        what `estimator` alone would become.
     warm_start : bool, default=False
         Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
         has increased.
@@ -138,6 +144,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         base_epochs: int = 1,
         members: str | Sequence[Trainable] = "same",
         calibrate: bool = False,
+        vectorize: bool | Literal["auto"] = "auto",
         warm_start: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,
@@ -148,6 +155,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             base=base,
             base_epochs=base_epochs,
             members=members,
+            vectorize=vectorize,
             warm_start=warm_start,
             random_state=random_state,
             verbose=verbose,

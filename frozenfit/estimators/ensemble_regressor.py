@@ -46,6 +46,12 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         the scales of their inputs and outputs, all biases, the batch normalizations and the head;
         the scales of the first inputs start at random signs, a different draw for each member. A
         list has one selector for each member.
+    vectorize : bool or "auto", default="auto"
+        Whether the members are trained in one compiled pass, each with its own batch order and
+        early stopping. The results are those of training one after the other up to rounding.
+        "auto" does so where it can be done and is faster, see the user guide; True raises an error
+        where it cannot be done, and False never does so, in which case a member is bit for bit
+        what `estimator` alone would become.
     warm_start : bool, default=False
         Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
         has increased.

@@ -31,7 +31,7 @@ from frozenfit.training.base import Base
 from frozenfit.training.checkpoint import Checkpoint, CheckpointFile
 from frozenfit.training.data import Data, split
 from frozenfit.training.fisher import diagonal_fisher
-from frozenfit.training.loop import TrainResult, train
+from frozenfit.training.loop import Plan, TrainResult, train
 from frozenfit.training.network import CompiledModel, Network
 from frozenfit.training.optimizers import OptimizerState
 from frozenfit.training.progress import EpochProgress
@@ -282,8 +282,7 @@ class PartialNet(NetworkEstimator):
         part: FittedPart,
         seeds: Mapping[str, int],
     ) -> TrainResult:
-        data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
-        plan = plans.make_plan(self, fit_data, validation)
+        data, plan = self._data_and_plan(fit_data, seeds)
         if plans.is_piloted(self, fit_data):
             assert isinstance(data, Data)  # a source of batches cannot be split
             rng = np.random.default_rng(seeds["split"])
@@ -309,6 +308,11 @@ class PartialNet(NetworkEstimator):
             result = train(compiled, data, plan, rng, optimizer_state)
             tasks.delta = result.delta
             return result
+
+    def _data_and_plan(self, fit_data: FitData, seeds: Mapping[str, int]) -> tuple[AnyData, Plan]:
+        """Return the samples to train on and the settings of the run."""
+        data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
+        return data, plans.make_plan(self, fit_data, validation)
 
     def _needs_steps(self, one_pass: bool) -> bool:
         return plans.needs_steps(self, one_pass)
@@ -441,16 +445,63 @@ def train_part(estimator: PartialNet, fit_data: FitData, seeds: dict[str, int]) 
     """
     base = make_base(estimator, fit_data, seeds["base"])
     with workspace.check_out(base) as network:
-        network.check(estimator.input_shape_, fit_data.n_outputs, fit_data.task)
-        names = getattr(estimator, "feature_names_in_", None)
-        fit_data = fit_data.for_network(network, names)
-        part = estimator._start(fit_data, network, base, seeds)
-        compiled = part.load(network)
-        if part.frozen == "zero":
-            fit_checks.check_depends_on_samples(
-                compiled, part, fit_data.data.first, estimator.trainable
-            )
-        result = estimator._run(fit_data, compiled, part, seeds)
+        fit_data, part = start_part(estimator, fit_data, network, base, seeds)
+        result = estimator._run(fit_data, part.load(network), part, seeds)
+    finish_part(estimator, fit_data, part, result)
+
+
+def start_part(
+    estimator: PartialNet, fit_data: FitData, network: Network, base: Base, seeds: dict[str, int]
+) -> tuple[FitData, FittedPart]:
+    """Check data against a network, and determine what is trained.
+
+    Parameters
+    ----------
+    estimator, fit_data, seeds
+        Arguments of `train_part`.
+    network : Network
+        A network with the structure of the base.
+    base : Base
+        The result of `make_base`.
+
+    Returns
+    -------
+    fit_data : FitData
+        The same with samples of the dtype of the network.
+    part : FittedPart
+        What is trained, with the delta that training starts from.
+    """
+    network.check(estimator.input_shape_, fit_data.n_outputs, fit_data.task)
+    names = getattr(estimator, "feature_names_in_", None)
+    fit_data = fit_data.for_network(network, names)
+    part = estimator._start(fit_data, network, base, seeds)
+    if part.frozen == "zero":
+        compiled, first = part.load(network), fit_data.data.first
+        fit_checks.check_depends_on_samples(compiled, part, first, estimator.trainable)
+    return fit_data, part
+
+
+def finish_part(
+    estimator: PartialNet, fit_data: FitData, part: FittedPart, result: TrainResult
+) -> None:
+    """Set the fitted attributes of an estimator after training.
+
+    Parameters
+    ----------
+    estimator, fit_data
+        Arguments of `train_part`.
+    part : FittedPart
+        The result of `start_part`.
+    result : TrainResult
+        What training returned.
+
+    Raises
+    ------
+    ValueError
+        If a trained parameter is not finite.
+    TrainingInterrupted
+        If the user interrupted training; the estimator is fitted.
+    """
     # Before any attribute is set: the estimator keeps its last fit when training diverges.
     fit_checks.check_finite(result.delta)
     history = estimator._joined_history(fit_data, result.history)

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -186,7 +186,7 @@ def intersection_of_scales(a: Any, b: Any) -> Scales:
     return Scales(inputs, outputs, a.signs if inputs and a.signs == b.signs else None)
 
 
-def refuse_entries(form: Scales) -> None:
+def refuse_entries(form: Scales) -> NoReturn:
     """Raise the ValueError of an operation on entries of the weight, which scales do not select."""
     raise ValueError(
         f"`scales` multiplies whole kernels and selects no entries of them, got {form} where "

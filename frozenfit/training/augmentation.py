@@ -110,7 +110,8 @@ def _crop(x: Any, corners: Any) -> Any:
     padded = ops.pad(x, ((0, 0), (_PAD, _PAD), (_PAD, _PAD), (0, 0)))
     rows: Any = corners[:, :1] + ops.arange(height, dtype="int32")
     columns: Any = corners[:, 1:] + ops.arange(width, dtype="int32")
-    images: Any = ops.arange(ops.shape(x)[0], dtype="int32")
+    shape: Any = ops.shape(x)
+    images: Any = ops.arange(shape[0], dtype="int32")
     # Of the pixels in one list: a gather of whole pixels is fast on every backend.
     rows = rows + images[:, None] * (height + 2 * _PAD)
     index = rows[:, :, None] * (width + 2 * _PAD) + columns[:, None, :]

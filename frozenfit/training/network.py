@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from frozenfit.layout import Survey
 from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import Layout, Selection
 from frozenfit.thin import ThinNetwork
-from frozenfit.training import prefix, shared_features
+from frozenfit.training import optimizers, prefix, shared_features
 from frozenfit.training.augmentation import CropAndFlip
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.base import Base
@@ -28,13 +27,16 @@ from frozenfit.training.objective import Objective, Task
 from frozenfit.training.phases import Phase
 from frozenfit.training.recipe import quick_initial_values
 from frozenfit.training.refresh import MovingStatistics
-from frozenfit.utils.arrays import keras_reads_variables, to_numpy
+from frozenfit.training.stacked import CompiledStack
+from frozenfit.utils.arrays import to_numpy
 
 # Trainers that stay compiled for one model: enough for the phases of a freeze schedule, few enough
 # that a search over optimizers does not fill the memory.
 _MAX_TRAINERS = 8
 # Selectors that draw units leave other units alive for each seed.
 _MAX_THIN_NETWORKS = 4
+# Numbers of members that stay compiled: those of an ensemble, and of members added to it.
+_MAX_STACKS = 4
 
 
 class Network:
@@ -302,10 +304,11 @@ class CompiledModel:
         self.thin: ThinNetwork | None = None
         self._thin_networks: OrderedDict[tuple, ThinNetwork] = OrderedDict()
         self._predictors: dict[ThinNetwork | None, Predictor] = {}
-        self._prefixes: dict[Phase, prefix.Prefix | None] = {}
+        self._prefixes: dict[tuple, prefix.Prefix | None] = {}
         self._suffix_predictors: dict[Phase, Predictor] = {}
         self._statistics: dict[tuple[Phase, ThinNetwork | None], MovingStatistics] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
+        self._stacks: OrderedDict[tuple[int, bool], CompiledStack] = OrderedDict()
         self._loaded: Delta | None = None
 
     def load(
@@ -379,26 +382,35 @@ class CompiledModel:
             self._statistics[key] = MovingStatistics(self.model, network)
         return self._statistics[key]
 
-    def prefix(self, phase: Phase) -> prefix.Prefix | None:
+    def prefix(self, phase: Phase, after: Phase | None = None) -> prefix.Prefix | None:
         """Return the frozen prefix of the network in a phase.
 
         Parameters
         ----------
         phase : Phase
             The phase.
+        after : Phase or None, default=None
+            An earlier phase whose features are given, in which a part of the prefix was frozen.
 
         Returns
         -------
         Prefix or None
-            None where the first layers with weights are active.
+            None where the first layers with weights are active, or where nothing is left to
+            compute `after` the earlier phase.
         """
-        key = replace(phase, from_prefix=False)
+        key = _frozen_in(phase), after and _frozen_in(after)
         if key not in self._prefixes:
-            layers = self._inference_layers(phase)
-            self._prefixes[key] = prefix.find(self.model, phase.waiting, layers)
+            if after is None:
+                layers = self._inference_layers(phase)
+                found = prefix.find(self.model, phase.waiting, layers)
+            else:
+                whole, earlier = self.prefix(phase), self.prefix(after)
+                assert whole is not None and earlier is not None
+                found = whole.after(earlier)
+            self._prefixes[key] = found
         return self._prefixes[key]
 
-    def features(self, found: prefix.Prefix, data: Data) -> Data:
+    def features(self, found: prefix.Prefix, data: Data, on_disk: bool = False) -> Data:
         """Return the features of samples at the end of a frozen prefix.
 
         Parameters
@@ -407,6 +419,8 @@ class CompiledModel:
             One of this model.
         data : Data
             The samples.
+        on_disk : bool, default=False
+            Whether shared features that do not fit into memory are stored in a file.
 
         Returns
         -------
@@ -414,7 +428,32 @@ class CompiledModel:
             Those of another fit in a block of `shared_features.sharing`, where there are any.
         """
         limit = prefix.memory_limit()
-        return shared_features.features(found, self.network.key, data, limit)
+        return shared_features.features(found, self.network.key, data, limit, on_disk)
+
+    def stack(self, count: int, own_positions: bool) -> CompiledStack:
+        """Return several members of this model, with compiled functions for all of them.
+
+        Parameters
+        ----------
+        count : int
+            Number of members.
+        own_positions : bool
+            Whether they select different positions.
+
+        Returns
+        -------
+        CompiledStack
+            Its members are yet to be loaded.
+        """
+        key = count, own_positions
+        found = self._stacks.pop(key, None)
+        if found is None:
+            with isolated(0):
+                found = CompiledStack(self.model, count, own_positions)
+        self._stacks[key] = found
+        while len(self._stacks) > _MAX_STACKS:
+            self._stacks.popitem(last=False)
+        return found
 
     def outputs(self, X: np.ndarray) -> np.ndarray:
         """Compute the outputs of the network.
@@ -498,7 +537,8 @@ class CompiledModel:
         """
         phase = phase or Phase()
         thin = None if phase.from_prefix else self._trained_thin(optimizer)
-        key = (_optimizer_key(optimizer), objective.key, phase, keep_outputs, augment, thin)
+        settings = optimizers.settings(optimizer)
+        key = (settings, objective.key, phase, keep_outputs, augment, thin)
         if key not in self._trainers:
             network, layers = self._suffix(phase), self._inference_layers(phase)
             if thin is not None:
@@ -517,7 +557,6 @@ class CompiledModel:
         self._loaded = None
         return trainer
 
-
     def _trained_thin(self, optimizer: keras.optimizers.Optimizer) -> ThinNetwork | None:
         """Return the thin network, unless an optimizer may move parameters without a gradient."""
         is_known = type(optimizer).__module__.startswith("keras.")
@@ -525,14 +564,11 @@ class CompiledModel:
         return self.thin if is_known or not still else None
 
 
+def _frozen_in(phase: Phase) -> Phase:
+    """Return what decides on the prefix of a phase."""
+    return replace(phase, from_prefix=False, per_weight=False)
+
+
 def _forms_key(selection: Selection) -> tuple:
     """Return what compiled code depends on: indices and masks are loaded, so only their sizes."""
     return tuple((p, *form_kind(form)) for p, form in computed_forms(selection).items())
-
-
-def _optimizer_key(optimizer: keras.optimizers.Optimizer) -> tuple:
-    with keras_reads_variables():
-        config = dict(optimizer.get_config())
-    config.pop("learning_rate", None)
-    config.pop("name", None)
-    return type(optimizer), json.dumps(config, sort_keys=True, default=str)

@@ -6,9 +6,12 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-CLASSES, IMAGE = 3, (8, 8, 3)
+IMAGE = (6, 6, 3)
 # The last three do not map zero to zero.
-ACTIVATIONS = ("relu", "relu", "tanh", "gelu", "leaky_relu", "sigmoid", "softplus", "exponential")
+ACTIVATIONS = (
+    *("relu", "relu", "relu", "relu", "tanh", "gelu", "leaky_relu"),
+    *("sigmoid", "softplus", "exponential"),
+)
 
 
 class RandomNetwork:
@@ -44,15 +47,14 @@ class _Builder:
         layer = kl.Conv2D(
             size, 3, padding="same", activation=self.activation(), bias_initializer=values
         )
-        return self.norm(layer(x)) if self.rng.random() < 0.6 else layer(x)
+        return self.norm(layer(x)) if self.rng.random() < 0.7 else layer(x)
 
     def activation(self):
         return self.pick([None, None, *ACTIVATIONS])
 
     def norm(self, x):
         beta = self.pick(["zeros", "zeros", "random_normal"])
-        # Not all zeros: what counts is each channel.
-        mean = self.pick(["zeros", "zeros", "random_normal"])
+        mean = self.pick(["zeros", "zeros", "zeros", "random_normal"])
         norm = kl.BatchNormalization(
             beta_initializer=beta, moving_mean_initializer=mean, momentum=0.8
         )
@@ -61,8 +63,9 @@ class _Builder:
     def step(self, tensors):
         x = tensors[-1]
         kinds = [
-            *(self.conv, self.conv, self.add, self.concatenate, self.depthwise),
-            *(self.shared_conv, self.relu, self.dropout, self.other, self.function, self.spatial),
+            *(self.conv, self.conv, self.conv, self.add, self.add, self.concatenate),
+            *(self.depthwise, self.shared_conv, self.relu, self.dropout, self.function),
+            *(self.spatial, self.other),
         ]
         kind = self.pick(kinds)
         return kind(tensors) if kind in (self.add, self.concatenate, self.function) else kind(x)
@@ -106,6 +109,10 @@ class _Builder:
         return self.pick([kl.Dropout, kl.SpatialDropout2D])(0.2, seed=1)(x)
 
     def spatial(self, x):
+        rows, columns, channels = x.shape[1:]
+        flat = kl.Reshape((rows * columns, 1, channels))
+        if self.rng.random() < 0.2:
+            return kl.Reshape((rows, columns, channels))(flat(x))
         layers = [kl.UpSampling2D(), kl.ZeroPadding2D(1)]
         if x.shape[1] >= 4:
             layers += [kl.MaxPooling2D(), kl.AveragePooling2D(3, 1, "same"), kl.Cropping2D(1)]
@@ -131,6 +138,5 @@ class _Builder:
             x = kl.Flatten()(kl.MaxPooling2D(2)(x) if x.shape[1] > 3 else x)
         if self.rng.random() < 0.5:
             x = kl.Dense(12, activation=self.activation())(x)
-            x = kl.Reshape((3, 4))(x) if self.rng.random() < 0.3 else x
-            x = kl.Flatten()(kl.Dense(6, activation="relu")(x))
+            x = kl.Dropout(0.2, seed=2)(kl.Dense(6, activation="relu")(x))
         return kl.Dense(n_outputs)(x)

@@ -63,7 +63,7 @@ class JaxTrainer(Trainer):
         active, optimizer_state = self._updated(
             active, fixed, optimizer_state, gradients, multipliers
         )
-        totals = tuple(map(sum, zip(totals, sums, strict=True)))
+        totals = tuple(total + each for total, each in zip(totals, sums, strict=True))
         return (active, states, optimizer_state, totals), outputs if self.keep_outputs else None
 
     def _updated(self, active, fixed, optimizer_state, gradients, multipliers):
@@ -120,7 +120,7 @@ class JaxTrainer(Trainer):
             self._loops = not _on_cpu() or not _convolves(
                 self._loss, active, states, fixed, optimizer_state, *batch
             )
-        carry = (active, states, optimizer_state, (np.float32(0),) * 3)
+        carry = (active, states, optimizer_state, (np.zeros(self._sum_shape, np.float32),) * 3)
         run = self._in_a_loop if self._loops else self._one_by_one
         carry, outputs = run(carry, fixed, (x, y, weight, moves), (rates, multipliers))
         *values, totals = carry

@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 
 from frozenfit.isolation import TorchStream
-from frozenfit.partial import weights_of
 from frozenfit.training.backends.predictor import Predictor
 from frozenfit.training.backends.torch_recorder import (
     Recorder,
@@ -124,7 +123,7 @@ class TorchPredictor(Predictor):
         if is_always_the_same(model.base, training=False):
             trained = [v for v in model.trainable_variables if v.value.is_floating_point()]
             ids = {id(v) for v in trained}
-            read = [*model.variables, *weights_of(model).fixed_variables]
+            read = [*model.variables, *self._weights_of(model).fixed_variables]
             read = [v for v in read if id(v) not in ids]
             self._recorder = Recorder(
                 lambda x: [self._outputs(x)], trained, read, _at_other_values(trained)

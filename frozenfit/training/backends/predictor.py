@@ -86,6 +86,10 @@ class Predictor(ABC):
             self._exact[size] = np.array_equal(found, expected)
         return self._exact[size]
 
+    def _weights_of(self, model: Any) -> Any:
+        """Return the weights that `apply` runs the model with."""
+        return weights_of(model)
+
     def _compile(self) -> None:  # noqa: B027
         """Prepare compiled functions; called once."""
 
@@ -98,7 +102,7 @@ class Predictor(ABC):
         return self._compute(x)
 
     def _outputs(self, x: Any) -> Any:
-        outputs, _, _ = weights_of(self.model).apply(x, training=False, network=self.network)
+        outputs, _, _ = self._weights_of(self.model).apply(x, training=False, network=self.network)
         return outputs
 
 

@@ -56,6 +56,9 @@ class Trainer(ABC):
     """
 
     one_batch_shape = False
+    # Axis of the rows in the arguments of `run`, and shape of each of its three sums.
+    _row_axis = 1
+    _sum_shape: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -68,7 +71,7 @@ class Trainer(ABC):
         inference_layers: Sequence[keras.Layer] | None = None,
         augment: Callable[[Any, Any], Any] | None = None,
     ):
-        self.model, self.weights = model, weights_of(model)
+        self.model, self.weights = model, self._weights_of(model)
         self.objective = objective
         self.phase = phase or Phase()
         self.keep_outputs = keep_outputs
@@ -83,6 +86,14 @@ class Trainer(ABC):
         self._initial_state = self.optimizer_state()
         self._inner_optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._compile()
+
+    def _weights_of(self, model: Any) -> Any:
+        """Return the weights that `apply` runs the model with."""
+        return weights_of(model)
+
+    def _totals(self, *sums: Any) -> Any:
+        """Return the three sums of a call of `run` as the caller receives them."""
+        return Totals(*map(float, sums))
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -148,9 +159,9 @@ class Trainer(ABC):
             Sample weights; a row of weight 0 has no part in the loss.
         rates : ndarray of shape (steps,)
             Learning rate of each step.
-        multipliers : ndarray of shape (steps, n_variables) or None, default=None
+        multipliers : ndarray of shape (steps, n_variables, ...) or None, default=None
             Learning rate of each active variable as a multiple of the step's; read where the
-            phase has a rate per weight.
+            phase has a rate per weight. Further axes are the first ones of the variables.
         moves : ndarray of int32, shape (steps, batch, n), or None, default=None
             What the augmentation does with each sample; required where there is one.
 
@@ -168,7 +179,7 @@ class Trainer(ABC):
             moves = np.zeros((*weight.shape, 0), np.int32)
         multipliers = multipliers.astype(np.float32)
         sums, outputs = self._run(x, y, weight, moves, rates, multipliers)
-        totals = Totals(*(float(to_numpy(v)) for v in sums))
+        totals = self._totals(*map(to_numpy, sums))
         return totals, np.asarray(to_numpy(outputs), np.float32) if self.keep_outputs else None
 
     def gradients(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
@@ -243,14 +254,16 @@ def scaled_step(variable: keras.Variable, old: Any, new: Any, multiplier: Any) -
         The variable; its constraint is applied to the result.
     old, new : tensor
         Values before and after the whole step.
-    multiplier : scalar tensor
-        Fraction of the step.
+    multiplier : tensor
+        Fraction of the step: a scalar, or one for each index of the first axes of the variable.
 
     Returns
     -------
     tensor
         ``old + multiplier * (new - old)``.
     """
+    missing = len(old.shape) - len(multiplier.shape)
+    multiplier = ops.reshape(multiplier, (*multiplier.shape, *[1] * missing))
     value = old + ops.cast(multiplier, old.dtype) * (new - old)
     return value if variable.constraint is None else variable.constraint(value)
 
