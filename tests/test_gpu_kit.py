@@ -20,6 +20,7 @@ KIT = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu"
 sys.path.insert(0, str(KIT))
 
 import cifar  # noqa: E402
+import device  # noqa: E402
 import networks  # noqa: E402
 import pixels  # noqa: E402
 import plans  # noqa: E402
@@ -120,6 +121,7 @@ def test_bfloat16_is_a_policy_of_the_run(folder):
     assert keras.config.dtype_policy().name == "mixed_bfloat16"
 
 
+@pytest.mark.any_backend
 def test_a_line_that_a_killed_run_left_is_replaced(tmp_path):
     path = tmp_path / "records.jsonl"
     records.append(path, {"arm": "a", "backend": "jax"})
@@ -145,6 +147,7 @@ def test_table1_trains_the_published_numbers_of_parameters():
     assert [sum(row.trainable for row in table) for table in found] == TABLE1
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("plan", plans.PLANS)
 def test_arms_have_names_of_their_own_and_seeds_come_last(plan):
     names = [arm.name for arm in plans.arms(plan, 2, tiny=False)]
@@ -186,9 +189,30 @@ def test_the_arithmetic_of_a_step_is_that_of_the_kernels():
     assert half == first + 1.5 * second + 3 * head
 
 
+DEVICES = {
+    "NVIDIA H200": (989, 494),
+    "NVIDIA H100 PCIe": (756, 378),
+    "NVIDIA A100-SXM4-80GB": (312, 156),
+    "NVIDIA L40": (None, None),
+    "CPU (x86_64)": (None, None),
+}
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("name", DEVICES)
+def test_the_peak_speed_is_that_of_the_device(name):
+    found = [device.peak_tflops(name, precision) for precision in ("bf16", "float32")]
+    assert tuple(found) == DEVICES[name]
+
+
+def test_the_device_of_the_process_has_a_name():
+    assert device.name() and (device.driver() is None or device.driver()[0].isdigit())
+
+
 SHAPES = [(1, 1, 1), (5, 1, 7), (9, 6, 4), (40, 8, 8)]
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", ["noise", "extremes", "constant", "smooth"])
 def test_images_are_compressed_without_loss(shape, kind):
@@ -202,6 +226,7 @@ def test_images_are_compressed_without_loss(shape, kind):
     assert np.array_equal(pixels.restore(pixels.compress(images)), images)
 
 
+@pytest.mark.any_backend
 def test_smooth_images_become_small():
     rng = np.random.default_rng(1)
     smooth = (np.cumsum(rng.integers(-2, 3, (500, 8, 8, 1)), axis=2) + 128).astype(np.uint8)
@@ -210,6 +235,7 @@ def test_smooth_images_become_small():
     assert len(pixels.compress(images)) < images.size / 3
 
 
+@pytest.mark.any_backend
 def test_prepared_parts_keep_to_the_limit_and_give_the_images_back(tmp_path, capsys):
     images = cifar.random_images(30)
     commands = []
@@ -234,6 +260,7 @@ def test_prepared_parts_keep_to_the_limit_and_give_the_images_back(tmp_path, cap
     assert "3.12" in commands[0] and "manylinux2014_x86_64" in commands[0]
 
 
+@pytest.mark.any_backend
 def test_the_images_of_all_parts_are_loaded_and_a_missing_part_is_named(tmp_path):
     images, counts = cifar.random_images(25), {"train": 25, "test": 25}
     with patch.object(cifar, "BLOCK", 10):
@@ -247,6 +274,7 @@ def test_the_images_of_all_parts_are_loaded_and_a_missing_part_is_named(tmp_path
         cifar.load([tmp_path / "one"], counts)
 
 
+@pytest.mark.any_backend
 def test_too_small_a_limit_is_an_error(tmp_path):
     block = tmp_path / "a.block"
     block.write_bytes(bytes(100))
@@ -255,6 +283,7 @@ def test_too_small_a_limit_is_an_error(tmp_path):
             prepare.split([block], *rooms)
 
 
+@pytest.mark.any_backend
 def test_the_last_part_leaves_room_for_the_wheels(tmp_path):
     blocks = [tmp_path / f"{i}.block" for i in range(7)]
     for block in blocks:

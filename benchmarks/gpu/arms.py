@@ -151,6 +151,7 @@ def train(
         "loss": [round(value, 5) for value in clf.history_["loss"]],
         "training_accuracy": [round(value, 5) for value in clf.history_["accuracy"]],
         "epochs_in_this_run": len(seconds),
+        "first_epoch_seconds": seconds[0] if seconds else None,
         "seconds_per_epoch": float(np.median(seconds)) if seconds else None,
         "seconds": clock() - began,
         "peak_bytes": device.peak_bytes(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import keras
 # device counts.
 _PEAKS = {
     "H200": (989.0, 494.0),
+    "H100 PCIe": (756.0, 378.0),
     "H100": (989.0, 494.0),
     "A100": (312.0, 156.0),
     "L40S": (362.0, 183.0),
@@ -85,6 +87,6 @@ def peak_bytes() -> int | None:
 def peak_tflops(device: str, precision: str) -> float | None:
     """Return the speed of matrix products by the data sheet, where the device is a known one."""
     for known, peaks in _PEAKS.items():
-        if known in device:
+        if re.search(rf"\b{known}\b", device):
             return peaks[precision == "float32"]
     return None

@@ -55,7 +55,8 @@ def dots(
         if chance is not None:
             chance_line(axes.axvline, axes.get_xlim, axes.set_xlim, chance)
         axes.set_ylim(-0.6, top + 0.6)
-        axes.set_yticks(range(top, -1, -1), names if axes is pictures[0] else [""] * len(names))
+        first = axes.get_subplotspec().is_first_col()
+        axes.set_yticks(range(top, -1, -1), names if first else [""] * len(names))
         axes.set_xlabel(label)
         axes.grid(alpha=0.25)
     more = [(of, COLORS[0], MARKERS[0]), (also, "#8c8c8c", "D")] if also else ()
@@ -180,20 +181,24 @@ def legend(
         for name, color, marker in entries
         if name is not None
     ]
-    if any(known.of == of for known in results.experiment.published):
+    arms = results.arms()
+    columns = {of, *(name for name, _, _ in more)}
+    if any(
+        known.of in columns and pick(arms, **known.arm) for known in results.experiment.published
+    ):
         open_ = {"mfc": "none", "marker": "o", "color": "#555555"}
         handles.append(Line2D([], [], ls="none", label="open: published", **open_))
     if chance is not None:
         label = f"chance: {100 * chance:g} %"
         handles.append(Line2D([], [], ls=":", color="#8c8c8c", label=label))
     longest = max((len(str(handle.get_label())) for handle in handles), default=1)
-    columns = int(figure.get_figwidth() / (0.45 + 0.06 * longest))
+    width = int(figure.get_figwidth() / (0.45 + 0.06 * longest))
     figure.legend(
         handles=handles,
         title=note(results),
         title_fontsize=8,
         loc="outside upper center",
-        ncols=max(1, min(columns, len(handles))),
+        ncols=max(1, min(width, len(handles))),
         frameon=False,
         fontsize=8,
     )

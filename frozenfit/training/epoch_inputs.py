@@ -11,6 +11,7 @@ from frozenfit.training.data import Data
 from frozenfit.training.network import CompiledModel
 from frozenfit.training.phases import Phase, PhasePlan
 from frozenfit.training.prefix import Prefix
+from frozenfit.training.shared_features import is_sharing
 from frozenfit.training.streamed import AnyData
 
 
@@ -146,14 +147,14 @@ class EpochInputs:
 
     def _features(self, step: Prefix, data: Data) -> Data:
         assert self.phase is not None
-        if self._bytes(step) > prefix.memory_limit():
-            features = step.features(data, on_disk=True)
-            self._file.callback(features.X.close)
-            return features
+        on_disk = self._bytes(step) > prefix.memory_limit()
         # No other fit has the values of layers that were trained in this one.
-        if self.phase.finished:
-            return step.features(data)
-        return self._compiled.features(step, data)
+        if self.phase.finished or (on_disk and not is_sharing()):
+            features = step.features(data, on_disk)
+            if on_disk:
+                self._file.callback(features.X.close)
+            return features
+        return self._compiled.features(step, data, on_disk=self._cache == "disk")
 
     def close(self) -> None:
         """Delete the files of features."""

@@ -410,7 +410,7 @@ class CompiledModel:
             self._prefixes[key] = found
         return self._prefixes[key]
 
-    def features(self, found: prefix.Prefix, data: Data) -> Data:
+    def features(self, found: prefix.Prefix, data: Data, on_disk: bool = False) -> Data:
         """Return the features of samples at the end of a frozen prefix.
 
         Parameters
@@ -419,6 +419,8 @@ class CompiledModel:
             One of this model.
         data : Data
             The samples.
+        on_disk : bool, default=False
+            Whether shared features that do not fit into memory are stored in a file.
 
         Returns
         -------
@@ -426,7 +428,7 @@ class CompiledModel:
             Those of another fit in a block of `shared_features.sharing`, where there are any.
         """
         limit = prefix.memory_limit()
-        return shared_features.features(found, self.network.key, data, limit)
+        return shared_features.features(found, self.network.key, data, limit, on_disk)
 
     def stack(self, count: int, own_positions: bool) -> CompiledStack:
         """Return several members of this model, with compiled functions for all of them.
