@@ -95,7 +95,7 @@ def means_table(results: Results) -> str:
     for arm in results.arms():
         cells = lines.setdefault(tuple(arm.get(factor) for factor in spec.lines), {})
         for of in measures[:1] if spec.columns else measures:
-            title = ", ".join(str(arm.get(factor)) for factor in spec.columns) or of
+            title = ", ".join(str(arm.get(factor) or "–") for factor in spec.columns) or of
             if of in results.of(arm)[0]:
                 cells[title] = _percent(results, arm, of)
         for of in () if spec.columns else plain:
