@@ -113,6 +113,14 @@ def test_an_isolated_arm_runs_in_another_process_that_appends_the_record(folder,
     assert len(commands) == 2 and commands[0][:2] == [sys.executable, str(KIT / "run.py")]
 
 
+def test_an_isolated_arm_is_ended_when_the_minutes_are_over(folder, capsys):
+    late = run.subprocess.TimeoutExpired("python", 60)
+    with patch.object(run.subprocess, "run", side_effect=late) as started:
+        assert kit(folder, "speed", "--isolate", "--minutes", "1") == []
+    assert started.call_count == 1 and started.call_args.kwargs["timeout"] == 60
+    assert "stopped: the arm did not end within 60 s" in capsys.readouterr().out
+
+
 def _noted(self, arm, end, left):
     records.append(self.args.records, {**self.about, **arm.about()})
 
