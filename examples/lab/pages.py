@@ -54,7 +54,8 @@ def count(results: Results) -> str:
     found = [f"{judged.count(v)} {v}" for v in VERDICTS if v in judged]
     total = len(list(results.experiment.claims(results.settings)))
     waiting = f"; {total - len(judged)} not yet measured" if total > len(judged) else ""
-    return f"Of {len(judged)} comparisons, " + ", ".join(found) + waiting
+    what = "comparison" if len(judged) == 1 else "comparisons"
+    return f"Of {len(judged)} {what}, " + ", ".join(found) + waiting
 
 
 def claims_table(results: Results) -> str:
