@@ -136,7 +136,9 @@ def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> An
     frozen = vectorized_as(frozen, trained)
     if isinstance(form, forms.Indices):
         rows = ops.moveaxis(frozen, form.axis, 0)
-        rows = ops.scatter_update(rows, index, ops.moveaxis(trained, form.axis, 0))
+        # A reshaped tensor, because on TensorFlow the value of a variable has no `ndim`.
+        trained = ops.moveaxis(ops.reshape(trained, trained.shape), form.axis, 0)
+        rows = ops.scatter_update(rows, index, trained)
         return ops.moveaxis(rows, 0, form.axis)
     flat = ops.scatter_update(ops.reshape(frozen, (-1,)), index, trained)
     return ops.reshape(flat, frozen.shape)
