@@ -17,6 +17,7 @@ from keras import ops
 from frozenfit.delta import (
     Delta,
     check_arrays,
+    check_constraint,
     computed_forms,
     positions,
     read_trained,
@@ -29,6 +30,7 @@ from frozenfit.selection_config import at_positions
 from frozenfit.selectors import Selection, forms
 from frozenfit.slices import Slice, sliced, sliced_products
 from frozenfit.statistics import layers_with_moving_statistics
+from frozenfit.thin import ThinNetwork
 from frozenfit.utils.arrays import to_numpy
 
 _FROZEN_VALUES = ("keep", "random", "zero")
@@ -82,8 +84,8 @@ class PartialWeights:
         The forms by which weights are assembled.
     inference_layers : list of keras.Layer
         Batch normalizations that use their moving statistics in training.
-    products : dict of str to (Layer, SlicedProduct)
-        Products of which only the gradient of the trainable slice is computed, by path.
+    products : dict of str to (Layer, SlicedProduct or ScaledProduct)
+        Products of which only the gradient of the trainable slice or scales is computed, by path.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class PartialWeights:
         for path, form in self.computed.items():
             variable = self.survey.trainable[path]
             if not isinstance(form, forms.Nothing):
+                check_constraint(path, form, variable.constraint)
                 value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
                 self.compact[path] = self._own(f"trained/{path}", value, True, constraint)
@@ -215,8 +218,9 @@ class PartialWeights:
         training: bool | None = None,
         *,
         waiting: frozenset[str] = frozenset(),
-        network: keras.Model | None = None,
+        network: keras.Model | ThinNetwork | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
+        in_parts: bool = False,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Run the base on assembled weights without changing any variable.
 
@@ -228,11 +232,14 @@ class PartialWeights:
             Whether layers run in training mode.
         waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that are treated as constants.
-        network : keras.Model or None, default=None
-            A model made of layers of the base, run in its place.
+        network : keras.Model, ThinNetwork or None, default=None
+            A model made of layers of the base, or of copies of them, run in its place.
         inference_layers : sequence of keras.Layer or None, default=None
             Layers that use their moving statistics in training; None leaves the choice to
             `freeze_statistics`.
+        in_parts : bool, default=False
+            Whether products with a partly frozen kernel are computed in two parts, which a
+            function that is vectorized over members needs.
 
         Returns
         -------
@@ -251,6 +258,7 @@ class PartialWeights:
             inference if training else (),
             training,
             waiting=waiting,
+            in_parts=in_parts,
         )
 
     def run(
@@ -260,6 +268,7 @@ class PartialWeights:
         training: bool | None = None,
         *,
         waiting: frozenset[str] = frozenset(),
+        in_parts: bool = False,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Call a function in which the variables of the base have their assembled values.
 
@@ -273,6 +282,8 @@ class PartialWeights:
             Whether gradients are computed: only those of trainable slices, where that is cheaper.
         waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that are treated as constants.
+        in_parts : bool, default=False
+            As for `apply`.
 
         Returns
         -------
@@ -282,15 +293,20 @@ class PartialWeights:
         # Full precision: the layers of the base cast the assembled weights, as they cast others.
         with full_precision():
             trainable = {
-                p: ops.stop_gradient(v.value) if p in waiting else v
+                p: ops.stop_gradient(v.value) if p in waiting else v.value
                 for p, v in self.compact.items()
             }
-            whole = {p: self._assemble(p, trainable.get(p)) for p in self.survey.trainable}
+            whole = {
+                p: self._frozen(p)
+                if in_parts and p in self.products and v.regularizer is None
+                else self._assemble(p, trainable.get(p))
+                for p, v in self.survey.trainable.items()
+            }
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(*found, ops.convert_to_tensor(trainable[p]), self._positions(p))
+                Slice(*found, trainable[p], self._positions(p), self._apart(p, in_parts))
                 for p, found in self.products.items()
-                if training and p not in waiting
+                if in_parts or (training and p not in waiting)
             ]
             # By variable, not by position: the order of the variables of a model changes with its
             # flags.
@@ -319,7 +335,13 @@ class PartialWeights:
 
     def _positions(self, path: str) -> Any:
         """Return the positions of the trainable parameters as a tensor, where they are stored."""
-        return ops.convert_to_tensor(self.index[path]) if path in self.index else None
+        # The value, because TensorFlow would read a variable later, in another scope.
+        return self.index[path].value if path in self.index else None
+
+    def _apart(self, path: str, in_parts: bool) -> Any:
+        """Return the frozen kernel where what is trained is not a part of the product with it."""
+        scaled = isinstance(self.computed[path], forms.Scales)
+        return self._frozen(path) if in_parts or scaled else None
 
     def _frozen(self, path: str):
         variable = self.random.get(path, self.survey.trainable[path])
@@ -421,6 +443,36 @@ class PartialWeights:
         """
         trainable = {p: forms.take(selection.forms[p], values[p]) for p in self.compact}
         return Delta(trainable, dict(states))
+
+    def whole_values(
+        self, selection: Selection, delta: Delta, values: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return the weights and states of a delta with frozen zeros, and what is trainable.
+
+        Parameters
+        ----------
+        selection : Selection
+            The trainable parameters of the delta.
+        delta : Delta
+            The delta.
+        values : mapping of str to ndarray
+            Whole weights of the base, by path.
+
+        Returns
+        -------
+        whole : dict of str to ndarray
+            Weights and states by path.
+        trainable : dict of str to ndarray of bool
+            Which parameters of a weight are trainable; weights without any are left out.
+        """
+        whole, trainable = {**values, **delta.states}, {}
+        for path, form in selection.items():
+            frozen = values[path] if self.keeps_values(path) else np.zeros_like(values[path])
+            whole[path] = frozen
+            if path in delta.trained:
+                whole[path] = forms.put(form, frozen, delta.trained[path])
+                trainable[path] = forms.to_mask(form, frozen.shape)
+        return whole, trainable
 
     def set_selection(self, selection: Selection, seed: int) -> None:
         """Train other parameters of the same number and form, without building a new model.

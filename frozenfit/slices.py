@@ -23,10 +23,14 @@ import numpy as np
 from keras import layers as kl
 from keras import ops
 
-from frozenfit.gradients import kernel_gradient, with_gradient
+from frozenfit.convolutions import Convolution
+from frozenfit.delta import vectorized_as
+from frozenfit.gradients import kernel_gradient, not_saved, with_gradient
 from frozenfit.layout import Survey
+from frozenfit.scaled_products import ScaledProduct, einsum_shapes
 from frozenfit.selectors import forms
 
+_DEPTHWISE = (kl.DepthwiseConv1D, kl.DepthwiseConv2D)
 # Of a larger share of a kernel, the gradient costs about as much as that of the whole.
 _LARGEST_SHARE = 0.5
 
@@ -46,7 +50,10 @@ class SlicedProduct:
     input_axis : int or None
         Axis of the input that the slice is taken along; None for a slice of outputs.
     output_axis : int or None
-        Axis of the output that the slice is taken along; None for a slice of inputs.
+        Axis of the output that the slice is taken along; None for a slice of inputs. Both are
+        given where each channel is convolved by itself.
+    differentiate : callable
+        The gradient of the product: a function of input, kernel and gradient of the output.
     """
 
     kind: type
@@ -54,6 +61,7 @@ class SlicedProduct:
     form: forms.Leading | forms.Indices
     input_axis: int | None
     output_axis: int | None
+    differentiate: Callable[[Any, Any, Any], Any]
 
     def __call__(self, x: Any, kernel: Any, trained: Any, index: Any) -> Any:
         """Compute the product so that only the slice gets a gradient.
@@ -74,17 +82,65 @@ class SlicedProduct:
         tensor
             The output.
         """
-        y = self.compute(x, ops.stop_gradient(kernel))
         kept = self._part(ops.stop_gradient(x), self.input_axis, index)
+        if self.input_axis is None:
+            y = self.compute(x, ops.stop_gradient(kernel))
+        else:
+            # A copy: a view would keep the whole input in memory.
+            kept = ops.copy(kept)
+            with not_saved(x):
+                y = self.compute(x, ops.stop_gradient(kernel))
         # The layer casts its kernel under mixed precision; the gradient is cast back.
         trained = ops.cast(trained, kernel.dtype)
         saved = (kept,) if index is None else (kept, index)
         return with_gradient(y, trained, saved, self._gradient)
 
+    def in_parts(self, x: Any, frozen: Any, trained: Any, index: Any) -> Any:
+        """Compute the product as one with the frozen kernel and one with the slice.
+
+        In a function that is vectorized over members, the frozen kernel has no axis of members, so
+        that its product is computed for the samples of all members as one. Where the slice is not
+        the first part of the kernel, the product with the whole frozen kernel is corrected.
+
+        Parameters
+        ----------
+        x : tensor
+            The input.
+        frozen : tensor
+            The kernel before the slice is written into it.
+        trained, index : tensor
+            As for a call.
+
+        Returns
+        -------
+        tensor
+            The output, of which the slice gets a gradient by itself.
+        """
+        trained = ops.cast(trained, frozen.dtype)
+        axis = self.form.axis
+        if isinstance(self.form, forms.Leading):
+            others = [slice(None)] * len(frozen.shape)
+            others[axis] = slice(self.form.count, None)
+            frozen, first, rest = frozen[tuple(others)], x, x
+            if self.input_axis is not None:
+                place, channels = self.input_axis % len(x.shape), [slice(None)] * len(x.shape)
+                channels[place] = slice(self.form.count, None)
+                first, rest = self._part(x, self.input_axis), x[tuple(channels)]
+            parts = [self.compute(first, trained), self.compute(rest, frozen)]
+            if self.output_axis is None:
+                return parts[0] + parts[1]
+            return ops.concatenate(parts, axis=self.output_axis)
+        change = trained - ops.take(frozen, index, axis=axis)
+        change = self.compute(self._part(x, self.input_axis, index), change)
+        y = self.compute(x, frozen)
+        if self.output_axis is None:
+            return y + change
+        return _added_at(y, change, index, self.output_axis)
+
     def _gradient(self, upstream: Any, trained: Any, kept: Any, *positions: Any) -> Any:
         """Return the gradient of the slice."""
         part = self._part(upstream, self.output_axis, *positions)
-        return kernel_gradient(self.compute, kept, trained, part)
+        return self.differentiate(kept, trained, part)
 
     def _part(self, tensor: Any, axis: int | None, index: Any = None) -> Any:
         """Return the channels of the slice; all of them if the slice is not along these."""
@@ -98,24 +154,38 @@ class SlicedProduct:
 
 
 class Slice(NamedTuple):
-    """A trainable slice of the kernel of a layer, in one call of the network.
+    """A trainable slice of the kernel of a layer, or its scales, in one call of the network.
 
     Attributes
     ----------
     layer : keras.Layer
         The layer.
-    product : SlicedProduct
+    product : SlicedProduct or ScaledProduct
         Its product.
     trained : tensor
         The trainable parameters, in compact shape.
     index : tensor or None
         Their positions, where they are not the first ones.
+    frozen : tensor or None, default=None
+        The kernel before the slice is written into it, where the product is computed in parts, or
+        before it is scaled.
     """
 
     layer: keras.Layer
-    product: SlicedProduct
+    product: SlicedProduct | ScaledProduct
     trained: Any
     index: Any
+    frozen: Any = None
+
+    def compute(self, x: Any, kernel: Any) -> Any:
+        """Compute the product of an input and the assembled kernel."""
+        kernel = ops.convert_to_tensor(kernel)
+        if self.frozen is None:
+            assert isinstance(self.product, SlicedProduct)  # scales have a frozen kernel
+            return self.product(x, kernel, self.trained, self.index)
+        # The layer casts its kernel under mixed precision.
+        frozen = ops.cast(self.frozen, kernel.dtype)
+        return self.product.in_parts(x, frozen, self.trained, self.index)
 
 
 @contextmanager
@@ -151,8 +221,8 @@ def sliced(slices: Iterable[Slice]) -> Iterator[None]:
 
 def sliced_products(
     survey: Survey, computed: Mapping[str, forms.Form]
-) -> dict[str, tuple[keras.Layer, SlicedProduct]]:
-    """Find the kernels of which a slice is trainable that is cheaper than the whole.
+) -> dict[str, tuple[keras.Layer, SlicedProduct | ScaledProduct]]:
+    """Find the kernels of which a slice is trainable that is cheaper than the whole, or scales.
 
     Parameters
     ----------
@@ -163,17 +233,21 @@ def sliced_products(
 
     Returns
     -------
-    dict of str to (Layer, SlicedProduct)
+    dict of str to (Layer, SlicedProduct or ScaledProduct)
         By path of the kernel.
     """
     owners = {}
     for layer in survey.layers.values():
-        if _kind(layer) is not None:
-            owners[id(layer._kernel)] = layer
+        if (kind := _kind(layer)) is not None:
+            owners[id(_kernel(layer, kind))] = layer
     found = {}
     for path, form in computed.items():
         variable = survey.trainable[path]
         layer = owners.get(id(variable))
+        if layer is not None and isinstance(form, forms.Scales):
+            if (scaled := _scaled(layer, form)) is not None:
+                found[path] = (layer, scaled)
+            continue
         if layer is None or not isinstance(form, forms.Leading | forms.Indices):
             continue
         share = forms.size(form, variable.shape) / max(1, int(np.prod(variable.shape)))
@@ -183,41 +257,91 @@ def sliced_products(
     return found
 
 
+def _added_at(y: Any, change: Any, index: Any, axis: int) -> Any:
+    """Add channels to those of a tensor at some positions."""
+    rows = ops.moveaxis(vectorized_as(y, change), axis, 0)
+    # Positions are distinct, so that the sum of the selected channels is that of one each.
+    chosen = ops.take(rows, index, axis=0) + ops.moveaxis(change, axis, 0)
+    return ops.moveaxis(ops.scatter_update(rows, ops.expand_dims(index, -1), chosen), 0, axis)
+
+
 def _kind(layer: Any) -> type | None:
     """Return the Keras class whose computation a layer has, where it has a product to replace."""
     if getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None):
         return None
+    # On TensorFlow the copies of the channels cost as much as is saved.
+    if isinstance(layer, _DEPTHWISE) and keras.config.backend() == "tensorflow":
+        return None
     if "call" in layer.__dict__ or "convolution_op" in layer.__dict__:
+        return None
+    # A subclass may compute another kernel there, as weight standardization does.
+    operation = getattr(type(layer), "convolution_op", None)
+    if operation not in (None, kl.Conv2D.convolution_op):
         return None
     return next((kind for kind in _HOOKS if type(layer).call is kind.call), None)
 
 
+def _kernel(layer: Any, kind: type) -> keras.Variable:
+    """Return the kernel of a layer, without an adapter."""
+    return layer.kernel if kind is kl.DepthwiseConv2D else layer._kernel
+
+
 def _product(layer: Any, form: forms.Leading | forms.Indices) -> SlicedProduct | None:
-    kind, rank = _kind(layer), len(layer._kernel.shape)
+    kind = _kind(layer)
     assert kind is not None
+    rank = len(_kernel(layer, kind).shape)
     if kind is kl.Dense:
-        return SlicedProduct(
-            kind, ops.matmul, form, *((-1, None) if form.axis == 0 else (None, -1))
-        )
+        axes = (-1, None) if form.axis == 0 else (None, -1)
+        return SlicedProduct(kind, ops.matmul, form, *axes, _matrix_gradient)
     if kind is kl.EinsumDense:
         axes = _einsum_axes(layer.equation, form.axis)
-        return axes and SlicedProduct(kind, partial(ops.einsum, layer.equation), form, *axes)
+        compute = partial(ops.einsum, layer.equation)
+        return axes and SlicedProduct(kind, compute, form, *axes, partial(kernel_gradient, compute))
+    channels = -1 if layer.data_format == "channels_last" else 1
+    if kind is kl.DepthwiseConv2D:
+        if layer.depth_multiplier != 1 or form.axis != rank - 2:
+            return None
+        compute = partial(ops.depthwise_conv, **_settings(layer))
+        differentiate = partial(kernel_gradient, compute)
+        return SlicedProduct(kind, compute, form, channels, channels, differentiate)
     if layer.groups != 1 or form.axis < rank - 2:
         return None
-    channels = -1 if layer.data_format == "channels_last" else 1
     axes = (channels, None) if form.axis == rank - 2 else (None, channels)
-    compute = _convolve(layer) if kind is kl.Conv1D else layer.convolution_op
-    return SlicedProduct(kind, compute, form, *axes)
+    convolution = Convolution.of(layer)
+    return SlicedProduct(kind, convolution, form, *axes, convolution.kernel_gradient)
 
 
-def _convolve(layer: Any) -> Callable[[Any, Any], Any]:
-    options = {
+def _settings(layer: Any) -> dict[str, Any]:
+    """Return the arguments of Keras's operation for a depthwise convolution."""
+    return {
         "strides": layer.strides,
-        "padding": "valid" if layer.padding == "causal" else layer.padding,
+        "padding": layer.padding,
         "dilation_rate": layer.dilation_rate,
         "data_format": layer.data_format,
     }
-    return partial(ops.conv, **options)
+
+
+def _matrix_gradient(x: Any, kernel: Any, upstream: Any) -> Any:
+    """Return the gradient of ``x @ kernel`` with respect to the kernel."""
+    x, upstream = (ops.reshape(t, (-1, t.shape[-1])) for t in (x, upstream))
+    return ops.matmul(ops.transpose(x), upstream)
+
+
+def _scaled(layer: Any, form: forms.Scales) -> ScaledProduct | None:
+    kind = _kind(layer)
+    assert kind is not None
+    shape = tuple(_kernel(layer, kind).shape)
+    if kind is kl.Dense:
+        return ScaledProduct(kind, ops.matmul, form, shape, (-1,), (-1,))
+    if kind is kl.EinsumDense:
+        aligned = einsum_shapes(layer.equation, form, shape)
+        compute = partial(ops.einsum, layer.equation)
+        return aligned and ScaledProduct(kind, compute, form, shape, *aligned)
+    if kind is kl.DepthwiseConv2D or layer.groups != 1:
+        return None
+    last = layer.data_format == "channels_last"
+    channels = (-1,) if last else (-1, *[1] * (len(shape) - 2))
+    return ScaledProduct(kind, Convolution.of(layer), form, shape, channels, channels)
 
 
 def _einsum_axes(equation: str, axis: int) -> tuple[int | None, int | None] | None:
@@ -243,7 +367,7 @@ def _dense_call(of: Slice) -> Callable:
     layer: Any = of.layer
 
     def call(inputs: Any, training: bool | None = None) -> Any:
-        x = of.product(inputs, ops.convert_to_tensor(layer.kernel), of.trained, of.index)
+        x = of.compute(inputs, layer.kernel)
         if layer.bias is not None:
             x = ops.add(x, layer.bias)
         return x if layer.activation is None else layer.activation(x)
@@ -257,7 +381,7 @@ def _conv1d_call(of: Slice) -> Callable:
     def call(inputs: Any) -> Any:
         if layer.padding == "causal":
             inputs = ops.pad(inputs, layer._compute_causal_padding())
-        x = of.product(inputs, ops.convert_to_tensor(layer.kernel), of.trained, of.index)
+        x = of.compute(inputs, layer.kernel)
         if layer.use_bias:
             last = layer.data_format == "channels_last"
             x = ops.add(x, ops.reshape(layer.bias, (1, 1, -1) if last else (1, -1, 1)))
@@ -266,9 +390,23 @@ def _conv1d_call(of: Slice) -> Callable:
     return call
 
 
+def _depthwise_call(of: Slice) -> Callable:
+    layer: Any = of.layer
+
+    def call(inputs: Any) -> Any:
+        x = of.compute(inputs, layer.kernel)
+        if layer.use_bias:
+            last = layer.data_format == "channels_last"
+            ones = (1,) * layer.rank
+            x = ops.add(x, ops.reshape(layer.bias, (1, *ones, -1) if last else (1, -1, *ones)))
+        return x if layer.activation is None else layer.activation(x)
+
+    return call
+
+
 def _convolution(of: Slice) -> Callable:
     def convolution_op(inputs: Any, kernel: Any) -> Any:
-        return of.product(inputs, ops.convert_to_tensor(kernel), of.trained, of.index)
+        return of.compute(inputs, kernel)
 
     return convolution_op
 
@@ -279,4 +417,5 @@ _HOOKS: dict[type, tuple[str, Callable]] = {
     kl.EinsumDense: ("call", _dense_call),
     kl.Conv1D: ("call", _conv1d_call),
     kl.Conv2D: ("convolution_op", _convolution),  # and Conv3D, which has the same `call`
+    kl.DepthwiseConv2D: ("call", _depthwise_call),  # and DepthwiseConv1D
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from frozenfit.estimators import stored, stored_base
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.ensemble_members import check_members, member_selectors
+from frozenfit.estimators.ensemble_training import train_members
 from frozenfit.estimators.partial_base import (
     PartialNet,
     make_base,
@@ -30,7 +31,7 @@ from frozenfit.training.base import Base
 from frozenfit.training.streamed import AnyData
 from frozenfit.training.workspace import workspace
 from frozenfit.types import RandomState, Trainable
-from frozenfit.utils.scikit_learn import Interval, StrOptions, callback_context
+from frozenfit.utils.scikit_learn import Interval, StrOptions, callback_context, has_callbacks
 
 if TYPE_CHECKING:
     from frozenfit.types import ArrayLike, SamplesLike
@@ -65,35 +66,6 @@ def _for_part(fit_data: FitData, name: str) -> FitData:
     return fit_data if checkpoint is None else replace(fit_data, checkpoint=checkpoint.part(name))
 
 
-def train_members(
-    members: Sequence[PartialNet],
-    data_of_members: Sequence[FitData],
-    seeds: Sequence[dict[str, int]],
-) -> Iterator[PartialNet]:
-    """Train members on one base, one after the other.
-
-    All training of members passes through this function, so that another order of training, such
-    as several members at once, needs to replace only it.
-
-    Parameters
-    ----------
-    members : sequence of PartialNet
-        Members with the base as their model; fitted members continue.
-    data_of_members : sequence of FitData
-        Training data of each member.
-    seeds : sequence of dict
-        Seeds of each member.
-
-    Yields
-    ------
-    PartialNet
-        Each member once it is trained.
-    """
-    for member, fit_data, seed in zip(members, data_of_members, seeds, strict=True):
-        train_part(member, fit_data, seed)
-        yield member
-
-
 class CheapEnsemble(NetworkEstimator):
     """Base class of the two ensembles; a subclass sets `_member_class`."""
 
@@ -111,7 +83,8 @@ class CheapEnsemble(NetworkEstimator):
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "base": [StrOptions({"trained", "frozen"})],
         "base_epochs": [Interval(Integral, 1, None, closed="left")],
-        "members": [StrOptions({"same", "disjoint"}), list, tuple],
+        "members": [StrOptions({"same", "disjoint", "adapters"}), list, tuple],
+        "vectorize": [StrOptions({"auto"}), "boolean"],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -125,6 +98,7 @@ class CheapEnsemble(NetworkEstimator):
         base: str = "trained",
         base_epochs: int = 1,
         members: str | Sequence[Trainable] = "same",
+        vectorize: bool | Literal["auto"] = "auto",
         warm_start: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,
@@ -134,6 +108,7 @@ class CheapEnsemble(NetworkEstimator):
         self.base = base
         self.base_epochs = base_epochs
         self.members = members
+        self.vectorize = vectorize
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -278,7 +253,15 @@ class CheapEnsemble(NetworkEstimator):
             # same parameters for all; the other seeds differ.
             seeds.append(part_seeds(seed) | {"selector": self._seeds["selector"]})
         done: list[PartialNet] = []
-        training = train_members(members, data_of_members, seeds)
+        # The callbacks of scikit-learn follow one member after the other.
+        follows = has_callbacks(self)
+        if follows and self.vectorize is True:
+            raise ValueError(
+                "`vectorize=True` requires an ensemble without callbacks of scikit-learn, which "
+                "follow one member after the other. Use vectorize='auto', or remove them."
+            )
+        vectorize = False if follows else self.vectorize
+        training = train_members(members, data_of_members, seeds, vectorize)
         try:
             # Members whose frozen layers agree compute the features of these layers once.
             with shared_features.sharing():
@@ -411,7 +394,8 @@ class CheapEnsemble(NetworkEstimator):
             Number of members to add.
         X, y, sample_weight : array-like
             Training data as in `fit`, or a source of batches as `X` alone. With the data of `fit`,
-            the members equal those of a larger `n_estimators`.
+            the members equal those of a larger `n_estimators`, bit for bit with
+            ``vectorize=False``.
         members : list of selectors, default=None
             Parameters that each new member trains; required if the parameter `members` is a list.
 

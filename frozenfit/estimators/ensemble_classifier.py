@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -43,15 +43,25 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         case no file stores it, or it is the model that `estimator` was given.
     base_epochs : int, default=1
         Number of epochs in which the base is trained; unused with ``base="frozen"``.
-    members : {"same", "disjoint"} or list of selectors, default="same"
+    members : {"same", "disjoint", "adapters"} or list of selectors, default="same"
         Which parameters each member trains. With "same", those of ``estimator.trainable``, from
         different seeds. With "disjoint", members have no trainable parameter in common: if
         ``estimator.trainable`` is a fraction, each trains a random part of that size, and if it is
-        a selector, each trains an equal share of it. A list has one selector for each member.
+        a selector, each trains an equal share of it. "adapters" does not use
+        ``estimator.trainable``: members share all kernels but that of the head, and each trains
+        the scales of their inputs and outputs, all biases, the batch normalizations and the head;
+        the scales of the first inputs start at random signs, a different draw for each member. A
+        list has one selector for each member.
     calibrate : bool, default=False
         Whether to divide the outputs of all members by one temperature, fitted on `X_val`,
         `y_val` of `fit` or on ``estimator.validation_fraction`` of the training data, which is
         then held out from base and members.
+    vectorize : bool or "auto", default="auto"
+        Whether the members are trained in one compiled pass, each with its own batch order and
+        early stopping. The results are those of training one after the other up to rounding.
+        "auto" does so where it can be done and is faster, see the user guide; True raises an error
+        where it cannot be done, and False never does so, in which case a member is bit for bit
+        what `estimator` alone would become.
     warm_start : bool, default=False
         Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
         has increased.
@@ -99,6 +109,9 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     arXiv:1802.00844, train the base and each member for one epoch. The probabilities of the
     ensemble are the mean of those of its members.
 
+    ``members="adapters"`` is BatchEnsemble (Wen, Tran and Ba 2020, arXiv:2002.06715) on kernels
+    that are not trained with the members.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -131,6 +144,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         base_epochs: int = 1,
         members: str | Sequence[Trainable] = "same",
         calibrate: bool = False,
+        vectorize: bool | Literal["auto"] = "auto",
         warm_start: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,
@@ -141,6 +155,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             base=base,
             base_epochs=base_epochs,
             members=members,
+            vectorize=vectorize,
             warm_start=warm_start,
             random_state=random_state,
             verbose=verbose,

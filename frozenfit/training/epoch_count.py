@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import keras
@@ -65,6 +66,32 @@ def choose(compiled: CompiledModel, data: Data, plan: Plan, rng: np.random.Gener
     KeyboardInterrupt
         If the user interrupted the pilot run.
     """
+    training, pilot = pilot_run(data, plan, rng)
+    result = train(compiled, training, pilot, rng)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return best_number(result.history, plan.epochs)
+
+
+def pilot_run(data: Data, plan: Plan, rng: np.random.Generator) -> tuple[Data, Plan]:
+    """Return the samples and the settings of a pilot run.
+
+    Parameters
+    ----------
+    data : Data
+        The training samples.
+    plan : Plan
+        Settings of the run whose number of epochs is chosen.
+    rng : numpy.random.Generator
+        Source of the split.
+
+    Returns
+    -------
+    training : Data
+        Nine tenths of the samples.
+    pilot : Plan
+        A run of all epochs that is evaluated on the others.
+    """
     task = plan.objective.task
     # With so few classes, at least one has two samples, which a stratified split requires.
     stratify = task == "classification" and 2 * len(np.unique(data.y[data.rows])) <= len(data)
@@ -79,9 +106,24 @@ def choose(compiled: CompiledModel, data: Data, plan: Plan, rng: np.random.Gener
         epoch_callbacks=(),
         checkpoint=None,
     )
-    result = train(compiled, training, pilot, rng)
-    if result.interrupted:
-        raise KeyboardInterrupt
-    losses = np.asarray(result.history["val_loss"])
+    return training, pilot
+
+
+def best_number(history: Mapping[str, Sequence[float]], most: int) -> int:
+    """Return the number of epochs that the history of a pilot run recommends.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence of float
+        Its metrics.
+    most : int
+        The largest number.
+
+    Returns
+    -------
+    int
+        Two more than the epoch with the lowest validation loss.
+    """
+    losses = np.asarray(history["val_loss"])
     best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
-    return min(plan.epochs, best + 1 + _MORE)
+    return min(most, best + 1 + _MORE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -145,6 +146,26 @@ def make(
     if weight_decay:
         fresh.weight_decay = weight_decay
     return fresh, rate, schedule
+
+
+def settings(optimizer: keras.optimizers.Optimizer) -> tuple:
+    """Return what compiled steps depend on of an optimizer; the learning rate is an argument.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        An optimizer.
+
+    Returns
+    -------
+    tuple
+        Equal for optimizers whose steps are the same code.
+    """
+    with keras_reads_variables():
+        config = dict(optimizer.get_config())
+    config.pop("learning_rate", None)
+    config.pop("name", None)
+    return type(optimizer), json.dumps(config, sort_keys=True, default=str)
 
 
 # Creating an optimizer draws seeds and takes names; isolation keeps Keras's global state unchanged.

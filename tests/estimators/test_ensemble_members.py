@@ -16,7 +16,7 @@ from frozenfit import (
     PartialNetClassifier,
     PartialNetRegressor,
 )
-from frozenfit.estimators import ensemble_base
+from frozenfit.estimators import ensemble_base, ensemble_training, partial_base
 from frozenfit.selectors import forms
 
 X, y = load_digits(return_X_y=True)
@@ -106,10 +106,11 @@ def test_a_random_base_is_that_of_the_seed_alone():
     assert (a[frozen] == b[frozen]).all()
 
 
-def test_a_member_is_what_a_partial_net_on_the_base_gives(fitted):
-    member = fitted.estimators_[1]
+def test_a_member_is_what_a_partial_net_on_the_base_gives():
+    estimator = ensemble(2, vectorize=False).fit(X, y)
+    member = estimator.estimators_[1]
     alone = clone(member).fit(X, y)
-    assert alone.model is fitted.base_
+    assert alone.model is estimator.base_
     assert bits([alone.part_.delta]) == bits([member.part_.delta])
 
 
@@ -173,12 +174,17 @@ def test_one_member_has_no_mutual_information():
     assert np.abs(ensemble(1).fit(X, y).mutual_information(X)).max() < 1e-12
 
 
-def test_added_members_leave_the_others_bit_by_bit(fitted):
-    estimator = ensemble(2).fit(X, y)
+@pytest.mark.parametrize("vectorize", [False, True])
+def test_added_members_leave_the_others_bit_by_bit(vectorize):
+    estimator = ensemble(2, vectorize=vectorize).fit(X, y)
     before = bits(deltas(estimator))
-    assert estimator.add_members(1, X, y) is estimator
+    assert estimator.add_members(2, X, y) is estimator
     assert bits(deltas(estimator)[:2]) == before
-    assert bits(deltas(estimator)) == bits(deltas(fitted))
+
+
+def test_added_members_are_those_of_a_larger_ensemble():
+    every, estimator = (ensemble(n, vectorize=False).fit(X, y) for n in (3, 2))
+    assert bits(deltas(estimator.add_members(1, X, y))) == bits(deltas(every))
 
 
 def test_a_removed_member_leaves_the_others_bit_by_bit():
@@ -303,14 +309,14 @@ def test_partial_fit_moves_every_member():
 def test_an_interrupted_ensemble_keeps_the_members_it_has(monkeypatch):
     inner = ensemble_base.train_members
 
-    def stop_at_third(members, problems, seeds):
-        for i, member in enumerate(inner(members, problems, seeds)):
+    def stop_at_third(*args):
+        for i, member in enumerate(inner(*args)):
             yield member
             if i == 1:
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(ensemble_base, "train_members", stop_at_third)
-    estimator = ensemble(4)
+    estimator = ensemble(4, vectorize=False)
     with pytest.raises(KeyboardInterrupt):
         estimator.fit(X, y)
     assert len(estimator.estimators_) == 2
@@ -333,13 +339,14 @@ def test_the_temperature_lowers_the_log_loss_of_held_out_samples():
 
 def test_calibration_excludes_samples_from_all_training(monkeypatch):
     seen = []
-    inner = ensemble_base.train_part
+    inner = partial_base.start_part
 
-    def watched(self, fit_data, seeds):
+    def watched(estimator, fit_data, *args):
         seen.append(len(fit_data.data))
-        inner(self, fit_data, seeds)
+        return inner(estimator, fit_data, *args)
 
-    monkeypatch.setattr(ensemble_base, "train_part", watched)
+    for module in (partial_base, ensemble_training):  # the base, and members trained together
+        monkeypatch.setattr(module, "start_part", watched)
     ensemble(2, calibrate=True, validation_fraction=0.2).fit(X, y)
     assert len(seen) == 3 and max(seen) < 0.85 * len(X)
 

@@ -21,11 +21,11 @@ class TensorFlowTrainer(Trainer):
     def _gradients(self, x, y, weight):
         return self._step_gradients(x, y, weight)[0]
 
-    def _step_gradients(self, x, y, weight):
+    def _step_gradients(self, x, y, weight, moves=None):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            loss, sums, states, outputs = self._objective(x, y, weight)
+            loss, sums, states, outputs = self._objective(x, y, weight, moves)
         values = [v.value for v in self.variables]
         # A trainable weight may be unused, as in a phase that runs on cached features.
         unused = tf.UnconnectedGradients.ZERO
@@ -33,21 +33,22 @@ class TensorFlowTrainer(Trainer):
         # The gradient of an embedding is a list of rows; the optimizer needs it whole.
         return [tf.convert_to_tensor(g) for g in gradients], sums, states, outputs
 
-    def _step(self, rate, x, y, weight, multipliers):
+    def _step(self, rate, x, y, weight, moves, multipliers):
         self._inner_optimizer.learning_rate.assign(rate)
-        gradients, sums, states, outputs = self._step_gradients(x, y, weight)
+        gradients, sums, states, outputs = self._step_gradients(x, y, weight, moves)
         self._apply(gradients, multipliers)
         # States last: the gradients above were computed with the old ones, as in Keras.
         for variable, value in states:
             variable.assign(value)
         return list(sums), outputs
 
-    def _run(self, x, y, weight, rates, multipliers):
+    def _run(self, x, y, weight, moves, rates, multipliers):
         import tensorflow as tf
 
-        stacks: list[Any] = [tf.convert_to_tensor(a) for a in (rates, x, y, weight, multipliers)]
+        given = rates, x, y, weight, moves, multipliers
+        stacks: list[Any] = [tf.convert_to_tensor(a) for a in given]
         # The numbers of steps and of rows are left open: one trace serves all of them.
-        key = tuple((a.dtype, *a.shape[2:]) for a in stacks)
+        key = tuple((a.dtype, *self._open_shape(a)) for a in stacks)
         if key not in self._traces:
             self._traces[key] = self._trace(stacks)
         return self._traces[key](*stacks)
@@ -57,10 +58,13 @@ class TensorFlowTrainer(Trainer):
 
         # Numbers of steps and rows stay open, so that a shorter last stack or batch needs no second
         # trace.
-        specs = [tf.TensorSpec((None,), stacks[0].dtype)]
-        specs += [tf.TensorSpec((None, None, *a.shape[2:]), a.dtype) for a in stacks[1:-1]]
+        specs = [tf.TensorSpec(self._open_shape(a), a.dtype) for a in stacks[:-1]]
         specs += [tf.TensorSpec((None, *stacks[-1].shape[1:]), stacks[-1].dtype)]
         return tf.function(self._loop, autograph=False).get_concrete_function(*specs)
+
+    def _open_shape(self, stack: Any) -> tuple:
+        open_axes = (0, self._row_axis)
+        return tuple(None if i in open_axes else size for i, size in enumerate(stack.shape))
 
     def _loop(self, *stacks):
         import tensorflow as tf
@@ -72,7 +76,7 @@ class TensorFlowTrainer(Trainer):
 
         steps = tf.shape(stacks[0])[0]
         kept = tf.TensorArray(tf.float32, steps) if self.keep_outputs else ()
-        start = tf.constant(0), [tf.constant(0.0)] * 3, kept
+        start = tf.constant(0), [tf.zeros(self._sum_shape)] * 3, kept
         _, totals, kept = tf.while_loop(lambda i, *_: i < steps, body, start)
         return totals, kept.stack() if self.keep_outputs else ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from frozenfit.partial import PartialModel, weights_of
+from frozenfit.thin import ThinNetwork
 from frozenfit.training.objective import Objective, Totals
 from frozenfit.training.phases import Phase
 from frozenfit.utils.arrays import to_numpy
@@ -40,11 +41,13 @@ class Trainer(ABC):
         Which trainable variables are active; None means all of them.
     keep_outputs : bool, default=False
         Whether `run` returns the outputs of the network for each batch.
-    network : keras.Model or None, default=None
+    network : keras.Model, ThinNetwork or None, default=None
         Network to run in place of the base, such as the layers after a cached prefix.
     inference_layers : sequence of keras.Layer or None, default=None
         Layers that use their moving statistics during training; None leaves the choice to the
         model.
+    augment : callable or None, default=None
+        ``f(x, moves) -> x``, which is applied to each training batch inside the step.
 
     Attributes
     ----------
@@ -54,6 +57,9 @@ class Trainer(ABC):
     """
 
     one_batch_shape = False
+    # Axis of the rows in the arguments of `run`, and shape of each of its three sums.
+    _row_axis = 1
+    _sum_shape: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -62,15 +68,17 @@ class Trainer(ABC):
         objective: Objective,
         phase: Phase | None = None,
         keep_outputs: bool = False,
-        network: keras.Model | None = None,
+        network: keras.Model | ThinNetwork | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
+        augment: Callable[[Any, Any], Any] | None = None,
     ):
-        self.model, self.weights = model, weights_of(model)
+        self.model, self.weights = model, self._weights_of(model)
         self.objective = objective
         self.phase = phase or Phase()
         self.keep_outputs = keep_outputs
         self.network = network
         self.inference_layers = inference_layers
+        self.augment = augment
         self.optimizer = _with_loss_scale(optimizer, model)
         self.optimizer.build(self.variables)
         self.optimizer.built = True
@@ -79,6 +87,14 @@ class Trainer(ABC):
         self._initial_state = self.optimizer_state()
         self._inner_optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._compile()
+
+    def _weights_of(self, model: Any) -> Any:
+        """Return the weights that `apply` runs the model with."""
+        return weights_of(model)
+
+    def _totals(self, *sums: Any) -> Any:
+        """Return the three sums of a call of `run` as the caller receives them."""
+        return Totals(*map(float, sums))
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -130,6 +146,7 @@ class Trainer(ABC):
         weight: np.ndarray,
         rates: np.ndarray,
         multipliers: np.ndarray | None = None,
+        moves: np.ndarray | None = None,
     ) -> tuple[Totals, np.ndarray | None]:
         """Train on a stack of batches.
 
@@ -143,9 +160,11 @@ class Trainer(ABC):
             Sample weights; a row of weight 0 has no part in the loss.
         rates : ndarray of shape (steps,)
             Learning rate of each step.
-        multipliers : ndarray of shape (steps, n_variables) or None, default=None
+        multipliers : ndarray of shape (steps, n_variables, ...) or None, default=None
             Learning rate of each active variable as a multiple of the step's; read where the
-            phase has a rate per weight.
+            phase has a rate per weight. Further axes are the first ones of the variables.
+        moves : ndarray of int32, shape (steps, batch, n), or None, default=None
+            What the augmentation does with each sample; required where there is one.
 
         Returns
         -------
@@ -156,8 +175,12 @@ class Trainer(ABC):
         """
         if multipliers is None:
             multipliers = np.ones((len(rates), len(self.variables)), np.float32)
-        sums, outputs = self._run(x, y, weight, rates, multipliers.astype(np.float32))
-        totals = Totals(*(float(to_numpy(v)) for v in sums))
+        if moves is None:
+            # No columns: a step takes the same arguments with and without an augmentation.
+            moves = np.zeros((*weight.shape, 0), np.int32)
+        multipliers = multipliers.astype(np.float32)
+        sums, outputs = self._run(x, y, weight, moves, rates, multipliers)
+        totals = self._totals(*map(to_numpy, sums))
         return totals, np.asarray(to_numpy(outputs), np.float32) if self.keep_outputs else None
 
     def gradients(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
@@ -184,15 +207,17 @@ class Trainer(ABC):
         """Prepare compiled functions; called once, after the optimizer is built."""
 
     @abstractmethod
-    def _run(self, x, y, weight, rates, multipliers) -> Any:
+    def _run(self, x, y, weight, moves, rates, multipliers) -> Any:
         """Take the steps of `run`; return the three sums of `Totals`, and the kept outputs."""
 
     @abstractmethod
     def _gradients(self, x, y, weight) -> Any:
         """Return the gradients of `gradients` as tensors."""
 
-    def _objective(self, x, y, weight):
+    def _objective(self, x, y, weight, moves=None):
         """Return the scaled loss, the totals, the changed states and the outputs of one batch."""
+        if self.augment is not None and moves is not None:
+            x = self.augment(x, moves)
         outputs, states, losses = self.weights.apply(
             x,
             training=True,
@@ -230,14 +255,16 @@ def scaled_step(variable: keras.Variable, old: Any, new: Any, multiplier: Any) -
         The variable; its constraint is applied to the result.
     old, new : tensor
         Values before and after the whole step.
-    multiplier : scalar tensor
-        Fraction of the step.
+    multiplier : tensor
+        Fraction of the step: a scalar, or one for each index of the first axes of the variable.
 
     Returns
     -------
     tensor
         ``old + multiplier * (new - old)``.
     """
+    missing = len(old.shape) - len(multiplier.shape)
+    multiplier = ops.reshape(multiplier, (*multiplier.shape, *[1] * missing))
     value = old + ops.cast(multiplier, old.dtype) * (new - old)
     return value if variable.constraint is None else variable.constraint(value)
 

@@ -1,0 +1,211 @@
+"""Training of the members of an ensemble: together in one compiled pass, or one after the other.
+
+All training of members passes through `train_members`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from frozenfit.delta import computed_forms, form_kind
+from frozenfit.estimators import plans
+from frozenfit.estimators.base import FitData, TrainingInterrupted
+from frozenfit.estimators.fitted_part import FittedPart
+from frozenfit.estimators.partial_base import (
+    PartialNet,
+    finish_part,
+    make_base,
+    start_part,
+    train_part,
+)
+from frozenfit.training import epoch_count, vectorization
+from frozenfit.training.data import Data
+from frozenfit.training.loop import TrainResult
+from frozenfit.training.network import Network
+from frozenfit.training.phases import Phase
+from frozenfit.training.progress import EpochProgress
+from frozenfit.training.stacked_loop import MemberRun, train_stack
+from frozenfit.training.workspace import workspace
+
+__all__ = ["train_members"]
+
+
+class _Unsuitable(Exception):
+    """Members cannot be trained together; the message is what is required and was received."""
+
+
+class _Started(NamedTuple):
+    """A member whose training is about to begin."""
+
+    member: PartialNet
+    fit_data: FitData
+    part: FittedPart
+    seeds: dict[str, int]
+    run: MemberRun
+
+
+def train_members(
+    members: Sequence[PartialNet],
+    data_of_members: Sequence[FitData],
+    seeds: Sequence[dict[str, int]],
+    vectorize: bool | str = False,
+) -> Iterator[PartialNet]:
+    """Train members on one base.
+
+    Parameters
+    ----------
+    members : sequence of PartialNet
+        Members with the base as their model; fitted members continue.
+    data_of_members : sequence of FitData
+        Training data of each member.
+    seeds : sequence of dict
+        Seeds of each member.
+    vectorize : bool or "auto", default=False
+        Whether the members are trained together. "auto" does so where they can be.
+
+    Yields
+    ------
+    PartialNet
+        Each member once it is trained.
+
+    Raises
+    ------
+    ValueError
+        If `vectorize` is True and the members cannot be trained together.
+    """
+    if vectorize:
+        try:
+            yield from _together(members, data_of_members, seeds)
+            return
+        except _Unsuitable as reason:
+            if vectorize is True:
+                raise ValueError(
+                    f"`vectorize=True` requires {reason}. Use vectorize='auto', which trains such "
+                    "members one after the other."
+                ) from None
+    for member, fit_data, seed in zip(members, data_of_members, seeds, strict=True):
+        train_part(member, fit_data, seed)
+        yield member
+
+
+def _together(
+    members: Sequence[PartialNet],
+    data_of_members: Sequence[FitData],
+    seeds: Sequence[dict[str, int]],
+) -> Iterator[PartialNet]:
+    """Train members in one compiled pass; raise `_Unsuitable` before anything is trained."""
+    _require(len(members) > 1, "at least two members, got one")
+    bases = [
+        make_base(member, fit_data, seed["base"])
+        for member, fit_data, seed in zip(members, data_of_members, seeds, strict=True)
+    ]
+    with workspace.check_out(bases[0]) as network:
+        started = [
+            _started(member, fit_data, network, base, seed)
+            for member, fit_data, base, seed in zip(
+                members, data_of_members, bases, seeds, strict=True
+            )
+        ]
+        _check_alike(started, network)
+        results = _run(started, network)
+    stopped: TrainingInterrupted | None = None
+    for each, result in zip(started, results, strict=True):
+        try:
+            finish_part(each.member, each.fit_data, each.part, result)
+        except TrainingInterrupted as stop:
+            stopped = stop
+    if stopped is not None:
+        raise stopped
+    yield from members
+
+
+def _started(
+    member: PartialNet, fit_data: FitData, network: Network, base: Any, seeds: dict[str, int]
+) -> _Started:
+    _require(not fit_data.is_streamed, "arrays as X and X_val, got a source of batches")
+    _require(fit_data.checkpoint is None, "checkpoint=None, got a checkpoint")
+    fit_data, part = start_part(member, fit_data, network, base, seeds)
+    data, plan = member._data_and_plan(fit_data, seeds)
+    assert isinstance(data, Data)  # sources are refused above
+    rng = np.random.default_rng(seeds["batches"])
+    state = member._optimizer_state_to_load(part)
+    return _Started(member, fit_data, part, seeds, MemberRun(data, plan, rng, state))
+
+
+def _check_alike(started: Sequence[_Started], network: Network) -> None:
+    """Raise `_Unsuitable` where members differ in more than values, or cannot be stacked."""
+    first = started[0]
+    compiled = first.part.load(network)
+    for reason in (
+        vectorization.unsuitable_settings(first.run.plan),
+        vectorization.unsuitable_network(compiled),
+    ):
+        _require(reason is None, str(reason))
+    prefix = first.run.plan.cache_features and compiled.prefix(Phase()) is not None
+    _require(not prefix, "a network without a frozen prefix, got one that is computed beforehand")
+    counts = {(len(each.run.data), _validation_rows(each.run)) for each in started}
+    _require(len(counts) == 1, f"members with equally many samples, got {sorted(counts)}")
+    parts = [each.part for each in started]
+    same = all(
+        part.base is parts[0].base
+        and (part.frozen, part.statistics) == (parts[0].frozen, parts[0].statistics)
+        for part in parts
+    )
+    _require(same, "members with the same frozen values, got different ones")
+    kinds = {
+        tuple((path, *form_kind(form)) for path, form in computed_forms(part.selection).items())
+        for part in parts
+    }
+    _require(len(kinds) == 1, "members that train equally many parameters of each weight")
+    pilots = plans.is_piloted(first.member, first.fit_data)
+    past = vectorization.depends_on_past_rates(first.run.plan.optimizer())
+    _require(
+        not (pilots and past),
+        "a number as `epochs` where the optimizer has momentum as SGD has it, got epochs='auto'",
+    )
+    steps = {None if (s := each.run.optimizer_state) is None else s.steps for each in started}
+    _require(len(steps) == 1, "members that all start or all continue, got both")
+
+
+def _validation_rows(run: MemberRun) -> int:
+    return 0 if run.plan.validation is None else len(run.validation)
+
+
+def _run(started: Sequence[_Started], network: Network) -> list[TrainResult]:
+    first = started[0]
+    parts = [each.part for each in started]
+    compiled = first.part.load(network)
+    own_positions = any(part.selection != first.part.selection for part in parts)
+    stack = compiled.stack(len(parts), own_positions)
+
+    def load() -> None:
+        stack.stack.load([part.selection for part in parts], [part.delta for part in parts])
+
+    load()
+    if plans.is_piloted(first.member, first.fit_data):
+        pilots = []
+        for each in started:
+            rng = np.random.default_rng(each.seeds["split"])
+            data, plan = epoch_count.pilot_run(each.run.data, each.run.plan, rng)
+            pilots.append(MemberRun(data, plan, rng))
+        for each, result in zip(started, train_stack(compiled, stack, pilots), strict=True):
+            if result.interrupted:
+                raise KeyboardInterrupt
+            plan = each.run.plan
+            plan.epochs = epoch_count.best_number(result.history, plan.epochs)
+        load()
+    plan, table = first.run.plan, first.part.selection.table()
+    title = f"{len(parts)} members of {type(first.member).__name__}"
+    epochs = max(each.run.plan.epochs for each in started)
+    with EpochProgress(epochs, int(first.member.verbose), title, table.summary) as bar:
+        results = train_stack(compiled, stack, [each.run for each in started], [bar])
+    compiled.invalidate()
+    return results
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise _Unsuitable(what)

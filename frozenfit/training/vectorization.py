@@ -1,0 +1,107 @@
+"""Which networks and settings members can be trained with in one compiled pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers as kl
+
+from frozenfit.training.loop import Plan
+from frozenfit.training.network import CompiledModel
+from frozenfit.training.prefix import is_plain, operations
+
+# Layers whose computation is products of matrices, or acts on each number or row by itself. A
+# convolution with a separate kernel for each member is slower than one convolution after the other.
+_LAYERS = (
+    *(kl.InputLayer, kl.Dense, kl.EinsumDense, kl.BatchNormalization, kl.LayerNormalization),
+    *(kl.Activation, kl.ReLU, kl.LeakyReLU, kl.PReLU, kl.ELU, kl.Softmax, kl.Identity),
+    *(kl.Flatten, kl.Reshape, kl.Rescaling, kl.Normalization),
+    *(kl.Add, kl.Subtract, kl.Multiply, kl.Average, kl.Maximum, kl.Minimum, kl.Concatenate),
+)
+# Optimizers that treat every number by itself.
+_OPTIMIZERS = ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Adagrad", "Adadelta", "Lion")
+
+
+def unsuitable_settings(plan: Plan) -> str | None:
+    """Return what prevents that members with these settings are trained together.
+
+    Parameters
+    ----------
+    plan : Plan
+        Settings of the run of one member.
+
+    Returns
+    -------
+    str or None
+        What is required and what was received, as a part of a sentence; None where nothing is.
+    """
+    if plan.checkpoint is not None:
+        return "no checkpoint, got one"
+    if plan.callbacks.copies:
+        return "no callbacks, which follow one member"
+    if plan.freeze_schedule is not None:
+        return f"freeze_schedule=None, got {plan.freeze_schedule!r}"
+    if plan.augment is not None:
+        return "augment=None, got an augmentation"
+    if plan.metrics:
+        return "metrics=None, got metrics"
+    optimizer: Any = plan.optimizer()
+    name = type(optimizer).__name__
+    if name not in _OPTIMIZERS or not type(optimizer).__module__.startswith("keras."):
+        return f"an optimizer that treats every number by itself, got {name}"
+    clips = optimizer.clipnorm or optimizer.global_clipnorm
+    if clips or optimizer.use_ema or optimizer.gradient_accumulation_steps:
+        return (
+            "an optimizer without clipping by norm, averaged weights and collected gradients, got "
+            f"{name} with one of them"
+        )
+    return None
+
+
+def depends_on_past_rates(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether the state of an optimizer contains learning rates.
+
+    A fraction of its step is then not a step at this fraction of the rate.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        One of those that are suitable.
+
+    Returns
+    -------
+    bool
+        True with momentum as in SGD.
+    """
+    return bool(getattr(optimizer, "momentum", 0))
+
+
+def unsuitable_network(compiled: CompiledModel) -> str | None:
+    """Return what prevents that members of a model are trained together.
+
+    Parameters
+    ----------
+    compiled : CompiledModel
+        The model of one member.
+
+    Returns
+    -------
+    str or None
+        What is required and what was received, as a part of a sentence; None where nothing is.
+    """
+    network = compiled.network
+    for part in operations(network.model):
+        if not is_plain(part) or type(part) not in _LAYERS:
+            return (
+                "a network of dense layers, normalizations, activations and merging layers, got "
+                f"{part.name!r}, a layer of class {type(part).__name__}"
+            )
+    for path, variable in network.survey.trainable.items():
+        if variable.constraint is not None and path in compiled.weights.compact:
+            return f"weights without a constraint, got one of {path!r}"
+    if compiled.model.compute_dtype == "float16":
+        return "a dtype policy without loss scaling, got float16"
+    if keras.distribution.distribution() is not None:
+        return "no keras.distribution, got one"
+    return None
