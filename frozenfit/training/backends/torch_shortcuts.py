@@ -67,7 +67,7 @@ def _with_tensor(module: Any, node: Any, numbers: dict[tuple, str]) -> None:
         node.target, node.args = torch.sub, (tensor, first)
     else:
         mutates = node.target is aten._foreach_mul_.Scalar
-        node.target = torch._foreach_mul_ if mutates else each_plus
+        node.target = getattr(torch, "_foreach_mul_") if mutates else each_plus  # noqa: B009
         node.args = first, tensor
 
 
