@@ -81,7 +81,10 @@ def epochs_of(data, *estimators: PartialNetClassifier, records: bool = True) -> 
         epochs = estimator.epochs
         warm_up = WARM_UP.get(keras.config.backend(), 1) if records else 1
         steps = epochs * -(-len(X) // estimator.batch_size)
-        estimator.set_params(epochs=max(1, -(-epochs * warm_up // steps))).fit(X, y)
+        # All phases of a schedule are compiled before, which only a whole fit does.
+        has_phases = estimator.freeze_schedule is not None
+        first = epochs if has_phases else max(1, -(-epochs * warm_up // steps))
+        estimator.set_params(epochs=first).fit(X, y)
         estimator.set_params(epochs=epochs)
     return [lambda e=e: e.fit(X, y) for e in estimators]
 

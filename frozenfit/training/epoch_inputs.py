@@ -139,9 +139,11 @@ class EpochInputs:
             What the layers that are left are trained and evaluated on.
         """
         for step in self._pending:
-            self._loaded = tuple(
-                None if data is None else self._features(step, data) for data in self._loaded
-            )
+            data, validation = self._loaded
+            data = self._features(step, data)
+            if validation is not None:
+                validation = self._features(step, validation)
+            self._loaded = data, validation
         self._pending = []
         return self._loaded
 
