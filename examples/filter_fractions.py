@@ -47,7 +47,7 @@ SETTINGS = {
         "train": 2000,
         "test": 4000,
         "shrink": 2,
-        "epochs": 6,
+        "epochs": 4,
         **ADAM,
     },
     "long": {

@@ -37,7 +37,6 @@ for name, budget in SETTINGS.items():
     budget["networks"] = {k: v for k, v in budget["networks"].items() if k != "lenet5"}
     budget["groups"] = ("head",) if name == "tiny" else tuple(GROUPS)
     budget["parts with and without batch norm"] = () if name == "tiny" else PARTS
-SETTINGS["cpu"]["epochs"] = 5
 
 
 def arms(settings):

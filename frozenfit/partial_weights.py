@@ -30,6 +30,7 @@ from frozenfit.selection_config import at_positions
 from frozenfit.selectors import Selection, forms
 from frozenfit.slices import Slice, sliced, sliced_products
 from frozenfit.statistics import layers_with_moving_statistics
+from frozenfit.thin import ThinNetwork
 from frozenfit.utils.arrays import to_numpy
 
 _FROZEN_VALUES = ("keep", "random", "zero")
@@ -217,7 +218,7 @@ class PartialWeights:
         training: bool | None = None,
         *,
         waiting: frozenset[str] = frozenset(),
-        network: keras.Model | None = None,
+        network: keras.Model | ThinNetwork | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
         in_parts: bool = False,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
@@ -231,8 +232,8 @@ class PartialWeights:
             Whether layers run in training mode.
         waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that are treated as constants.
-        network : keras.Model or None, default=None
-            A model made of layers of the base, run in its place.
+        network : keras.Model, ThinNetwork or None, default=None
+            A model made of layers of the base, or of copies of them, run in its place.
         inference_layers : sequence of keras.Layer or None, default=None
             Layers that use their moving statistics in training; None leaves the choice to
             `freeze_statistics`.
