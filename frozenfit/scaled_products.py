@@ -60,11 +60,12 @@ class ScaledProduct:
             The output, equal to the product with the scaled kernel up to rounding.
         """
         # The layer casts its kernel under mixed precision; here the scales are cast as well.
-        scales = ops.cast(trained, frozen.dtype)
+        scales: Any = ops.cast(trained, frozen.dtype)
+        scaled: Any = ops.cast(x, frozen.dtype)
         n_inputs, n_outputs = self.form.counts(self.shape)
         if n_inputs:
-            x = ops.cast(x, frozen.dtype) * ops.reshape(scales[:n_inputs], self.input_shape)
-        y: Any = self.compute(x, frozen)
+            scaled = scaled * ops.reshape(scales[:n_inputs], self.input_shape)
+        y: Any = self.compute(scaled, frozen)
         if n_outputs:
             y = y * ops.reshape(scales[n_inputs:], self.output_shape)
         return y
