@@ -165,9 +165,10 @@ class Slice(NamedTuple):
     trained : tensor
         The trainable parameters, in compact shape.
     index : tensor or None
-        Their positions, where they are not the first ones; of scales, the frozen kernel.
+        Their positions, where they are not the first ones.
     frozen : tensor or None, default=None
-        The kernel before the slice is written into it, where the product is computed in parts.
+        The kernel before the slice is written into it, where the product is computed in parts, or
+        before it is scaled.
     """
 
     layer: keras.Layer
@@ -180,6 +181,7 @@ class Slice(NamedTuple):
         """Compute the product of an input and the assembled kernel."""
         kernel = ops.convert_to_tensor(kernel)
         if self.frozen is None:
+            assert isinstance(self.product, SlicedProduct)  # scales have a frozen kernel
             return self.product(x, kernel, self.trained, self.index)
         # The layer casts its kernel under mixed precision.
         frozen = ops.cast(self.frozen, kernel.dtype)

@@ -365,9 +365,7 @@ class _Run:
         cached = self.phase.from_prefix and not self.phase.waiting
         samples, phase = self.data if cached else self.samples, Phase(from_prefix=cached)
         plan = self.plan
-        return with_statistics(
-            self.compiled, delta, plan, progress.step, samples, self.rng, phase
-        )
+        return with_statistics(self.compiled, delta, plan, progress.step, samples, self.rng, phase)
 
     def _out_of_patience(self) -> bool:
         # A delta is as small as what is trained, so that the best one is kept in memory without
