@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import keras
@@ -64,14 +64,8 @@ class Convolution:
         """
         if keras.config.backend() == "torch":
             return self._on_torch(torch_convolution, x, kernel)
-        return ops.conv(
-            x,
-            kernel,
-            strides=list(self.strides),
-            padding=self.padding,
-            dilation_rate=self.dilation_rate,
-            data_format=self.data_format,
-        )
+        settings: dict[str, Any] = asdict(self)
+        return ops.conv(x, kernel, **settings)
 
     def kernel_gradient(self, x: Any, kernel: Any, upstream: Any) -> Any:
         """Return the gradient of the convolution with respect to its kernel.
@@ -123,15 +117,15 @@ class Convolution:
         Keras copies the input of each convolution to channels that come first and back.
         """
         is_last = self.data_format == "channels_last"
-        tensors = [ops.moveaxis(t, -1, 1) if is_last else t for t in (x, *upstream)]
+        x, *others = [ops.moveaxis(t, -1, 1) if is_last else t for t in (x, *upstream)]
+        shape: Any = x.shape
         pads = [(0, 0)] * len(self.strides)
         if self.padding == "same":
-            sizes = zip(tensors[0].shape[2:], self.strides, self._extents(kernel), strict=True)
+            sizes = zip(shape[2:], self.strides, self._extents(kernel), strict=True)
             pads = [_same_padding(n, stride, *extent) for n, stride, extent in sizes]
-        x, *upstream = tensors
-        y = function(x, kernel, *upstream, self.strides, pads, self.dilation_rate)
+        y = function(x, kernel, *others, self.strides, pads, self.dilation_rate)
         # The gradient of a kernel has its axes; an output those of the input.
-        return y if upstream or not is_last else ops.moveaxis(y, 1, -1)
+        return y if others or not is_last else ops.moveaxis(y, 1, -1)
 
     def _extents(self, kernel: Any) -> list[tuple[int, int]]:
         """Return size and dilation of the kernel along each spatial axis."""
