@@ -162,7 +162,8 @@ def vectorized_as(tensor: Any, other: Any) -> Any:
     """
     if not is_vectorized(other):
         return tensor
-    return ops.where(False, ops.reshape(other, (-1,))[0], tensor)
+    flat: Any = ops.reshape(other, (-1,))
+    return ops.where(False, flat[0], tensor)
 
 
 def read_trained(form: forms.Form, whole: Any, index: Any) -> Any:

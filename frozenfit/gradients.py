@@ -256,6 +256,6 @@ def is_vectorized(tensor: Any) -> bool:
     """
     if keras.config.backend() != "torch":
         return False
-    import torch
+    from torch._C import _functorch  # pyright: ignore
 
-    return torch._C._functorch.is_batchedtensor(tensor)
+    return _functorch.is_batchedtensor(tensor)

@@ -261,7 +261,7 @@ def _added_at(y: Any, change: Any, index: Any, axis: int) -> Any:
     """Add channels to those of a tensor at some positions."""
     rows = ops.moveaxis(vectorized_as(y, change), axis, 0)
     # Positions are distinct, so that the sum of the selected channels is that of one each.
-    chosen = ops.take(rows, index, axis=0) + ops.moveaxis(change, axis, 0)
+    chosen = ops.add(ops.take(rows, index, axis=0), ops.moveaxis(change, axis, 0))
     return ops.moveaxis(ops.scatter_update(rows, ops.expand_dims(index, -1), chosen), 0, axis)
 
 

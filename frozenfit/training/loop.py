@@ -449,14 +449,14 @@ def with_statistics(
 
 
 def evaluate(
-    predictor: Predictor, data: AnyData, objective: Objective, metrics: Metrics
+    predictor: Callable[[Any], np.ndarray], data: AnyData, objective: Objective, metrics: Metrics
 ) -> dict[str, float]:
     """Compute the validation metrics of the loaded model.
 
     Parameters
     ----------
-    predictor : Predictor
-        Predictor of a model with base and delta loaded.
+    predictor : callable
+        ``f(x) -> outputs``, such as the `Predictor` of a model with base and delta loaded.
     data : Data or StreamedData
         Validation samples.
     objective : Objective
