@@ -471,14 +471,17 @@ def with_statistics(
 
 
 def evaluate(
-    predictor: Predictor, data: AnyData, objective: Objective, metrics: Metrics
+    predictor: Predictor | Callable[[np.ndarray], np.ndarray],
+    data: AnyData,
+    objective: Objective,
+    metrics: Metrics,
 ) -> dict[str, float]:
     """Compute the validation metrics of the loaded model.
 
     Parameters
     ----------
-    predictor : Predictor
-        Predictor of a model with base and delta loaded.
+    predictor : Predictor or callable
+        Computes outputs from samples, such as the predictor of a model with its delta loaded.
     data : Data or StreamedData
         Validation samples.
     objective : Objective

@@ -174,8 +174,8 @@ class _StackedLoop:
 
     def _continue(self) -> None:
         """Load the optimizer states to continue with, where they are those of this optimizer."""
-        states = [run.optimizer_state for run in self.runs]
-        if any(state is None for state in states):
+        states = [run.optimizer_state for run in self.runs if run.optimizer_state is not None]
+        if len(states) < len(self.runs):
             return
         shapes = [a.shape for a in self.trainer.optimizer_states()[0]]
         if all(

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 # Recording costs as much as this many steps, so that it never more than doubles a short fit.
-_PATIENCE = 64
+PATIENCE = 64
 _SHAPES = 4
 # While a step is recorded, torch.fx stands in for methods of torch.nn.Module.
 _recording = threading.Lock()
@@ -38,6 +38,8 @@ class Recorder:
     other : callable or None, default=None
         Returns other arguments for the recording, and may change the values of `changed`, which
         are restored. None changes the arguments of a training step.
+    patience : int or None, default=None
+        Number of steps of a shape before its step is recorded; None means 64.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Recorder:
         changed: Sequence[Any],
         read: Sequence[Any],
         other: Callable | None = None,
+        patience: int | None = None,
     ):
         self._step, self._changed, self._other = step, list(changed), other or _other
+        self._patience = PATIENCE if patience is None else patience
         self._variables = [*changed, *read]
         self._tensors = [v.value for v in self._variables]
         self._shapes: OrderedDict[tuple, _OfShape] = OrderedDict()
@@ -72,7 +76,9 @@ class Recorder:
             self._tensors = current
             self._shapes.clear()
         key = tuple((tuple(a.shape), a.dtype, a.device) for a in batch)
-        found = self._shapes.pop(key, None) or _OfShape(self._step, self._changed, self._other)
+        found = self._shapes.pop(key, None) or _OfShape(
+            self._step, self._changed, self._other, self._patience
+        )
         self._shapes[key] = found
         while len(self._shapes) > _SHAPES:
             self._shapes.popitem(last=False)
@@ -82,8 +88,9 @@ class Recorder:
 class _OfShape:
     """The steps of one shape of batch: plain ones, then a recorded one that has to prove itself."""
 
-    def __init__(self, step: Callable, changed: list[Any], other: Callable):
+    def __init__(self, step: Callable, changed: list[Any], other: Callable, patience: int):
         self._step, self._changed, self._other = step, changed, other
+        self._patience = patience
         self._plain = 0
         self._refused = False
         self.recorded: Callable | None = None
@@ -92,7 +99,7 @@ class _OfShape:
     def __call__(self, *batch: Any) -> Sequence[Any]:
         if self.proved and self.recorded:
             return self.recorded(*batch)
-        if self._refused or self._plain < _PATIENCE:
+        if self._refused or self._plain < self._patience:
             self._plain += 1
             return self._step(*batch)
         if self.recorded is None:
