@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from frozenfit import (
     CheapEnsembleClassifier,
     FreezeOut,
+    LayerwiseRates,
     PartialNetClassifier,
     clear_workspace,
 )
@@ -107,6 +108,12 @@ def half() -> list[Fit]:
     return epochs_of(images(256, 16), *arms)
 
 
+def zero() -> list[Fit]:
+    """Compare 40 % of the filters, all others zero, with everything: 8 x 48 convolutions."""
+    part = network(stack_of_convolutions, f"filters(0.4) | {NORMS}", frozen="zero")
+    return epochs_of(images(256, 16), part, network(stack_of_convolutions, 1.0))
+
+
 def wide_resnet() -> list[Fit]:
     """Compare a tenth of the filters with everything: WRN-16-4, 32 x 32."""
     params = {"model_params": {"depth": 16, "width": 4}}
@@ -121,14 +128,29 @@ def dense() -> list[Fit]:
     return epochs_of(table(2048, 256), *arms)
 
 
-def freeze_out(start: float) -> list[Fit]:
-    """Compare FreezeOut with none: 8 x 48 convolutions, 10 epochs, compiled phases."""
+def freeze_out(start: float, compiled: bool = True) -> list[Fit]:
+    """Compare FreezeOut with none: 8 x 48 convolutions, 10 epochs, with or without compilation."""
     params = {"epochs": 10, "freeze_statistics": True}
     plain = network(stack_of_convolutions, 1.0, **params)
     frozen = network(
         stack_of_convolutions, 1.0, freeze_schedule=FreezeOut(start), learning_rate=0.001, **params
     )
-    return epochs_of(images(128, 16), frozen, plain, records=False)
+    X, y = images(128, 16)
+    if compiled:
+        return epochs_of((X, y), frozen, plain, records=False)
+
+    def from_the_start(estimator):
+        clear_workspace()
+        estimator.fit(X, y)
+
+    return [lambda: from_the_start(frozen), lambda: from_the_start(plain)]
+
+
+def layerwise() -> list[Fit]:
+    """Compare a rate per layer with one rate: ResNet-8, 16 x 16."""
+    params = {"model_params": {"depth": 8}, "refresh_statistics": False}
+    arms = [network("resnet", 1.0, freeze_schedule=s, **params) for s in (LayerwiseRates(), None)]
+    return epochs_of(images(512, 16), *arms, records=False)
 
 
 def members(width: int, epochs: int = 5) -> list[Fit]:
@@ -236,10 +258,13 @@ ROWS: dict[str, Callable[[], list[Fit]]] = {
     "filters": filters,
     "inputs": inputs,
     "half": half,
+    "zero": zero,
     "wide_resnet": wide_resnet,
     "dense": dense,
     "freeze_out .5": lambda: freeze_out(0.5),
     "freeze_out .8": lambda: freeze_out(0.8),
+    "freeze_out .5, compiled": lambda: freeze_out(0.5, compiled=False),
+    "layerwise": layerwise,
     "members": lambda: members(256),
     "members 64": lambda: members(64),
     "members 64, 30 epochs": lambda: members(64, 30),

@@ -1,123 +1,232 @@
 """Accuracy against the number of trained filters, with frozen values random or zero.
 
-    python examples/filter_fractions.py
-    python examples/filter_fractions.py --budget cpu --data-dir FOLDER --out docs/results
-
-Rosenfeld and Tsotsos (2018), Figures 1 and 3: a fraction or a count of every convolution's filters
-is trained, together with the head and batch norm. Accuracy falls slowly, linearly in the logarithm
-of the number of trained parameters; random frozen values are better than zeros if few parameters
-are trained; networks with batch norm lose less than networks without. `cpu` uses CIFAR-10 at
-16 x 16 and small networks of the three kinds; `tiny` uses digits.
+python examples/filter_fractions.py
+python examples/filter_fractions.py --budget cpu --data-dir FOLDER --out docs/results
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import common
+import lab
 import numpy as np
+from lab import figures
 
 from frozenfit import PartialNetClassifier, plots
 
 ALL = "all"
-PARTS = (1, 5, 0.1, 0.4, 0.7, ALL)
-FROZEN_VALUES = ("random", "zero")
-NETWORKS = {
-    "densenet": ("densenet", {"depth": 10, "growth": 12}),
-    "wide_resnet": ("wide_resnet", {"depth": 10, "width": 1}),
+PARTS = (1, 0.1, 0.4, 0.7, ALL)
+SMALL = {
+    "densenet": ("densenet", {"depth": 16, "growth": 12}),
+    "wide_resnet": ("wide_resnet", {"depth": 16, "width": 1}),
     "lenet5": ("lenet5", {}),
 }
-SMALL = {"mlp": ("mlp", {"hidden_layer_sizes": (20,)})}
+LARGE = {
+    "densenet": ("densenet", {"depth": 100, "growth": 12}),
+    "wide_resnet": ("wide_resnet", {"depth": 28, "width": 4}),
+}
+MEDIUM = {
+    "densenet": ("densenet", {"depth": 22, "growth": 12}),
+    "wide_resnet": ("wide_resnet", {"depth": 16, "width": 1}),
+}
+ADAM = {"optimizer": "adam", "batch_size": 32, "rates": (0.002, 0.006, 0.02)}
 SETTINGS = {
-    "tiny": {"data": "digits", "train": 200, "test": 100, "epochs": 1, "shrink": 1},
-    "cpu": {"data": "cifar10", "train": 3000, "test": 2000, "epochs": 5, "shrink": 2},
+    "tiny": {
+        "networks": {"densenet": ("mlp", {"hidden_layer_sizes": (20,)})},
+        "parts": (1, 0.4),
+        "data": "digits",
+        "train": 200,
+        "test": 100,
+        "epochs": 1,
+        "batch_size": 32,
+        "optimizer": "adam",
+        "rates": (0.006,),
+    },
+    "cpu": {
+        "networks": SMALL,
+        "parts": PARTS,
+        "data": "cifar10",
+        "train": 2000,
+        "test": 4000,
+        "shrink": 2,
+        "epochs": 4,
+        **ADAM,
+    },
+    "long": {
+        "networks": MEDIUM,
+        "parts": (1, 0.07, 0.1, 0.2, 0.4, 0.7, ALL),
+        "data": "cifar10",
+        "train": 50000,
+        "test": 10000,
+        "epochs": 10,
+        **ADAM,
+        "rates": (0.006,),
+        "augment": "crop+flip",
+    },
+    "gpu": {
+        "networks": LARGE,
+        "parts": (1, 5, 10, 0.07, 0.08, 0.09, 0.1, 0.4, 0.7, ALL),
+        "data": "cifar10",
+        "train": 50000,
+        "test": 10000,
+        "epochs": 10,
+        "optimizer": "momentum SGD",
+        "batch_size": 128,
+        "rates": (0.1,),
+        "weight_decay": 5e-4,
+        "augment": "crop+flip",
+    },
 }
 
 
-def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
-    by = ("network", "filters", "frozen", "trainable", "fraction")
-    return common.over_seeds(rows, by, ("accuracy",))
-
-
-def lines(rows: Sequence[common.Row]) -> dict[str, plots.LogFit]:
-    """Fit accuracy against the logarithm of the trained fraction, for random frozen values."""
-    return {
-        name: plots.fit_log_fraction(common.pick(rows, network=name, frozen="random"), "accuracy")
-        for name in dict.fromkeys(row["network"] for row in rows)
-    }
-
-
-def main(given=None) -> list[common.Row]:
-    args = common.arguments(__doc__, given)
-    if args.redraw:
-        return common.redraw(args, "filter_fractions", summarize, draw)
-    budget = SETTINGS[args.budget]
-    sizes = budget["train"], budget["test"], budget["shrink"]
-    X, y, X_test, y_test = common.images(budget["data"], args, *sizes)
-    tiny = args.budget == "tiny"
-    networks = SMALL if tiny else NETWORKS
-    cases = [
-        (name, part, frozen)
-        for name in networks
-        for part in ((1, 0.4) if tiny else PARTS)
-        for frozen in (("random",) if part == ALL else FROZEN_VALUES)
+def arms(settings):
+    return [
+        {"network": network, "filters": str(part), "frozen": frozen}
+        for network in settings["networks"]
+        for part in settings["parts"]
+        for frozen in (("random",) if part == ALL else ("random", "zero"))
     ]
-    rows = []
-    for (name, part, frozen), seed in common.each(args, cases, "part of the filters"):
-        network, params = networks[name]
-        clf = PartialNetClassifier(
+
+
+def optimizer(settings, rate):
+    """Return the parameters of an estimator that set its optimizer."""
+    if settings["optimizer"] == "adam":
+        return {"learning_rate": rate}
+    import keras
+
+    return {"optimizer": keras.optimizers.SGD(rate, momentum=0.9)}
+
+
+def run(arm, seed, run):
+    settings = run.settings
+    network, params = settings["networks"][arm["network"]]
+    part = arm["filters"]
+    trainable = "everything()" if part == ALL else f"conv_filters({part}) | head() | batch_norm()"
+    if network == "mlp":
+        trainable = trainable.replace("conv_", "")
+
+    def make(rate):
+        return PartialNetClassifier(
             network,
             model_params=params,
-            trainable=selector(part),
-            frozen=frozen,
-            epochs=budget["epochs"],
+            trainable=trainable,
+            frozen=arm["frozen"],
+            epochs=settings["epochs"],
+            batch_size=settings["batch_size"],
+            weight_decay=settings.get("weight_decay", 0.0),
+            lr_schedule="cosine",
+            augment=settings.get("augment"),
             random_state=seed,
-        ).fit(X, y)
-        trainable = common.trainable(clf)
-        rows.append(
-            {"network": name, "filters": str(part), "frozen": frozen, "trainable": trainable}
+            **optimizer(settings, rate),
         )
-        rows[-1] |= {"fraction": trainable / common.total(clf), "seed": seed}
-        rows[-1]["accuracy"] = float(clf.score(X_test, y_test))
-    for name, fit in lines(rows).items():
-        print(f"{name}: {fit.slope:.3f} per decade of trainable parameters, R² {fit.r2:.2f}")
-    about = {**budget, "networks": networks}
-    return common.finish(args, "filter_fractions", about, rows, summarize, draw)
+
+    return run.fit(arm, make, run.images(seed))[1]
 
 
-def selector(part: float | str) -> str:
-    return f"filters({part}) | head() | batch_norm()" if part != ALL else "everything()"
+def claims(settings):
+    for network in settings["networks"]:
+        for part in settings["parts"]:
+            arm = {"network": network, "filters": str(part)}
+            random, zero = arm | {"frozen": "random"}, arm | {"frozen": "zero"}
+            if part != ALL:
+                relation = "larger" if part in (1, 5, 10) or part <= 0.1 else "equal"
+                yield lab.Claim(f"{network}, {part}: random − zero", random, zero, relation)
+            if part == 0.7:
+                text = f"{network}: 0.7 − all, random"
+                yield lab.Claim(text, random, arm | {"filters": ALL}, "not smaller")
 
 
-def draw(results: dict):
+def draw(results):
     """Plot accuracy against the fraction of trained parameters, one panel per network."""
-    table, fits = results["summary"], lines(results["runs"])
-    label = f"test accuracy, mean ± sd of {results['seeds']} seeds"
-    figure, pictures = common.figure(len(fits), width=3.6)
-    for axes, (name, line) in zip(pictures, fits.items(), strict=True):
-        for frozen, color, marker in (("random", "#1f6fb2", "o"), ("zero", "#d95f02", "s")):
-            some = common.pick(table, network=name, frozen=frozen)
-            x, y = [row["fraction"] for row in some], [row["accuracy"] for row in some]
-            sd = [row["accuracy sd"] for row in some]
-            style = {"fmt": marker, "color": color, "capsize": 3, "label": f"frozen: {frozen}"}
-            axes.errorbar(x, y, yerr=sd, **style)
-            for row in some if frozen == "random" else ():
-                place = row["fraction"], row["accuracy"]
-                # Counts below and fractions above, because some of them nearly coincide.
-                shift = (-3, -17) if row["filters"].isdigit() else (-7, 10)
-                axes.annotate(row["filters"], place, shift, textcoords="offset points", size=8)
-        ends = np.array([min(row["fraction"] for row in some), 1])
-        fitted = line.intercept + line.slope * np.log10(ends)
-        axes.plot(ends, fitted, color="#9a9a9a", zorder=0, label="line fitted to frozen: random")
-        axes.set(xscale="log", xlabel="fraction of all parameters trained", ylabel=label)
-        axes.set_title(f"{name}: {100 * line.slope:.1f} points per decade", fontsize=10)
+    arms = results.arms()
+    networks = list(dict.fromkeys(arm["network"] for arm in arms))
+    figure, pictures = figures.new(len(networks), 3.8, 3.9)
+    for axes, network in zip(pictures, networks, strict=True):
+        low = 1.0
+        for i, frozen in enumerate(("random", "zero")):
+            style = {"color": figures.COLORS[i], "marker": figures.MARKERS[i]}
+            for arm in lab.pick(arms, network=network, frozen=frozen):
+                x = results.spread(arm, "fraction").mean
+                low = min(low, x)
+                figures.points(axes, results, arm, "accuracy", x, style)
+                y = 100 * results.spread(arm, "accuracy").mean
+                if arm["filters"] != ALL or frozen == "random":
+                    _name(axes, arm, (x, y), style["color"])
+        title = network
+        rows = lab.pick(results.rows, network=network, frozen="random")
+        if len({row["fraction"] for row in rows}) > 1:
+            line = plots.fit_log_fraction(rows, "accuracy")
+            ends = np.array([low, 1])
+            fitted = 100 * (line.intercept + line.slope * np.log10(ends))
+            axes.plot(ends, fitted, color="#8c8c8c", zorder=0, ls="--")
+            title += f": {100 * line.slope:.1f} points per decade, R² {line.r2:.2f}"
+        axes.set_title(title, fontsize=9)
+        axes.set(xscale="log", xlabel="fraction of all parameters trained", xlim=(low / 1.4, 1.4))
         axes.set_xticks((0.03, 0.1, 0.3, 1), ("3 %", "10 %", "30 %", "100 %"))
         axes.minorticks_off()
+        axes.margins(y=0.15)
+        figures.chance_line(axes.axhline, axes.get_ylim, axes.set_ylim, 0.1)
         axes.grid(alpha=0.25)
-    handles = pictures[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    pictures[0].set_ylabel(figures.ACCURACY)
+    figures.legend(figure, results, ("random frozen values", "zeros"), "accuracy", 0.1)
     return figure
 
 
+def _name(axes, arm, place, color):
+    """Name a point: fractions above or below it and counts beside it, as some nearly coincide."""
+    above = arm["frozen"] == "random"
+    shift, align = ((0, 6 if above else -6), ("center", "bottom" if above else "top"))
+    if arm["filters"].isdigit():
+        shift, align = ((-8, 0), ("right", "center")) if above else ((8, 0), ("left", "center"))
+    style = {"textcoords": "offset points", "size": 8, "color": color}
+    axes.annotate(arm["filters"], place, shift, ha=align[0], va=align[1], **style)
+
+
+EXPERIMENT = lab.Experiment(
+    name="filter_fractions",
+    title="How many filters must be trained?",
+    claim=(
+        "If only a fraction or a count of the filters of every convolution is trained, with the "
+        "head and batch normalization, accuracy falls slowly, about linearly in the logarithm of "
+        "the trained fraction. Random frozen values are better than zeros where few filters are "
+        "trained; seven tenths are as good as all."
+    ),
+    source="Rosenfeld and Tsotsos (2018), arXiv:1802.00844, Figures 1 and 3, Table 2.",
+    setting=(
+        "The first filters of every convolution are trained, by fraction or, for whole numbers, by "
+        "count. The dashed line is fitted to the runs with random frozen values."
+    ),
+    settings=SETTINGS,
+    arms=arms,
+    run=run,
+    claims=claims,
+    table=lab.Table(("network", "filters", "frozen"), plain=("parameters", "bytes", "cpu_seconds")),
+    figure=draw,
+    published_setting={
+        "networks": "DenseNet-BC-100-12, WRN-28-4 (WRN-28-10 in Table 2), VGG19, AlexNet",
+        "train": "50,000",
+        "test": "10,000",
+        "shrink": "1",
+        "epochs": "10; 200 and 300 for the published values below",
+        "optimizer": "momentum SGD",
+        "batch_size": "128 (reference implementation)",
+        "rates": "0.1 (reference implementation)",
+        "weight_decay": "0.0005 (reference implementation)",
+        "augment": "crop and flip",
+    },
+    published=[
+        lab.Published({"network": network, "filters": part, "frozen": frozen}, value)
+        for network, part, random, zero in (
+            ("wide_resnet", "0.1", 0.9412, 0.9153),
+            ("wide_resnet", "0.4", 0.9575, 0.9549),
+            ("densenet", "0.1", 0.8873, 0.8211),
+            ("densenet", "0.4", 0.9333, 0.9246),
+        )
+        for frozen, value in (("random", random), ("zero", zero))
+    ],
+    published_source=(
+        "Table 2: WRN-28-10 after 200 epochs and DenseNet-BC-100-12 after 300. The values of the "
+        "runs of ten epochs are published as curves only."
+    ),
+)
+
 if __name__ == "__main__":
-    main()
+    lab.main(EXPERIMENT)

@@ -1,7 +1,7 @@
 """Fine-tuning MobileNetV2 of keras.applications: the head, batch norm, the last block, everything.
 
     python examples/mobilenet.py
-    python examples/mobilenet.py --budget cpu --data-dir FOLDER --weights FILE --out FOLDER
+    python examples/mobilenet.py --budget cpu --data-dir FOLDER --weights FILE
 
 Keras downloads the weights of ImageNet once (`--weights imagenet`). Offline, give the path of
 `mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5`. Without `--weights` the
@@ -11,10 +11,12 @@ nothing of transfer. `cpu` uses CIFAR-10, `tiny` digits.
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Sequence
+from pathlib import Path
 
-import common
+from lab import measure
+from lab.data import images
 
 from frozenfit import PartialNetClassifier
 
@@ -24,57 +26,41 @@ ARMS = {
     "head, last block": "head() | layers('block_16_*', 'Conv_1*')",
     "everything": "everything()",
 }
-SETTINGS = {
-    "tiny": {"data": ("digits", 32, 32), "epochs": 1, "arms": ("head, last block",)},
-    "cpu": {"data": ("cifar10", 2000, 1000), "epochs": 5, "arms": tuple(ARMS)},
+BUDGETS = {
+    "tiny": {"data": ("digits", 0, 32, 32), "epochs": 1, "arms": ("head, last block",)},
+    "cpu": {"data": ("cifar10", 0, 2000, 1000), "epochs": 5, "arms": tuple(ARMS)},
 }
 
 
-# About a third of the usual width.
-NETWORK = {"network": "MobileNetV2", "alpha": 0.35}
-
-
-def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
-    return common.over_seeds(rows, ("arm", "trainable", "bytes"), ("accuracy", "seconds"))
-
-
-def main(given=None) -> list[common.Row]:
-    weights = {"help": '"imagenet" or a file of weights (default: random)'}
-    args = common.arguments(__doc__, given, (("--weights",), weights))
-    if args.redraw:
-        return common.redraw(args, "mobilenet", summarize, draw)
-    budget = SETTINGS[args.budget]
-    X, y, X_test, y_test = common.images(budget["data"][0], args, *budget["data"][1:])
+def main(given=None) -> list[dict]:
+    """Print accuracy, seconds, trained parameters and bytes of each arm."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--budget", choices=BUDGETS, default="tiny")
+    parser.add_argument("--data-dir", type=Path, help="folder of tensorflow-datasets")
+    parser.add_argument("--weights", help='"imagenet" or a file of weights (default: random)')
+    args = parser.parse_args(given)
+    budget = BUDGETS[args.budget]
+    data = images(*budget["data"], folder=args.data_dir)
     rows = []
-    for arm, seed in common.each(args, budget["arms"], "mobilenet"):
+    print("| trained | accuracy | CPU seconds | parameters | bytes |\n|---|---|---|---|---|")
+    for arm in budget["arms"]:
         clf = PartialNetClassifier(
             "application",
-            model_params={**NETWORK, "weights": args.weights},
+            # About a third of the usual width.
+            model_params={"network": "MobileNetV2", "alpha": 0.35, "weights": args.weights},
             trainable=ARMS[arm],
             frozen="keep" if args.weights else "random",
             epochs=budget["epochs"],
-            random_state=seed,
+            random_state=0,
         )
         start = time.process_time()
-        clf.fit(X, y)
-        row = {"arm": arm, "seed": seed, "seconds": time.process_time() - start}
-        row |= {"trainable": common.trainable(clf), "bytes": common.file_size(clf)}
-        rows.append(row | {"accuracy": float(clf.score(X_test, y_test))})
-    settings = {**budget, **NETWORK, "pretrained": args.weights is not None, "arms": ARMS}
-    return common.finish(args, "mobilenet", settings, rows, summarize, draw)
-
-
-def draw(results: dict):
-    """Draw accuracy and time of each arm against the number of trained parameters."""
-    figure, pictures = common.figure(2)
-    for axes, name in zip(pictures, ("accuracy", "seconds"), strict=True):
-        for row in results["summary"]:
-            x, value, sd = row["trainable"], row[name], row[f"{name} sd"]
-            axes.errorbar(x, value, yerr=sd, capsize=3, marker="o", label=row["arm"])
-        axes.set(xscale="log", xlabel="trained parameters", ylabel=name)
-        axes.grid(alpha=0.25)
-    pictures[0].legend(fontsize=8)
-    return figure
+        clf.fit(data.X, data.y)
+        rows.append({"arm": arm, "seconds": time.process_time() - start, **measure(clf, data)})
+        accuracy, seconds, count, size = (
+            rows[-1][name] for name in ("accuracy", "seconds", "parameters", "bytes")
+        )
+        print(f"| {arm} | {accuracy:.3f} | {seconds:.1f} | {count:,} | {size:,} |", flush=True)
+    return rows
 
 
 if __name__ == "__main__":

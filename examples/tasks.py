@@ -1,147 +1,171 @@
 """Several tasks on one random network, against an independently trained network for each.
 
-    python examples/tasks.py
-    python examples/tasks.py --budget cpu --data-dir FOLDER --out docs/results
-
-The base is drawn from a seed and never trained. Each task owns its trained parameters, statistics
-and head, and training one leaves the others bit-identical (Rosenfeld and Tsotsos 2018, arXiv
-1802.00844, name this use). `cpu` uses parts of MNIST, Fashion-MNIST and CIFAR-10 (in gray, cropped
-to 28 x 28; averaged to 14 x 14 for the wide_resnet); `tiny` uses digits, the even digits only, and
-inverted digits.
+python examples/tasks.py
+python examples/tasks.py --budget cpu --data-dir FOLDER --out docs/results
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from functools import partial
 
-import common
+import lab
 import numpy as np
+from lab import figures
 
 from frozenfit import PartialNetClassifier
 
 NETWORKS = {
     "lenet5": ("lenet5", {"batch_norm": True}),
-    "wide_resnet": ("wide_resnet", {"depth": 10, "width": 1}),
-    "mlp": ("mlp", {"hidden_layer_sizes": (20,), "batch_norm": True}),
+    "wide_resnet": ("wide_resnet", {"depth": 16, "width": 1}),
 }
 PARTS = {
     "head and batch norm": "head() | batch_norm()",
     "a tenth": "filters(0.1) | head() | batch_norm()",
     "four tenths": "filters(0.4) | head() | batch_norm()",
 }
-OWN = "everything, a network each"
+OWN = "a network of its own"
+IMAGES = ("mnist", "fashion_mnist", "cifar10")
 SETTINGS = {
-    "tiny": {"train": 200, "test": 100, "epochs": 1},
-    "cpu": {"train": 3000, "test": 2000, "epochs": 5, "shrink": {"lenet5": 1, "wide_resnet": 2}},
+    "tiny": {
+        "networks": {"mlp": ("mlp", {"hidden_layer_sizes": (20,), "batch_norm": True})},
+        "parts": ("a tenth",),
+        "tasks": ("digits", "inverted digits"),
+        "train": 200,
+        "test": 100,
+        "epochs": 1,
+        "rates": (0.006,),
+    },
+    "cpu": {
+        "networks": {"lenet5": NETWORKS["lenet5"]},
+        "parts": tuple(PARTS),
+        "tasks": IMAGES,
+        "train": 2000,
+        "test": 4000,
+        "epochs": 6,
+        "rates": (0.002, 0.006, 0.02),
+    },
+    "long": {
+        "networks": NETWORKS,
+        "parts": tuple(PARTS),
+        "tasks": IMAGES,
+        "train": 20000,
+        "test": 10000,
+        "epochs": 8,
+        "rates": (0.002, 0.006, 0.02),
+    },
 }
 
 
-def tiny_tasks(args) -> dict[str, tuple]:
-    """Return three tasks made from digits."""
-    X, y, X_test, y_test = common.images("digits", args, 200, 100)
-    even, even_test = y % 2 == 0, y_test % 2 == 0
-    return {
-        "digits": (X, y, X_test, y_test),
-        "even": (X[even], y[even], X_test[even_test], y_test[even_test]),
-        "inverted": (1 - X, y, 1 - X_test, y_test),
-    }
+def arms(settings):
+    return [
+        {"network": network, "trained by each": part}
+        for network in settings["networks"]
+        for part in (*settings["parts"], OWN)
+    ]
 
 
-def real_tasks(args, budget: dict, shrink: int) -> dict[str, tuple]:
-    """Load parts of three data sets as gray images of one size."""
-    gray = np.array([0.299, 0.587, 0.114], np.float32)
-    tasks = {}
-    for name in ("mnist", "fashion_mnist", "cifar10"):
-        parts = list(common.images(name, args, budget["train"], budget["test"]))
-        for i in (0, 2):
-            if name == "cifar10":
-                parts[i] = (parts[i][:, 2:30, 2:30] @ gray)[..., None]
-            parts[i] = common.shrunk(parts[i], shrink)
-        tasks[name] = tuple(parts)
-    return tasks
+def gray(task: str, seed: int, run) -> lab.Data:
+    """Return the images of a task in gray, of one size for all tasks."""
+    if run.settings["tasks"][0] == "digits":
+        data = run.images(seed, "digits")
+        inverted = data._replace(X=1 - data.X, X_test=1 - data.X_test)
+        return inverted if task == "inverted digits" else data
+    data = run.images(seed, task)
+    if task != "cifar10":
+        return data
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    X, X_test = ((part[:, 2:30, 2:30] @ weights)[..., None] for part in (data.X, data.X_test))
+    return data._replace(X=X, X_test=X_test)
 
 
-def on_one_base(network: tuple, tasks: dict[str, tuple], settings: dict) -> dict:
-    """Train the tasks one after another on one base, and check that none changes another."""
-    models: dict[str, PartialNetClassifier] = {}
-    probabilities: dict[str, bytes] = {}
-    for name, (X, y, X_test, _) in tasks.items():
-        if not models:
-            model = PartialNetClassifier(network[0], model_params=network[1], **settings)
-        else:
-            model = PartialNetClassifier(next(iter(models.values())).base_, **settings)
-        models[name] = model.fit(X, y)
-        probabilities[name] = model.predict_proba(X_test).tobytes()
-    for name, (_, _, X_test, _) in tasks.items():
-        if models[name].predict_proba(X_test).tobytes() != probabilities[name]:
-            raise RuntimeError(f"Training the other tasks changed the predictions of {name}.")
-    return {**scores(models, tasks), "bytes": common.file_size(models)}
+def run(arm, seed, run):
+    """Train the tasks one after another, and check that none changes another."""
+    network, params = run.settings["networks"][arm["network"]]
+    trainable = PARTS.get(arm["trained by each"], "everything()")
+    models, kept, values = {}, {}, {"seconds": []}
+    for number, task in enumerate(run.settings["tasks"]):
+        data = gray(task, seed, run)
+        alone = arm["trained by each"] == OWN or not models
+        base = network if alone else next(iter(models.values())).base_
+
+        def make(rate, base=base, number=number, alone=alone):
+            return PartialNetClassifier(
+                base,
+                model_params=params if alone else None,
+                trainable=trainable,
+                epochs=run.settings["epochs"],
+                learning_rate=rate,
+                lr_schedule="cosine",
+                random_state=1000 * seed + number,
+            )
+
+        chosen = run.choose({**arm, "task": task}, make, data.X, data.y)
+        start = time.process_time()
+        models[task] = make(chosen["rate"]).fit(data.X, data.y)
+        values["seconds"].append(round(time.process_time() - start, 2))
+        probabilities = models[task].predict_proba(data.X_test)
+        kept[task] = data.X_test[:500], probabilities[:500]
+        values[task] = float((probabilities.argmax(1) == data.y_test).mean())
+        values[f"rate, {task}"] = chosen["rate"]
+    for task, (X_test, before) in kept.items():
+        if not np.array_equal(models[task].predict_proba(X_test), before):
+            raise RuntimeError(f"Training the other tasks changed the predictions of {task}.")
+    values["cpu_seconds"] = sum(values["seconds"])
+    values["parameters"] = sum(
+        line[3] for model in models.values() for line in model.parameter_table()
+    )
+    one_file = arm["trained by each"] != OWN
+    values["bytes"] = (
+        lab.file_size(models) if one_file else sum(map(lab.file_size, models.values()))
+    )
+    values["mean"] = float(np.mean([values[task] for task in models]))
+    return values
 
 
-def independent(network: tuple, tasks: dict[str, tuple], settings: dict) -> dict:
-    """Train an independent network for each task, completely."""
-    models = {
-        name: PartialNetClassifier(network[0], model_params=network[1], **settings).fit(X, y)
-        for name, (X, y, _, _) in tasks.items()
-    }
-    return {**scores(models, tasks), "bytes": sum(map(common.file_size, models.values()))}
+def claims(settings):
+    for network in settings["networks"]:
+        own = {"network": network, "trained by each": OWN}
+        for part in settings["parts"]:
+            arm = {"network": network, "trained by each": part}
+            for task in settings["tasks"]:
+                text = f"{network}, {task}: {part} − {OWN}"
+                yield lab.Claim(text, arm, own, "not smaller", task)
 
 
-def scores(models: dict, tasks: dict[str, tuple]) -> dict:
-    """Return the test accuracy of each task, and the number of trained parameters of all."""
-    accuracies = {name: float(models[name].score(*tasks[name][2:])) for name in tasks}
-    return {**accuracies, "trainable": sum(map(common.trainable, models.values()))}
-
-
-def summarize(rows: Sequence[common.Row]) -> list[common.Row]:
-    by = ("network", "trained by each", "trainable")
-    return common.over_seeds(rows, by, [name for name in rows[0] if name not in (*by, "seed")])
-
-
-def main(given=None) -> list[common.Row]:
-    args = common.arguments(__doc__, given)
-    if args.redraw:
-        return common.redraw(args, "tasks", summarize, draw)
-    budget, tiny = SETTINGS[args.budget], args.budget == "tiny"
-    networks = ["mlp"] if tiny else ["lenet5", "wide_resnet"]
-    tasks = {
-        net: tiny_tasks(args) if tiny else real_tasks(args, budget, budget["shrink"][net])
-        for net in networks
-    }
-    parts = ["a tenth"] if tiny else list(PARTS)
-    cases = [(net, part) for net in networks for part in [*parts, OWN]]
-    rows = []
-    for (net, part), seed in common.each(args, cases, "three tasks"):
-        run = independent if part == OWN else on_one_base
-        trainable = PARTS.get(part, "everything()")
-        settings = {"trainable": trainable, "epochs": budget["epochs"], "random_state": seed}
-        measured = run(NETWORKS[net], tasks[net], settings)
-        rows.append({"network": net, "trained by each": part, "seed": seed, **measured})
-    about = {**budget, "networks": NETWORKS, "parts": PARTS}
-    return common.finish(args, "tasks", about, rows, summarize, draw)
-
-
-def draw(results: dict):
-    """Draw bars for each task, one panel per network."""
-    table = results["summary"]
-    networks = list(dict.fromkeys(row["network"] for row in table))
-    others = ("network", "trained by each", "trainable", "bytes")
-    tasks = [name for name in table[0] if name not in others and not name.endswith(" sd")]
-    figure, pictures = common.figure(len(networks), width=4.8)
-    for axes, net in zip(pictures, networks, strict=True):
-        some = common.pick(table, network=net)
-        for i, row in enumerate(some):
-            x = np.arange(len(tasks)) + (i - (len(some) - 1) / 2) * 0.2
-            y, sd = [row[name] for name in tasks], [row[f"{name} sd"] for name in tasks]
-            label = f"{row['trained by each']}: {row['bytes'] / 1000:,.0f} kB"
-            axes.bar(x, y, 0.18, yerr=sd, capsize=2, label=label)
-        axes.set_xticks(range(len(tasks)), tasks)
-        axes.set(title=net, xlabel="task", ylabel="test accuracy", ylim=(0, 1.45))
-        axes.set_yticks(np.linspace(0, 1, 6))
-        axes.legend(frameon=False, fontsize=8, title="trained by each; file of all three")
-        axes.grid(alpha=0.25, axis="y")
-    return figure
-
+EXPERIMENT = lab.Experiment(
+    name="tasks",
+    title="Can several tasks share one random network?",
+    claim=(
+        "Several tasks can be learned on one fixed network, each with a small set of its own "
+        "parameters, without disturbing each other."
+    ),
+    source="Rosenfeld and Tsotsos (2018), arXiv:1802.00844, name this use and measure no task.",
+    setting=(
+        "The base is drawn from a seed and never trained. Each task has its trained parameters, "
+        "statistics and head. CIFAR-10 is in gray and cropped to 28 x 28. After all tasks were "
+        "trained, the predictions of each on 500 test images are compared bit for bit with those "
+        "before; a difference would stop the experiment."
+    ),
+    settings=SETTINGS,
+    arms=arms,
+    run=run,
+    claims=claims,
+    table=lab.Table(
+        ("network", "trained by each"),
+        (*IMAGES, "digits", "inverted digits", "mean"),
+        plain=("parameters", "bytes", "cpu_seconds"),
+    ),
+    figure=partial(
+        figures.dots,
+        lines="trained by each",
+        panels="network",
+        of="mean",
+        label="mean test accuracy of the tasks, %",
+        chance=0.1,
+        width=6.5,
+    ),
+)
 
 if __name__ == "__main__":
-    main()
+    lab.main(EXPERIMENT)

@@ -37,7 +37,7 @@ _HOMES = {
     "save": "frozenfit.storage",
     "with_head": "frozenfit.export",
 }
-_MODULES = ("architectures", "datasets", "layers", "plots", "search", "selectors")
+_MODULES = ("analysis", "architectures", "datasets", "layers", "plots", "search", "selectors")
 
 __all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
 

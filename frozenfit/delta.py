@@ -69,7 +69,8 @@ def form_kind(form: forms.Form) -> tuple:
     Returns
     -------
     tuple
-        The name of the kind, the axis of a slice, and the number of positions.
+        The name of the kind, the axis of a slice, and the number of positions; for scales, the
+        number of axes of inputs, these axes and those of outputs.
     """
     if isinstance(form, forms.Leading):
         return ("leading", form.axis, form.count)
@@ -77,6 +78,8 @@ def form_kind(form: forms.Form) -> tuple:
         return ("indices", form.axis, len(form.indices))
     if isinstance(form, forms.Mask):
         return ("mask", int(form.array.sum()))
+    if isinstance(form, forms.Scales):
+        return ("scales", len(form.inputs), *form.inputs, *form.outputs)
     return (type(form).__name__.lower(),)
 
 
@@ -99,11 +102,11 @@ def positions(form: forms.Indices | forms.Mask) -> np.ndarray:
 
 
 def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> Any:
-    """Write trained parameters into the frozen values of a weight.
+    """Write trained parameters into the frozen values of a weight, or scale these.
 
     Parameters
     ----------
-    form : Leading, Indices or Mask
+    form : Leading, Indices, Mask or Scales
         Which parameters are trained.
     frozen : tensor
         The whole weight.
@@ -117,6 +120,10 @@ def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> An
     tensor
         Of the shape of `frozen`.
     """
+    if isinstance(form, forms.Scales):
+        for factor in form.factors(trained, tuple(frozen.shape), ops.reshape):
+            frozen = frozen * factor
+        return frozen
     if isinstance(form, forms.Leading):
         others = [slice(None)] * len(frozen.shape)
         others[form.axis] = slice(form.count, None)
@@ -157,8 +164,8 @@ def read_trained(form: forms.Form, whole: Any, index: Any) -> Any:
 
     Parameters
     ----------
-    form : Form
-        Which parameters are trained.
+    form : Everything, Leading, Indices or Mask
+        Which parameters are trained. Scales are not part of the weight.
     whole : tensor
         The weight.
     index : keras.Variable or None
@@ -179,6 +186,31 @@ def read_trained(form: forms.Form, whole: Any, index: Any) -> Any:
     if isinstance(form, forms.Indices):
         return ops.take(whole, index, axis=form.axis)
     return ops.take(ops.reshape(whole, (-1,)), index)
+
+
+def check_constraint(path: str, form: forms.Form, constraint: Any) -> None:
+    """Raise a ValueError where the scales of a weight cannot keep its constraint.
+
+    Parameters
+    ----------
+    path : str
+        Path of the weight.
+    form : Form
+        Which parameters are trained.
+    constraint : keras.constraints.Constraint or None
+        The constraint of the weight.
+
+    Raises
+    ------
+    ValueError
+        If the weight has a constraint and is scaled: the constrained weight need not be a scaled
+        one.
+    """
+    if constraint is not None and isinstance(form, forms.Scales):
+        raise ValueError(
+            f"`scales` requires kernels without a constraint, got {type(constraint).__name__} of "
+            f"{path!r}. Remove the constraint, or train the kernel with filters or layers."
+        )
 
 
 def check_arrays(what: str, variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

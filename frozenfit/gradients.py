@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -110,6 +110,52 @@ def kernel_gradient(compute: Callable, x: Any, kernel: Any, upstream: Any) -> An
         kernel = kernel.detach().requires_grad_()
         y = compute(x.detach(), kernel)
     return torch.autograd.grad(y, kernel, upstream)[0]
+
+
+def torch_convolution_gradient(
+    x: Any,
+    shape: tuple[int, ...],
+    upstream: Any,
+    strides: tuple[int, ...],
+    pads: Sequence[tuple[int, int]],
+    dilation_rate: tuple[int, ...],
+) -> Any:
+    """Return the gradient of a convolution with respect to its kernel on torch.
+
+    It is the operation that automatic differentiation runs, without the convolution before it.
+
+    Parameters
+    ----------
+    x : tensor of shape (samples, inputs, ...)
+        The input.
+    shape : tuple of int
+        Shape of the kernel in Keras's order: spatial axes, inputs, outputs.
+    upstream : tensor of shape (samples, outputs, ...)
+        Gradient of the output.
+    strides, dilation_rate : tuple of int
+        One number per spatial axis.
+    pads : sequence of (int, int)
+        Zeros before and after each spatial axis.
+
+    Returns
+    -------
+    tensor
+        Of the given shape.
+    """
+    import torch
+
+    rank = len(strides)
+    padding = [before for before, _ in pads]
+    if any(before != after for before, after in pads):
+        ends = [end for before_after in reversed(pads) for end in before_after]
+        x, padding = torch.nn.functional.pad(x, ends), [0] * rank
+    # Only the shape of the kernel is read.
+    kernel = x.new_empty(1).expand(shape[-1], shape[-2], *shape[:-2])
+    settings = [list(strides), padding, list(dilation_rate), False, [0] * rank, 1]
+    gradients = torch.ops.aten.convolution_backward(
+        upstream, x, kernel, None, *settings, [False, True, False]
+    )
+    return gradients[1].permute(*range(2, rank + 2), 1, 0)
 
 
 def is_vectorized(tensor: Any) -> bool:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.delta import positions, read_trained
+from frozenfit.delta import check_constraint, positions, read_trained
 from frozenfit.frozen_values import draw_weight, is_drawable
 from frozenfit.isolation import (
     forget_losses,
@@ -347,7 +347,7 @@ class _Weights(PartialWeights):
 
     def _make_compact(self, path: str, form: Any, variable: Any, start: Callable[[], Any]) -> None:
         index = None
-        if not isinstance(form, forms.Leading):
+        if isinstance(form, forms.Indices | forms.Mask):
             index = positions(form)
             self.index[path] = self._add_weight(
                 name=variable_name(f"index/{path}"),
@@ -361,7 +361,7 @@ class _Weights(PartialWeights):
             name=variable_name(f"trained/{path}"),
             shape=shape,
             dtype=variable.dtype,
-            initializer=lambda shape, dtype=None: read_trained(form, start(), index),
+            initializer=lambda shape, dtype=None: _start_of(form, variable, start, index),
             autocast=False,
             constraint=_constraint_of_part(path, form, variable),
         )
@@ -411,6 +411,13 @@ def _with_signature(original: Callable, replacement: Callable) -> Callable:
     return call
 
 
+def _start_of(form: Any, variable: Any, start: Callable[[], Any], index: Any) -> Any:
+    """Return the values at which the training of a part of a weight starts."""
+    if isinstance(form, forms.Scales):
+        return ops.convert_to_tensor(form.start(tuple(variable.shape)), dtype=variable.dtype)
+    return read_trained(form, start(), index)
+
+
 def _resolved(given: Any, survey: Survey, seed: int) -> Selection:
     if isinstance(given, Mapping):  # from a configuration
         return selection_from_config(given, survey, seed)
@@ -424,6 +431,7 @@ def _constraint_of_part(path: str, form: Any, variable: Any) -> Any:
     over other axes than that of the selected positions is the same for a part of them.
     """
     constraint = variable.constraint
+    check_constraint(path, form, constraint)
     if constraint is None or isinstance(constraint, keras.constraints.NonNeg):
         return constraint
     axes = getattr(constraint, "axis", None)

@@ -56,11 +56,14 @@ class Step:
         A layer, a nested model or a function of `keras.ops`.
     inputs, outputs : tuple of KerasTensor
         What it takes and gives.
+    has_options : bool
+        Whether it is called with arguments by name, except for `training`, which a model sets.
     """
 
     operation: Any
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
+    has_options: bool
 
 
 def describe(model: keras.Model) -> Layout:
@@ -294,10 +297,19 @@ def steps(model: keras.Model) -> list[Step]:
     if not _is_functional(model):
         return []
     return [
-        Step(node.operation, tuple(node.input_tensors), tuple(node.output_tensors))
+        Step(
+            node.operation,
+            tuple(node.input_tensors),
+            tuple(node.output_tensors),
+            _has_options(node.arguments.kwargs),
+        )
         for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True)
         for node in nodes
     ]
+
+
+def _has_options(kwargs: dict[str, Any]) -> bool:
+    return any(value is not None for name, value in kwargs.items() if name != "training")
 
 
 class _Leaf:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, NamedTuple
 
+from frozenfit.utils.frames import frame
+
 if TYPE_CHECKING:
     import pandas
 
@@ -115,14 +117,7 @@ class ParameterTable(list[TableRow]):
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "`to_frame` requires pandas, which is not installed. Install it with: "
-                "pip install pandas"
-            ) from error
-        return pandas.DataFrame(list(self), columns=TableRow._fields).set_index("path")
+        return frame((row._asdict() for row in self), "path", TableRow._fields)
 
     def __str__(self) -> str:
         """Return one line per weight, and the sums."""

@@ -21,6 +21,7 @@ from frozenfit.partial_weights import (
 )
 from frozenfit.selection_config import resolve, selection_config, selection_from_config
 from frozenfit.selectors import Selection, Selector
+from frozenfit.thin import thin_model
 from frozenfit.utils.arrays import to_numpy
 
 __all__ = ["PartialModel"]
@@ -339,6 +340,41 @@ class PartialModel(keras.Model):
         values = [value for _, value in self.assembled()]
         values += [to_numpy(variable) for variable in survey.frozen.values()]
         return plain_copy(survey, values, self._partial.seed, self._rebuild)
+
+    def thin_model(self) -> keras.Model:
+        """Convert to a plain Keras model without the units that are zero for every sample.
+
+        With ``frozen="zero"``, units whose incoming weights are all frozen are zero. They are
+        followed through batch normalization, activations, merging, pooling, reshaping, depthwise
+        convolutions and dropout, and stay where they cannot be followed.
+
+        Returns
+        -------
+        keras.Model
+            A new model with the outputs of `to_keras` to float tolerance, without a part of the
+            channels and units; with all of them where none is zero, or where the base is not a
+            Functional or Sequential model that Keras can copy from its configuration.
+
+        Raises
+        ------
+        ValueError
+            If the base cannot be built again, see `to_keras`.
+
+        Examples
+        --------
+        >>> import keras
+        >>> from frozenfit import PartialModel
+        >>> layers = [keras.layers.Dense(8, "relu"), keras.layers.Dense(2)]
+        >>> base = keras.Sequential([keras.Input((4,)), *layers])
+        >>> model = PartialModel(base, "filters(0.25) | head()", frozen="zero")
+        >>> model.to_keras().count_params(), model.thin_model().count_params()
+        (58, 16)
+        """
+        survey = self._partial.survey
+        frozen = {path: to_numpy(variable) for path, variable in survey.frozen.items()}
+        values = dict(self.assembled()) | frozen
+        thin = thin_model(survey, values, self._partial.seed)
+        return self.to_keras() if thin is None else thin
 
     def export(self, filepath: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Export the plain model of `to_keras`, with trained and frozen parameters assembled.

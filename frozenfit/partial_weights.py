@@ -17,6 +17,7 @@ from keras import ops
 from frozenfit.delta import (
     Delta,
     check_arrays,
+    check_constraint,
     computed_forms,
     positions,
     read_trained,
@@ -82,8 +83,8 @@ class PartialWeights:
         The forms by which weights are assembled.
     inference_layers : list of keras.Layer
         Batch normalizations that use their moving statistics in training.
-    products : dict of str to (Layer, SlicedProduct)
-        Products of which only the gradient of the trainable slice is computed, by path.
+    products : dict of str to (Layer, SlicedProduct or ScaledProduct)
+        Products of which only the gradient of the trainable slice or scales is computed, by path.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class PartialWeights:
         for path, form in self.computed.items():
             variable = self.survey.trainable[path]
             if not isinstance(form, forms.Nothing):
+                check_constraint(path, form, variable.constraint)
                 value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
                 self.compact[path] = self._own(f"trained/{path}", value, True, constraint)
@@ -301,12 +303,7 @@ class PartialWeights:
             }
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(
-                    *found,
-                    trainable[p],
-                    self._positions(p),
-                    self._frozen(p) if in_parts else None,
-                )
+                Slice(*found, trainable[p], self._constants(p), self._in_parts(p, in_parts))
                 for p, found in self.products.items()
                 if in_parts or (training and p not in waiting)
             ]
@@ -335,10 +332,17 @@ class PartialWeights:
         weights = self.survey.trainable.items()
         return [v.regularizer(whole[p]) for p, v in weights if v.regularizer is not None]
 
-    def _positions(self, path: str) -> Any:
-        """Return the positions of the trainable parameters as a tensor, where they are stored."""
+    def _constants(self, path: str) -> Any:
+        """Return the positions of the trainable parameters, or the kernel that they scale."""
+        if isinstance(self.computed[path], forms.Scales):
+            return self._frozen(path)
         # The value, because TensorFlow would read a variable later, in another scope.
         return self.index[path].value if path in self.index else None
+
+    def _in_parts(self, path: str, in_parts: bool) -> Any:
+        """Return the frozen kernel of which a slice is computed as a product of its own."""
+        scaled = isinstance(self.computed[path], forms.Scales)
+        return self._frozen(path) if in_parts and not scaled else None
 
     def _frozen(self, path: str):
         variable = self.random.get(path, self.survey.trainable[path])
@@ -440,6 +444,36 @@ class PartialWeights:
         """
         trainable = {p: forms.take(selection.forms[p], values[p]) for p in self.compact}
         return Delta(trainable, dict(states))
+
+    def whole_values(
+        self, selection: Selection, delta: Delta, values: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return the weights and states of a delta with frozen zeros, and what is trainable.
+
+        Parameters
+        ----------
+        selection : Selection
+            The trainable parameters of the delta.
+        delta : Delta
+            The delta.
+        values : mapping of str to ndarray
+            Whole weights of the base, by path.
+
+        Returns
+        -------
+        whole : dict of str to ndarray
+            Weights and states by path.
+        trainable : dict of str to ndarray of bool
+            Which parameters of a weight are trainable; weights without any are left out.
+        """
+        whole, trainable = {**values, **delta.states}, {}
+        for path, form in selection.items():
+            frozen = values[path] if self.keeps_values(path) else np.zeros_like(values[path])
+            whole[path] = frozen
+            if path in delta.trained:
+                whole[path] = forms.put(form, frozen, delta.trained[path])
+                trainable[path] = forms.to_mask(form, frozen.shape)
+        return whole, trainable
 
     def set_selection(self, selection: Selection, seed: int) -> None:
         """Train other parameters of the same number and form, without building a new model.

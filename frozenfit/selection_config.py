@@ -167,4 +167,7 @@ def _of_kind(kind: Sequence[Any], shape: tuple[int, ...]) -> forms.Form:
         return forms.Indices(values[0], tuple(range(values[1])))
     if name == "mask":
         return at_positions(forms.Mask(np.ones(shape, bool)), shape, np.arange(values[0]))
+    if name == "scales":
+        split = values[0] + 1
+        return forms.Scales(tuple(values[1:split]), tuple(values[split:]))
     return {"everything": forms.Everything, "nothing": forms.Nothing}[name]()

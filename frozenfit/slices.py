@@ -23,9 +23,11 @@ import numpy as np
 from keras import layers as kl
 from keras import ops
 
+from frozenfit.convolutions import Convolution
 from frozenfit.delta import vectorized_as
 from frozenfit.gradients import kernel_gradient, with_gradient
 from frozenfit.layout import Survey
+from frozenfit.scaled_products import ScaledProduct, einsum_shapes
 from frozenfit.selectors import forms
 
 # Of a larger share of a kernel, the gradient costs about as much as that of the whole.
@@ -48,6 +50,8 @@ class SlicedProduct:
         Axis of the input that the slice is taken along; None for a slice of outputs.
     output_axis : int or None
         Axis of the output that the slice is taken along; None for a slice of inputs.
+    differentiate : callable
+        The gradient of the product: a function of input, kernel and gradient of the output.
     """
 
     kind: type
@@ -55,6 +59,7 @@ class SlicedProduct:
     form: forms.Leading | forms.Indices
     input_axis: int | None
     output_axis: int | None
+    differentiate: Callable[[Any, Any, Any], Any]
 
     def __call__(self, x: Any, kernel: Any, trained: Any, index: Any) -> Any:
         """Compute the product so that only the slice gets a gradient.
@@ -125,7 +130,7 @@ class SlicedProduct:
     def _gradient(self, upstream: Any, trained: Any, kept: Any, *positions: Any) -> Any:
         """Return the gradient of the slice."""
         part = self._part(upstream, self.output_axis, *positions)
-        return kernel_gradient(self.compute, kept, trained, part)
+        return self.differentiate(kept, trained, part)
 
     def _part(self, tensor: Any, axis: int | None, index: Any = None) -> Any:
         """Return the channels of the slice; all of them if the slice is not along these."""
@@ -139,24 +144,24 @@ class SlicedProduct:
 
 
 class Slice(NamedTuple):
-    """A trainable slice of the kernel of a layer, in one call of the network.
+    """A trainable slice of the kernel of a layer, or its scales, in one call of the network.
 
     Attributes
     ----------
     layer : keras.Layer
         The layer.
-    product : SlicedProduct
+    product : SlicedProduct or ScaledProduct
         Its product.
     trained : tensor
         The trainable parameters, in compact shape.
     index : tensor or None
-        Their positions, where they are not the first ones.
+        Their positions, where they are not the first ones; of scales, the frozen kernel.
     frozen : tensor or None, default=None
         The kernel before the slice is written into it, where the product is computed in parts.
     """
 
     layer: keras.Layer
-    product: SlicedProduct
+    product: SlicedProduct | ScaledProduct
     trained: Any
     index: Any
     frozen: Any = None
@@ -204,8 +209,8 @@ def sliced(slices: Iterable[Slice]) -> Iterator[None]:
 
 def sliced_products(
     survey: Survey, computed: Mapping[str, forms.Form]
-) -> dict[str, tuple[keras.Layer, SlicedProduct]]:
-    """Find the kernels of which a slice is trainable that is cheaper than the whole.
+) -> dict[str, tuple[keras.Layer, SlicedProduct | ScaledProduct]]:
+    """Find the kernels of which a slice is trainable that is cheaper than the whole, or scales.
 
     Parameters
     ----------
@@ -216,7 +221,7 @@ def sliced_products(
 
     Returns
     -------
-    dict of str to (Layer, SlicedProduct)
+    dict of str to (Layer, SlicedProduct or ScaledProduct)
         By path of the kernel.
     """
     owners = {}
@@ -227,6 +232,10 @@ def sliced_products(
     for path, form in computed.items():
         variable = survey.trainable[path]
         layer = owners.get(id(variable))
+        if layer is not None and isinstance(form, forms.Scales):
+            if (scaled := _scaled(layer, form)) is not None:
+                found[path] = (layer, scaled)
+            continue
         if layer is None or not isinstance(form, forms.Leading | forms.Indices):
             continue
         share = forms.size(form, variable.shape) / max(1, int(np.prod(variable.shape)))
@@ -250,6 +259,10 @@ def _kind(layer: Any) -> type | None:
         return None
     if "call" in layer.__dict__ or "convolution_op" in layer.__dict__:
         return None
+    # A subclass may compute another kernel there, as weight standardization does.
+    operation = getattr(type(layer), "convolution_op", None)
+    if operation not in (None, kl.Conv2D.convolution_op):
+        return None
     return next((kind for kind in _HOOKS if type(layer).call is kind.call), None)
 
 
@@ -257,28 +270,40 @@ def _product(layer: Any, form: forms.Leading | forms.Indices) -> SlicedProduct |
     kind, rank = _kind(layer), len(layer._kernel.shape)
     assert kind is not None
     if kind is kl.Dense:
-        return SlicedProduct(
-            kind, ops.matmul, form, *((-1, None) if form.axis == 0 else (None, -1))
-        )
+        axes = (-1, None) if form.axis == 0 else (None, -1)
+        return SlicedProduct(kind, ops.matmul, form, *axes, _matrix_gradient)
     if kind is kl.EinsumDense:
         axes = _einsum_axes(layer.equation, form.axis)
-        return axes and SlicedProduct(kind, partial(ops.einsum, layer.equation), form, *axes)
+        compute = partial(ops.einsum, layer.equation)
+        return axes and SlicedProduct(kind, compute, form, *axes, partial(kernel_gradient, compute))
     if layer.groups != 1 or form.axis < rank - 2:
         return None
     channels = -1 if layer.data_format == "channels_last" else 1
     axes = (channels, None) if form.axis == rank - 2 else (None, channels)
-    compute = _convolve(layer) if kind is kl.Conv1D else layer.convolution_op
-    return SlicedProduct(kind, compute, form, *axes)
+    convolution = Convolution.of(layer)
+    return SlicedProduct(kind, convolution, form, *axes, convolution.kernel_gradient)
 
 
-def _convolve(layer: Any) -> Callable[[Any, Any], Any]:
-    options = {
-        "strides": layer.strides,
-        "padding": "valid" if layer.padding == "causal" else layer.padding,
-        "dilation_rate": layer.dilation_rate,
-        "data_format": layer.data_format,
-    }
-    return partial(ops.conv, **options)
+def _matrix_gradient(x: Any, kernel: Any, upstream: Any) -> Any:
+    """Return the gradient of ``x @ kernel`` with respect to the kernel."""
+    x, upstream = (ops.reshape(t, (-1, t.shape[-1])) for t in (x, upstream))
+    return ops.matmul(ops.transpose(x), upstream)
+
+
+def _scaled(layer: Any, form: forms.Scales) -> ScaledProduct | None:
+    kind, shape = _kind(layer), tuple(layer._kernel.shape)
+    assert kind is not None
+    if kind is kl.Dense:
+        return ScaledProduct(kind, ops.matmul, form, shape, (-1,), (-1,))
+    if kind is kl.EinsumDense:
+        aligned = einsum_shapes(layer.equation, form, shape)
+        compute = partial(ops.einsum, layer.equation)
+        return aligned and ScaledProduct(kind, compute, form, shape, *aligned)
+    if layer.groups != 1:
+        return None
+    last = layer.data_format == "channels_last"
+    channels = (-1,) if last else (-1, *[1] * (len(shape) - 2))
+    return ScaledProduct(kind, Convolution.of(layer), form, shape, channels, channels)
 
 
 def _einsum_axes(equation: str, axis: int) -> tuple[int | None, int | None] | None:

@@ -33,6 +33,7 @@ ANY_BACKEND = (
     "test_draws.py",
     "test_examples.py",
     "test_imports.py",
+    "test_lab.py",
     "test_numpydoc.py",
     "test_plots.py",
     "test_table_encoder.py",

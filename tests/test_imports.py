@@ -21,22 +21,23 @@ MODULES = {
 
 # Each unit may import the units before it; a unit is a module or a folder of the package.
 CHAIN = [
-    ["utils", "types", "parameter_table"],
+    ["utils", "types"],
+    ["parameter_table"],
     [
         *("selectors", "draws", "isolation", "gradients"),
         *("architectures", "datasets", "table_encoder"),
     ],
-    ["layer_kinds"],
+    ["layer_kinds", "convolutions", "scaled_products"],
     ["layout"],
-    ["delta", "export", "frozen_values", "statistics"],
-    ["selection_config", "slices"],
+    ["delta", "export", "frozen_values", "statistics", "dead_units"],
+    ["selection_config", "slices", "thin"],
     ["partial_weights"],
     ["partial", "layers"],
     ["training"],
     ["elm"],
     ["estimators"],
     ["storage", "plots"],
-    ["search"],
+    ["search", "analysis"],
     ["cli"],
 ]
 # For type checkers alone: the aliases name classes of later units.

@@ -14,6 +14,7 @@ validate = pytest.importorskip("numpydoc.validate").validate
 
 PACKAGES = (
     "frozenfit",
+    "frozenfit.analysis",
     "frozenfit.architectures",
     "frozenfit.datasets",
     "frozenfit.elm",

@@ -22,6 +22,8 @@ LAYERS = {
     "conv2d 1x1": (IMAGES, lambda: kl.Conv2D(8, 1, use_bias=False)),
     "conv2d strided": (IMAGES, lambda: kl.Conv2D(8, 3, strides=2, padding="same")),
     "conv2d dilated": (IMAGES, lambda: kl.Conv2D(8, 3, dilation_rate=2, padding="same")),
+    "conv2d even": (IMAGES, lambda: kl.Conv2D(8, (2, 4), padding="same")),
+    "conv2d even strided": (IMAGES, lambda: kl.Conv2D(8, 4, strides=2, padding="same")),
     "conv3d": ((4, 4, 4, 6), lambda: kl.Conv3D(8, 2)),
 }
 # JAX has 64 bits only where it is configured so.
@@ -73,10 +75,11 @@ def test_a_step_is_that_of_whole_gradients(name, axis, positions, monkeypatch):
 
 
 def test_only_the_slices_of_plain_products_are_replaced():
-    inputs = keras.Input((8, 8, 4))
+    inputs = keras.Input((9, 9, 4))
     x = kl.Conv2D(8, 3, groups=2, name="grouped")(inputs)
     x = kl.DepthwiseConv2D(3, name="depthwise")(x)
     x = Doubled(8, 3, name="own_call")(x)
+    x = Standardized(8, 3, name="own_kernel")(x)
     x = kl.Conv2D(8, 1, name="mostly")(x)
     x = kl.Conv2D(8, 1, name="sliced")(x)
     model = keras.Model(inputs, kl.Dense(2, name="all")(kl.Flatten()(x)))
@@ -91,6 +94,15 @@ class Doubled(kl.Conv2D):
     def call(self, inputs):
         """Compute twice the convolution."""
         return 2 * super().call(inputs)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Standardized(kl.Conv2D):
+    """A layer that convolves with another kernel than its own."""
+
+    def convolution_op(self, inputs, kernel):
+        """Convolve with the kernel minus its mean over inputs and positions."""
+        return super().convolution_op(inputs, kernel - keras.ops.mean(kernel, (0, 1, 2)))
 
 
 def test_a_kernel_that_is_read_elsewhere_too_keeps_its_whole_gradient(monkeypatch):

@@ -84,7 +84,7 @@ class CheapEnsemble(NetworkEstimator):
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "base": [StrOptions({"trained", "frozen"})],
         "base_epochs": [Interval(Integral, 1, None, closed="left")],
-        "members": [StrOptions({"same", "disjoint"}), list, tuple],
+        "members": [StrOptions({"same", "disjoint", "adapters"}), list, tuple],
         "vectorize": [StrOptions({"auto"}), "boolean"],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],

@@ -43,11 +43,15 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         case no file stores it, or it is the model that `estimator` was given.
     base_epochs : int, default=1
         Number of epochs in which the base is trained; unused with ``base="frozen"``.
-    members : {"same", "disjoint"} or list of selectors, default="same"
+    members : {"same", "disjoint", "adapters"} or list of selectors, default="same"
         Which parameters each member trains. With "same", those of ``estimator.trainable``, from
         different seeds. With "disjoint", members have no trainable parameter in common: if
         ``estimator.trainable`` is a fraction, each trains a random part of that size, and if it is
-        a selector, each trains an equal share of it. A list has one selector for each member.
+        a selector, each trains an equal share of it. "adapters" does not use
+        ``estimator.trainable``: members share all kernels but that of the head, and each trains
+        the scales of their inputs and outputs, all biases, the batch normalizations and the head;
+        the scales of the first inputs start at random signs, a different draw for each member. A
+        list has one selector for each member.
     calibrate : bool, default=False
         Whether to divide the outputs of all members by one temperature, fitted on `X_val`,
         `y_val` of `fit` or on ``estimator.validation_fraction`` of the training data, which is
@@ -105,6 +109,9 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     Rosenfeld and Tsotsos (2018), "Intriguing Properties of Randomly Weighted Networks",
     arXiv:1802.00844, train the base and each member for one epoch. The probabilities of the
     ensemble are the mean of those of its members.
+
+    ``members="adapters"`` is BatchEnsemble (Wen, Tran and Ba 2020, arXiv:2002.06715) on kernels
+    that are not trained with the members.
 
     Examples
     --------

@@ -9,7 +9,16 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from frozenfit.selectors import Context, Selector, as_selector, disjoint
+from frozenfit.selectors import (
+    Context,
+    Selector,
+    as_selector,
+    batch_norm,
+    biases,
+    disjoint,
+    head,
+    scales,
+)
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
 from frozenfit.types import Trainable
@@ -31,12 +40,12 @@ def member_selectors(
     ----------
     trainable : float, int, str or Selector
         The `trainable` parameter of the ensemble's estimator.
-    members : {"same", "disjoint"} or sequence
-        How the members divide `trainable`, or one selector for each.
+    members : {"same", "disjoint", "adapters"} or sequence
+        How the members divide `trainable`, or adapters in its place, or one selector for each.
     count : int
         Number of members.
     seed : int
-        Seed of the disjoint parts.
+        Seed of the disjoint parts and of the signs of adapters.
     parts : int or None, default=None
         Number of parts into which a selector is divided; None means `count`.
     taken : collection of Selector, default=()
@@ -56,6 +65,8 @@ def member_selectors(
     --------
     >>> member_selectors(0.5, "disjoint", 2, seed=1)
     [disjoint(0.5, 0, 2, seed=1), disjoint(0.5, 1, 2, seed=1)]
+    >>> member_selectors(0.5, "adapters", 1, seed=7)
+    [scales(signs=7) | biases() | batch_norm() | head()]
     """
     if not isinstance(members, str):
         if len(members) != count:
@@ -65,7 +76,15 @@ def member_selectors(
         return list(members)
     if members == "same":
         return [trainable] * count
+    if members == "adapters":
+        every = (_adapter(seed + number) for number in itertools.count())
+        return list(itertools.islice((one for one in every if one not in taken), count))
     return [*_disjoint(trainable, count, seed, parts or count, taken)]
+
+
+def _adapter(signs: int) -> Selector:
+    """Return what a member trains of a network whose kernels all members share."""
+    return scales(signs=signs) | biases() | batch_norm() | head()
 
 
 def _disjoint(
@@ -110,7 +129,7 @@ def check_members(
     ----------
     selectors : sequence
         The result of `member_selectors`.
-    members : {"same", "disjoint"} or sequence
+    members : {"same", "disjoint", "adapters"} or sequence
         The argument of `member_selectors`.
     network : Network
         A network with the structure of the base.

@@ -37,11 +37,15 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         case no file stores it, or it is the model that `estimator` was given.
     base_epochs : int, default=1
         Number of epochs in which the base is trained; unused with ``base="frozen"``.
-    members : {"same", "disjoint"} or list of selectors, default="same"
+    members : {"same", "disjoint", "adapters"} or list of selectors, default="same"
         Which parameters each member trains. With "same", those of ``estimator.trainable``, from
         different seeds. With "disjoint", members have no trainable parameter in common: if
         ``estimator.trainable`` is a fraction, each trains a random part of that size, and if it is
-        a selector, each trains an equal share of it. A list has one selector for each member.
+        a selector, each trains an equal share of it. "adapters" does not use
+        ``estimator.trainable``: members share all kernels but that of the head, and each trains
+        the scales of their inputs and outputs, all biases, the batch normalizations and the head;
+        the scales of the first inputs start at random signs, a different draw for each member. A
+        list has one selector for each member.
     vectorize : bool or "auto", default="auto"
         Whether the members are trained in one compiled pass, each with its own batch order and
         early stopping; the results are those of training one after the other up to rounding.

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from frozenfit.estimators import plans
 from frozenfit.estimators.base import FitData, TrainingInterrupted
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.estimators.partial_base import (
@@ -99,14 +100,14 @@ def _together(
         for member, fit_data, seed in zip(members, data_of_members, seeds, strict=True)
     ]
     with workspace.check_out(bases[0]) as network:
-        started = [
-            _started(member, fit_data, network, base, seed)
-            for member, fit_data, base, seed in zip(
-                members, data_of_members, bases, seeds, strict=True
-            )
-        ]
+        started: list[_Started] = []
+        for each in zip(members, data_of_members, bases, seeds, strict=True):
+            member, fit_data, base, seed = each
+            started.append(_started(member, fit_data, network, base, seed))
+            if len(started) == 1:  # before the others are started, which a selector may make slow
+                _check_first(started[0], network)
         compiled, stack = load_stack([each.part for each in started], network)
-        _check_settings(started, compiled)
+        _check_alike(started)
         results = _run(started, compiled, stack)
     stopped: TrainingInterrupted | None = None
     for each, result in zip(started, results, strict=True):
@@ -132,21 +133,25 @@ def _started(
     return _Started(member, fit_data, part, seeds, MemberRun(data, plan, rng, state))
 
 
-def _check_settings(started: Sequence[_Started], compiled: CompiledModel) -> None:
-    """Raise `NotStackable` where the settings of the members cannot be followed together."""
-    first = started[0]
-    reason = vectorization.unsuitable_settings(first.run.plan)
-    require(reason is None, str(reason))
+def _check_first(first: _Started, network: Network) -> None:
+    """Raise `NotStackable` where network or settings of a member are not suitable."""
+    compiled = first.part.load(network)
+    settings = vectorization.unsuitable_settings(first.run.plan)
+    for reason in (settings, vectorization.unsuitable_network(compiled)):
+        require(reason is None, str(reason))
     prefix = first.run.plan.cache_features and compiled.prefix(Phase()) is not None
     require(not prefix, "a network without a frozen prefix, got one that is computed beforehand")
-    counts = {(len(each.run.data), _validation_rows(each.run)) for each in started}
-    require(len(counts) == 1, f"members with equally many samples, got {sorted(counts)}")
-    pilots = first.member._pilots(first.fit_data)
     past = vectorization.depends_on_past_rates(first.run.plan.optimizer())
     require(
-        not (pilots and past),
+        not (plans.is_piloted(first.member, first.fit_data) and past),
         "a number as `epochs` where the optimizer has momentum as SGD has it, got epochs='auto'",
     )
+
+
+def _check_alike(started: Sequence[_Started]) -> None:
+    """Raise `NotStackable` where members do not take the same steps."""
+    counts = {(len(each.run.data), _validation_rows(each.run)) for each in started}
+    require(len(counts) == 1, f"members with equally many samples, got {sorted(counts)}")
     steps = {None if (s := each.run.optimizer_state) is None else s.steps for each in started}
     require(len(steps) == 1, "members that all start or all continue, got both")
 
@@ -159,7 +164,7 @@ def _run(
     started: Sequence[_Started], compiled: CompiledModel, stack: CompiledStack
 ) -> list[TrainResult]:
     first, parts = started[0], [each.part for each in started]
-    if first.member._pilots(first.fit_data):
+    if plans.is_piloted(first.member, first.fit_data):
         pilots = []
         for each in started:
             rng = np.random.default_rng(each.seeds["split"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from frozenfit.dead_units import LivingUnits, living_units
 from frozenfit.delta import Delta
 from frozenfit.isolation import isolated
 from frozenfit.partial import PartialModel
@@ -49,8 +50,9 @@ class FittedPart(SentOnce):
     delta: Delta
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the live model out of pickles and copies: it is built again when needed."""
-        return {name: value for name, value in self.__dict__.items() if name != "model"}
+        """Leave out of pickles and copies what is made again when needed."""
+        left_out = ("model", "living")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     @property
     def freeze_fraction(self) -> float:
@@ -71,8 +73,20 @@ class FittedPart(SentOnce):
             It computes as the trained network.
         """
         compiled = network.compiled(self.base, self.selection, self.frozen, self.statistics)
-        compiled.load(self.base, self.selection, self.delta)
+        compiled.load(self.base, self.selection, self.delta, self._living(compiled))
         return compiled
+
+    def _living(self, compiled: CompiledModel) -> LivingUnits | None:
+        """Return the units that are not dead, where frozen parameters are zero."""
+        if self.frozen != "zero" or not workspace.thin or not compiled.network.is_copy:
+            return None
+        if "living" not in self.__dict__:
+            base = compiled.network.values(self.base)
+            values, trainable = compiled.weights.whole_values(self.selection, self.delta, base)
+            found = living_units(compiled.network.survey, values, trainable)
+            # A part is never changed, so that this holds for all its uses.
+            self.__dict__["living"] = found
+        return self.__dict__["living"]
 
     def outputs(self, X: np.ndarray) -> np.ndarray:
         """Compute the outputs of the network.

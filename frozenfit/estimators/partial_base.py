@@ -16,7 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.delta import Delta
-from frozenfit.estimators import stored
+from frozenfit.estimators import fit_checks, plans, stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
 from frozenfit.estimators.fit_signature import signature
 from frozenfit.estimators.fitted_part import FittedPart
@@ -26,20 +26,17 @@ from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.partial import PartialModel
 from frozenfit.selectors import Context, Selector, as_selector
-from frozenfit.training import augmentation, epoch_count, optimizers, sent_model
+from frozenfit.training import epoch_count, sent_model
 from frozenfit.training.base import Base
-from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.checkpoint import Checkpoint, CheckpointFile
 from frozenfit.training.data import Data, split
 from frozenfit.training.fisher import diagonal_fisher
 from frozenfit.training.loop import Plan, TrainResult, train
-from frozenfit.training.metrics import Metrics
 from frozenfit.training.network import CompiledModel, Network
-from frozenfit.training.objective import Objective, make_loss
 from frozenfit.training.optimizers import OptimizerState
 from frozenfit.training.progress import EpochProgress
 from frozenfit.training.recipe import Recipe, initializer_json
-from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule, as_freeze_schedule
+from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule
 from frozenfit.training.streamed import AnyData
 from frozenfit.training.workspace import workspace
 from frozenfit.types import (
@@ -59,14 +56,10 @@ from frozenfit.types import (
 from frozenfit.types import KerasCallbacks as KerasCallbackList
 from frozenfit.types import Network as NetworkLike
 from frozenfit.utils import sent_once
-from frozenfit.utils.arrays import to_numpy
 from frozenfit.utils.scikit_learn import Interval, StrOptions, clone_parametrized
 
 # Enough to see the range of pixels without reading a memory map as a whole.
 _ROWS_LOOKED_AT = 64
-# Weights by which a layer reads its inputs, and those that only scale or shift the result.
-_READING_ROLES = ("kernel", "embedding")
-_ADDING_ROLES = ("bias", "scale", "offset")
 
 
 def part_seeds(seed: int) -> dict[str, int]:
@@ -290,11 +283,11 @@ class PartialNet(NetworkEstimator):
         seeds: Mapping[str, int],
     ) -> TrainResult:
         data, plan = self._data_and_plan(fit_data, seeds)
-        if self._pilots(fit_data):
+        if plans.is_piloted(self, fit_data):
             assert isinstance(data, Data)  # a source of batches cannot be split
             rng = np.random.default_rng(seeds["split"])
             plan.epochs = epoch_count.choose(compiled, data, plan, rng)
-            compiled.load(part.base, part.selection, part.delta)
+            part.load(compiled.network)
         optimizer_state = self._optimizer_state_to_load(part)
         if fit_data.checkpoint is not None:
             about = signature(self, fit_data, part, optimizer_state)
@@ -319,100 +312,16 @@ class PartialNet(NetworkEstimator):
     def _data_and_plan(self, fit_data: FitData, seeds: Mapping[str, int]) -> tuple[AnyData, Plan]:
         """Return the samples to train on and the settings of the run."""
         data, validation = self._split(fit_data, np.random.default_rng(seeds["split"]))
-        return data, self._plan(fit_data, validation)
-
-    def _plan(self, fit_data: FitData, validation: AnyData | None) -> Plan:
-        """Return the settings of the run, after checking them against each other."""
-        epochs = epoch_count.MOST if isinstance(self.epochs, str) else self.epochs
-        epochs = 1 if fit_data.one_pass else epochs
-        lr_schedule = self._named_schedule(fit_data.one_pass)
-        freeze_schedule = as_freeze_schedule(self.freeze_schedule)
-        # A rate that decays may start higher.
-        falls = lr_schedule is not None or getattr(freeze_schedule, "lowers_lr", False)
-        automatic = optimizers.automatic_rate(falls)
-
-        def make() -> tuple[keras.optimizers.Optimizer, float, Any]:
-            return optimizers.make(self.optimizer, self.learning_rate, self.weight_decay, automatic)
-
-        # An optimizer is built for the variables of one phase, so the plan gets the function that
-        # creates it.
-        optimizer, rate, own_schedule = make()
-        lr_schedule = own_schedule or lr_schedule
-        if freeze_schedule is not None:
-            _check_freeze_schedule(freeze_schedule, fit_data, epochs, lr_schedule, optimizer)
-        return Plan(
-            optimizer=lambda: make()[0],
-            objective=Objective(fit_data.task, make_loss(self.loss, fit_data.task)),
-            metrics=self._metrics(fit_data),
-            epochs=epochs,
-            batch_size=self.batch_size,
-            learning_rate=rate,
-            lr_schedule=lr_schedule,
-            freeze_schedule=freeze_schedule,
-            cache_features=False if fit_data.is_streamed else self.cache_features,
-            # `partial_fit` sees a part of the samples only.
-            refresh_statistics=False if fit_data.one_pass else self.refresh_statistics,
-            augment=augmentation.make(self.augment, self.input_shape_),
-            validation=validation,
-            patience=self.patience if self._stops_early(fit_data) else None,
-            callbacks=KerasCallbacks(self.callbacks),
-        )
-
-    def _metrics(self, fit_data: FitData) -> Metrics:
-        scale: tuple = ()
-        if fit_data.task == "regression":
-            data: Any = self  # a regressor
-            scale = data._target_mean, data._target_scale
-        metrics = Metrics(self.metrics, fit_data.task, *scale)
-        metrics.check(fit_data.n_outputs)
-        return metrics
-
-    def _named_schedule(self, one_pass: bool) -> Any:
-        """Return the schedule with "auto" resolved: cosine decay for automatic rates in `fit`."""
-        if self.lr_schedule == "auto":
-            ours = self.learning_rate == "auto" and isinstance(self.optimizer, str)
-            ours = ours and not getattr(
-                as_freeze_schedule(self.freeze_schedule), "lowers_lr", False
-            )
-            return "cosine" if ours and not one_pass else None
-        if one_pass and isinstance(self.lr_schedule, str):
-            raise ValueError(
-                f"`lr_schedule={self.lr_schedule!r}` depends on when training ends, which is not "
-                "known in `partial_fit`. Use lr_schedule='auto', None or a Keras schedule."
-            )
-        return self.lr_schedule
+        return data, plans.make_plan(self, fit_data, validation)
 
     def _needs_steps(self, one_pass: bool) -> bool:
-        freeze_schedule = as_freeze_schedule(self.freeze_schedule)
-        has_end = freeze_schedule is not None and freeze_schedule.needs_end
-        return has_end or isinstance(self._named_schedule(one_pass), str)
+        return plans.needs_steps(self, one_pass)
 
     def _check_streams(self, one_pass: bool, validated: bool) -> None:
-        if self.early_stopping and not validated and not one_pass:
-            raise ValueError(
-                "`early_stopping=True` requires `X_val` where X is a source of batches, which "
-                "cannot be split. Pass validation data as X_val, or set early_stopping=False."
-            )
-        if self.cache_features not in ("auto", False):
-            raise ValueError(
-                f"`cache_features={self.cache_features!r}` requires arrays, because a source of "
-                "batches decides the order and may change the samples in each epoch. Use "
-                "cache_features='auto', or arrays or memory maps as X and X_val."
-            )
-
-    def _pilots(self, fit_data: FitData) -> bool:
-        """Return whether a pilot run chooses the number of epochs."""
-        fixed = self.epochs != "auto" or self.freeze_schedule is not None or self.early_stopping
-        # The samples that a pilot run holds out must be new to the network.
-        if fixed or fit_data.one_pass or fit_data.resume:
-            return False
-        return isinstance(fit_data.data, Data) and epoch_count.is_piloted(fit_data.data)
-
-    def _stops_early(self, fit_data: FitData) -> bool:
-        return self.early_stopping and not fit_data.one_pass
+        plans.check_streams(self, one_pass, validated)
 
     def _split(self, fit_data: FitData, rng: np.random.Generator) -> tuple[AnyData, AnyData | None]:
-        if fit_data.validation is not None or not self._stops_early(fit_data):
+        if fit_data.validation is not None or not plans.stops_early(self, fit_data):
             return fit_data.data, fit_data.validation
         assert isinstance(fit_data.data, Data)  # `_check_streams` refuses a source
         stratify = fit_data.task == "classification"
@@ -474,6 +383,23 @@ class PartialNet(NetworkEstimator):
             the mean and standard deviation of the training targets.
         """
         return self.model_.to_keras()
+
+    def thin_model(self) -> keras.Model:
+        """Create a plain Keras model of the units of the network that are not dead.
+
+        With ``frozen="zero"``, a unit whose incoming weights are all frozen is zero for every
+        sample. The model without these units is smaller and has the same outputs.
+
+        Returns
+        -------
+        keras.Model
+            A new model, as that of `to_keras`; with all units where none can be left out.
+
+        See Also
+        --------
+        to_keras : The network with all units.
+        """
+        return self.model_.thin_model()
 
     def parameter_table(self) -> ParameterTable:
         """Return the number of trained parameters of each weight.
@@ -551,7 +477,7 @@ def start_part(
     part = estimator._start(fit_data, network, base, seeds)
     if part.frozen == "zero":
         compiled, first = part.load(network), fit_data.data.first
-        _check_depends_on_samples(compiled, part, first, estimator.trainable)
+        fit_checks.check_depends_on_samples(compiled, part, first, estimator.trainable)
     return fit_data, part
 
 
@@ -577,7 +503,7 @@ def finish_part(
         If the user interrupted training; the estimator is fitted.
     """
     # Before any attribute is set: the estimator keeps its last fit when training diverges.
-    _check_finite(result.delta)
+    fit_checks.check_finite(result.delta)
     history = estimator._joined_history(fit_data, result.history)
     estimator._n_outputs_ = fit_data.n_outputs
     estimator._keep_optimizer_state(fit_data, result)
@@ -734,62 +660,3 @@ def _fitted_attributes(part: FittedPart, history: dict[str, list[float]]) -> dic
         "n_iter_": len(history.get("loss", [])),  # none where the first epoch was interrupted
         "freeze_fraction_": part.freeze_fraction,
     }
-
-
-def _check_depends_on_samples(
-    compiled: CompiledModel, part: FittedPart, data: Data, trainable: Any
-) -> None:
-    """Raise a ValueError where frozen zeros make every sample the same for the trained parameters.
-
-    A network whose head sees the samples by another way than its hidden layers can be trained.
-    """
-    layout = part.selection.layout
-    if not any(info.role in _READING_ROLES and not layout.in_head(info) for info in layout.weights):
-        return
-    trained = [layout[path] for path in part.delta.trained]
-    if any(info.role not in _ADDING_ROLES and not layout.in_head(info) for info in trained):
-        return
-    rows = data.rows[:_ROWS_LOOKED_AT]
-    outputs = np.asarray(to_numpy(compiled.model(data.inputs(rows), training=False)))
-    if len(rows) > 1 and (outputs == outputs[0]).all():
-        raise ValueError(
-            "`frozen='zero'` requires `trainable` to select parameters of hidden layers, because "
-            "their outputs do not depend on the samples if all their kernels are zero, got "
-            f"trainable={trainable!r}. Use frozen='random', or add filters of the "
-            "hidden layers, such as 'filters(0.1) | head()'."
-        )
-
-
-def _check_finite(delta: Delta) -> None:
-    broken = [path for path, value in delta.trained.items() if not np.isfinite(value).all()]
-    if broken:
-        raise ValueError(
-            f"Training diverged: {broken[0]!r} is not finite. Use a smaller learning_rate, and "
-            "scale X."
-        )
-
-
-def _check_freeze_schedule(
-    freeze_schedule: FreezeSchedule,
-    fit_data: FitData,
-    epochs: int,
-    lr_schedule: Any,
-    optimizer: keras.optimizers.Optimizer,
-) -> None:
-    """Raise a ValueError where this fit cannot follow the freeze schedule."""
-    if fit_data.one_pass and freeze_schedule.needs_end:
-        raise ValueError(
-            f"`freeze_schedule={freeze_schedule!r}` depends on when training ends, which is not "
-            "known in `partial_fit`. Use freeze_schedule=None or LayerwiseRates."
-        )
-    if freeze_schedule.lowers_lr and lr_schedule is not None:
-        raise ValueError(
-            f"`freeze_schedule={freeze_schedule!r}` decays the learning rate of each layer and "
-            f"requires `lr_schedule` to be None or 'auto', got {lr_schedule!r}."
-        )
-    if optimizer.use_ema:
-        raise ValueError(
-            "`freeze_schedule` cannot be combined with an optimizer that averages weights over "
-            "all steps. Use an optimizer with use_ema=False."
-        )
-    freeze_schedule.check(epochs)

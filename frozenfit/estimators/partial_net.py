@@ -133,8 +133,10 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         Weight of each label; labels missing from the dict have weight 1. "balanced" gives every
         class the same total weight.
     augment : str, keras.Layer, list of them or None, default=None
-        Augmentation of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras
-        layers.
+        Augmentation of the training images: ``"crop"`` (a window at a random place of the image
+        padded by 4 zeros on every side), ``"flip"`` (left to right, with probability 0.5),
+        ``"crop+flip"``, or Keras layers. Crops and flips run on the device, inside the compiled
+        step; layers run on the host.
     image_shape : tuple of int or None, default=None
         Shape (height, width, channels) of samples that are given as flat rows.
     cache_features : bool, "auto" or "disk", default="auto"
@@ -380,8 +382,10 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     patience : int, default=5
         Number of epochs without improvement before training stops.
     augment : str, keras.Layer, list of them or None, default=None
-        Augmentation of the training images: ``"crop"``, ``"flip"``, ``"crop+flip"``, or Keras
-        layers.
+        Augmentation of the training images: ``"crop"`` (a window at a random place of the image
+        padded by 4 zeros on every side), ``"flip"`` (left to right, with probability 0.5),
+        ``"crop+flip"``, or Keras layers. Crops and flips run on the device, inside the compiled
+        step; layers run on the host.
     image_shape : tuple of int or None, default=None
         Shape (height, width, channels) of samples that are given as flat rows.
     cache_features : bool, "auto" or "disk", default="auto"

@@ -56,6 +56,8 @@ def load_stack(
         for part in parts
     )
     require(same, "members with the same frozen values, got different ones")
+    # Their networks are made thinner, each for itself.
+    require(first.frozen != "zero", "random or kept frozen values, got frozen='zero'")
     kinds = {
         tuple((path, *form_kind(form)) for path, form in computed_forms(part.selection).items())
         for part in parts

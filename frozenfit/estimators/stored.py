@@ -18,7 +18,7 @@ from frozenfit.estimators import stored_base
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.frozen_values import draw_frozen, partly_frozen
 from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
-from frozenfit.selectors.forms import Everything, Form, Indices, Leading
+from frozenfit.selectors.forms import Everything, Form, Indices, Leading, Scales
 from frozenfit.training import optimizers
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
@@ -423,6 +423,8 @@ def _write_form(form: Form) -> Any:
         return ("indices", form.axis, np.asarray(form.indices, np.int32))
     if isinstance(form, Mask):
         return ("mask", form.array.shape, np.packbits(form.array))
+    if isinstance(form, Scales):
+        return ("scales", form.inputs, form.outputs, form.signs)
     return (type(form).__name__.lower(),)
 
 
@@ -437,6 +439,8 @@ def _read_form(written: tuple) -> Form:
         if -(-count // 8) != values[1].size:  # unpackbits appends zeros up to any count
             raise ValueError(f"a mask of {values[1].size} bytes cannot have shape {values[0]}")
         return Mask(np.unpackbits(values[1], count=count).astype(bool).reshape(values[0]))
+    if kind == "scales":
+        return Scales(*values)
     return {"everything": Everything, "nothing": Nothing}[kind]()
 
 

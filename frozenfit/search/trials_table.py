@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
+from frozenfit.utils.frames import frame
+
 if TYPE_CHECKING:
     import pandas
 
@@ -49,20 +51,13 @@ class TrialsTable(list[dict[str, Any]]):
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "`to_frame` requires pandas, which is not installed. Install it with: "
-                "pip install pandas"
-            ) from error
         rows = [
             {"trial": row["trial"]}
             | {f"param_{name}": value for name, value in row["params"].items()}
             | {name: value for name, value in row.items() if name not in ("trial", "params")}
             for row in self
         ]
-        return pandas.DataFrame(rows, columns=None if rows else ["trial"]).set_index("trial")
+        return frame(rows, "trial")
 
     def __str__(self) -> str:
         """Return one line per trial."""

@@ -1,8 +1,8 @@
 """Selectors: rules that choose the trainable parameters of a network, in NumPy only.
 
 A `Selector` is resolved against the `Layout` of a network; the result is a `Selection`, which
-assigns one form (`Everything`, `Nothing`, `Leading`, `Indices` or `Mask`) to each weight. `parse`
-reads a selector from text.
+assigns one form (`Everything`, `Nothing`, `Leading`, `Indices`, `Mask` or `Scales`) to each weight.
+`parse` reads a selector from text.
 """
 
 from frozenfit.parameter_table import ParameterTable, TableRow
@@ -18,6 +18,8 @@ from .parse import as_selector, parse
 from .registry import register, registered
 from .roles import batch_norm, biases, everything, kernels, norms, nothing
 from .sampling import disjoint, random
+from .scale_form import Scales
+from .scales import scales
 from .scores import fisher, magnitude, movement
 from .selection import Selection
 from .selector import Selector
@@ -35,6 +37,7 @@ __all__ = [
     "Mask",
     "Nothing",
     "ParameterTable",
+    "Scales",
     "Selection",
     "Selector",
     "TableRow",
@@ -68,5 +71,6 @@ __all__ = [
     "register",
     "registered",
     "rows",
+    "scales",
     "where",
 ]

@@ -2,7 +2,8 @@
 
 Every function is exact and returns the canonical form: `Nothing` and `Everything` where no or all
 parameters are selected, `Leading` for the first positions along an axis, `Indices` for other
-positions along one axis, and `Mask` for anything else.
+positions along one axis, and `Mask` for anything else. `Scales` selects no parameters of the weight
+but adds some, so that it has no mask; the whole weight contains it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+from . import scale_form
+from .scale_form import Scales
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ class Mask:
         return Mask, (self.array,)
 
 
-Form = Nothing | Everything | Leading | Indices | Mask
+Form = Nothing | Everything | Leading | Indices | Mask | Scales
 
 
 def _along(form: Leading | Indices, shape: tuple[int, ...]) -> range | tuple[int, ...]:
@@ -213,7 +217,7 @@ def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
     -------
     tuple of int
         The shape of the weight for `Everything`, with a shorter axis for `Leading` and `Indices`;
-        one axis, in C order, for `Mask`; ``(0,)`` for `Nothing`.
+        one axis, in C order, for `Mask`; one axis for `Scales`; ``(0,)`` for `Nothing`.
 
     Raises
     ------
@@ -237,6 +241,8 @@ def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(shape)
     if isinstance(form, Mask):
         return (size(form, shape),)
+    if isinstance(form, Scales):
+        return (sum(form.counts(shape)),)
     length = len(_along(form, shape))
     return (*shape[: form.axis], length, *shape[form.axis + 1 :])
 
@@ -294,7 +300,7 @@ def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the form does not fit the shape.
+        If the form does not fit the shape, or is `Scales`.
 
     See Also
     --------
@@ -308,6 +314,8 @@ def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
     """
     if isinstance(form, Mask):
         return _checked(form, shape).copy()
+    if isinstance(form, Scales):
+        scale_form.refuse_entries(form)
     mask = np.full(shape, isinstance(form, Everything))
     if isinstance(form, Leading | Indices):
         mask[_index(form, shape)] = True
@@ -316,6 +324,8 @@ def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
 
 def take(form: Form, array: np.ndarray) -> np.ndarray:
     """Return a copy of the trainable parameters of a weight.
+
+    Scales are not part of the weight: their values are those before training.
 
     Parameters
     ----------
@@ -352,6 +362,8 @@ def take(form: Form, array: np.ndarray) -> np.ndarray:
         return array.copy()
     if isinstance(form, Mask):
         return array[_checked(form, array.shape)]
+    if isinstance(form, Scales):
+        return form.start(array.shape).astype(array.dtype)
     return array[_index(form, array.shape)].copy()
 
 
@@ -400,6 +412,9 @@ def put(form: Form, array: np.ndarray, compact: np.ndarray) -> np.ndarray:
         whole[...] = compact
     elif isinstance(form, Mask):
         whole[form.array] = compact
+    elif isinstance(form, Scales):
+        for factor in form.factors(compact, whole.shape):
+            whole *= factor
     elif isinstance(form, Leading | Indices):
         whole[_index(form, whole.shape)] = compact
     return whole
@@ -441,6 +456,9 @@ def describe(form: Form, shape: tuple[int, ...]) -> str:
         return "all"
     if isinstance(form, Mask):
         return f"{size(form, shape)} of {form.array.size} parameters"
+    if isinstance(form, Scales):
+        sides = zip(form.counts(shape), ("inputs", "outputs"), strict=True)
+        return "scales of " + " and ".join(f"{n} {side}" for n, side in sides if n)
     start = "first " if isinstance(form, Leading) else ""
     return f"{start}{len(_along(form, shape))} of {shape[form.axis]} on axis {form.axis}"
 
@@ -492,7 +510,17 @@ def canonical(form: Form, shape: tuple[int, ...]) -> Form:
         return _slice(form.axis, _along(form, shape), shape)
     if isinstance(form, Mask):
         return from_mask(_checked(form, shape))
+    if isinstance(form, Scales):
+        return _canonical_scales(form, shape)
     return Nothing() if math.prod(shape) == 0 else form
+
+
+def _canonical_scales(form: Scales, shape: tuple[int, ...]) -> Form:
+    """Return the form, or the whole weight where it has no more parameters than the scales."""
+    count = sum(form.counts(shape))
+    if count == 0:
+        return Nothing()
+    return form if count < math.prod(shape) else Everything()
 
 
 def from_mask(mask: np.ndarray) -> Form:
@@ -553,6 +581,11 @@ def union(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
     Form
         In canonical form.
 
+    Raises
+    ------
+    ValueError
+        If one form is `Scales` and the other one a part of the weight.
+
     See Also
     --------
     intersection : The parameters that both forms select.
@@ -567,6 +600,8 @@ def union(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
         return canonical(b, shape)
     if isinstance(b, Nothing) or isinstance(a, Everything):
         return canonical(a, shape)
+    if isinstance(a, Scales) or isinstance(b, Scales):
+        return canonical(scale_form.union_of_scales(a, b), shape)
     # Slices along one axis are joined without masks, which may have millions of values.
     if isinstance(a, Leading | Indices) and isinstance(b, Leading | Indices) and a.axis == b.axis:
         return _slice(a.axis, [*_along(a, shape), *_along(b, shape)], shape)
@@ -588,6 +623,11 @@ def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
     Form
         In canonical form.
 
+    Raises
+    ------
+    ValueError
+        If one form is `Scales` and the other one a part of the weight.
+
     See Also
     --------
     union : The parameters that either form selects.
@@ -604,6 +644,8 @@ def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
         return canonical(b, shape)
     if isinstance(b, Everything):
         return canonical(a, shape)
+    if isinstance(a, Scales) or isinstance(b, Scales):
+        return canonical(scale_form.intersection_of_scales(a, b), shape)
     if isinstance(a, Leading | Indices) and isinstance(b, Leading | Indices) and a.axis == b.axis:
         return _slice(a.axis, set(_along(a, shape)) & set(_along(b, shape)), shape)
     return from_mask(to_mask(a, shape) & to_mask(b, shape))
@@ -624,6 +666,11 @@ def complement(form: Form, shape: tuple[int, ...]) -> Form:
     Form
         In canonical form.
 
+    Raises
+    ------
+    ValueError
+        If the form is `Scales`.
+
     See Also
     --------
     difference : The parameters of one form without those of another.
@@ -640,6 +687,8 @@ def complement(form: Form, shape: tuple[int, ...]) -> Form:
         return Nothing()
     if isinstance(form, Mask):
         return from_mask(~_checked(form, shape))
+    if isinstance(form, Scales):
+        scale_form.refuse_entries(form)
     return _slice(form.axis, set(range(shape[form.axis])) - set(_along(form, shape)), shape)
 
 

@@ -326,7 +326,11 @@ class Base:
             drawn |= {path: to_numpy(fresh[path]) for path in missing}
         values = dict(self.values(survey))
         for info in infos:
-            trainable = forms.to_mask(selection[info.path], info.shape)
+            form = selection[info.path]
+            if isinstance(form, forms.Scales):
+                values[info.path] = drawn[info.path]
+                continue
+            trainable = forms.to_mask(form, info.shape)
             values[info.path] = np.where(trainable, values[info.path], drawn[info.path])
         kept = {"seed": self.seed, "trained": self.trained, "n_logits": self.n_logits}
         return Base(self.source, values, parent=self, **kept)

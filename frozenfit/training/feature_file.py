@@ -105,3 +105,8 @@ class FeatureFile:
             self._map = None
         self._file.close()
         self.closed = True
+
+    def __del__(self) -> None:
+        """Delete a file that several fits share, and that none of them closes."""
+        if hasattr(self, "_file"):
+            self.close()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from frozenfit.delta import Delta
-from frozenfit.training import prefix, schedules
-from frozenfit.training.augmentation import Augmentation
+from frozenfit.training import schedules
+from frozenfit.training.augmentation import CropAndFlip, LayerAugmentation
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.callbacks import KerasCallbacks
 from frozenfit.training.checkpoint import CheckpointFile, Progress
-from frozenfit.training.data import Data
+from frozenfit.training.epoch_inputs import EpochInputs
 from frozenfit.training.metrics import Metrics
 from frozenfit.training.network import CompiledModel
 from frozenfit.training.objective import Objective
@@ -64,7 +64,7 @@ class Plan:
     refresh_statistics : bool or "auto", default=False
         Whether moving statistics are computed anew from the training samples at the end. "auto"
         does so where moving averages over the steps still depend on where they started.
-    augment : Augmentation or None, default=None
+    augment : CropAndFlip, LayerAugmentation or None, default=None
         Changes each training batch.
     validation : Data, StreamedData or None, default=None
         Samples that are evaluated after each epoch.
@@ -90,7 +90,7 @@ class Plan:
     freeze_schedule: schedules.FreezeSchedule | None = None
     cache_features: bool | str = False
     refresh_statistics: bool | str = False
-    augment: Augmentation | None = None
+    augment: CropAndFlip | LayerAugmentation | None = None
     validation: AnyData | None = None
     patience: int | None = None
     metrics: Metrics = field(default_factory=lambda: Metrics(None, "regression"))
@@ -151,9 +151,11 @@ def train(
     TrainResult
         The trained delta and the history.
     """
+    run = _Run(compiled, data, plan, rng)
     # However training ends, no file of features stays open: a traceback may outlive the fit.
-    with ExitStack() as open_files:
-        return _train(_Run(compiled, data, plan, rng, optimizer_state, open_files))
+    with closing(run.inputs):
+        run.begin(optimizer_state)
+        return _train(run)
 
 
 def _train(run: _Run) -> TrainResult:
@@ -189,30 +191,48 @@ class _Run:
     predictor: Predictor
     progress: Progress
 
-    def __init__(self, compiled, data, plan, rng, optimizer_state, open_files):
+    def __init__(self, compiled, data, plan, rng):
         self.compiled, self.plan, self.rng = compiled, plan, rng
-        self.open_files: ExitStack = open_files
         self.samples = data
         self.phases = PhasePlan(plan.freeze_schedule, compiled.model, plan.epochs)
-        self.phase: Phase | None = None
+        self.inputs = EpochInputs(
+            compiled,
+            self.phases,
+            data,
+            plan.validation,
+            plan.cache_features,
+            plan.augment is not None,
+        )
         # None where a source has no length, and no schedule needs it.
         self.steps_per_epoch: int | None = data.steps(plan.batch_size)
         self.logs: dict[str, float] = {}
         # The last, smaller batch of an epoch would otherwise need a separate compilation.
         self.pad = rows_are_independent(compiled)
-        self._begin(optimizer_state)
-        self.total = self.progress.first_step + plan.epochs * (self.steps_per_epoch or 0)
+        # Keras layers run on the host: with other seeds for each batch, a step that contains them
+        # would have to be compiled for each batch.
+        self.in_step = plan.augment if isinstance(plan.augment, CropAndFlip) else None
 
-    def _begin(self, optimizer_state: OptimizerState | None) -> None:
+    def begin(self, optimizer_state: OptimizerState | None) -> None:
         """Enter the phase of the first epoch, with the state of a checkpoint where there is one."""
         file, self.progress = self.plan.checkpoint, Progress()
         if file is not None:
             # Before a phase is entered, which may compute features with the trained parameters.
             self.progress = file.restore(self.compiled.model, self.rng)
             self.samples.skip_epochs(self.progress.epochs)
+        # The features of a phase are computed from those of the phases before.
+        for epoch in range(self.progress.phase_start):
+            self.inputs.enter(epoch)
         self._enter_phase(self.progress.phase_start)
         if file is None or not file.restore_trainer(self.trainer):
             self.progress.first_step = self.progress.step = self._continue_from(optimizer_state)
+        self.total = self.progress.first_step + self.plan.epochs * (self.steps_per_epoch or 0)
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the current epoch."""
+        phase = self.inputs.phase
+        assert phase is not None
+        return phase
 
     def _continue_from(self, state: OptimizerState | None) -> int:
         """Load an optimizer state that fits; return the number of steps taken with it."""
@@ -228,77 +248,31 @@ class _Run:
 
     def optimizer_state(self) -> OptimizerState:
         """Copy the state of the optimizer of the current phase."""
-        assert self.phase is not None
         paths = self.phases.active(self.phase)
         return OptimizerState(paths, self.trainer.optimizer_state(), self.progress.step)
 
-    def _enter_phase(self, epoch: int) -> None:
+    def _enter_phase(self, epoch: int, former: Trainer | None = None) -> None:
         """Switch to the trainer and the inputs of the epoch's phase, where it is a new one."""
-        planned = self.phases.phase(epoch)
-        if self.phase is not None and replace(self.phase, from_prefix=False) == planned:
+        if not self.inputs.enter(epoch):
             return
-        phase = replace(planned, from_prefix=self._caches(planned, self.plan.epochs - epoch))
         # Each phase has a separate trainer, because the variables of an optimizer are fixed when
         # it is built.
         plan = self.plan
-        trainer = self.compiled.trainer(
-            plan.optimizer(), plan.objective, phase, keep_outputs=bool(plan.metrics)
+        self.trainer = self.compiled.trainer(
+            plan.optimizer(), plan.objective, self.phase, bool(plan.metrics), self.in_step
         )
-        if self.phase is not None:
-            trainer.take_over(self.trainer)
-            self.plan.callbacks.follow(trainer)
-        self.phase, self.trainer, self.progress.phase_start = phase, trainer, epoch
-        self.predictor = self.compiled.phase_predictor(phase)
-        self.data, self.validation = self.samples, self.plan.validation
-        self.open_files.close()  # that of the features of the phase before
-        if phase.from_prefix:
-            self.data = self._features(self.samples)
-            if self.validation is not None:
-                self.validation = self._features(self.validation)
-
-    def _features(self, data: Any) -> Data:
-        """Compute the features of samples, in memory where all that are cached fit."""
-        assert self.phase is not None
-        found = self.compiled.prefix(self.phase)
-        assert found is not None
-        if self._cached_bytes(found) <= prefix.memory_limit():
-            return self.compiled.features(found, data)
-        features = found.features(data, on_disk=True)
-        self.open_files.callback(features.X.close)
-        return features
-
-    def _cached_bytes(self, found: prefix.Prefix) -> int:
-        validation = self.plan.validation
-        return found.bytes(len(self.samples) + (0 if validation is None else len(validation)))
-
-    def _caches(self, phase: Phase, epochs: int) -> bool:
-        """Return whether the features of the frozen prefix are computed once for some epochs."""
-        plan, required = self.plan, self.plan.cache_features is True
-        if not plan.cache_features or (epochs < 2 and not required):
-            return False
-        found = None if plan.augment is not None else self.compiled.prefix(phase)
-        if found is None:
-            if required and self.phase is None and plan.freeze_schedule is None:
-                raise ValueError(
-                    "`cache_features=True` requires a frozen prefix, but an augmentation, a "
-                    "random layer, batch statistics or a trainable parameter comes before every "
-                    "frozen layer with weights. Use cache_features='auto'."
-                )
-            return False
-        size, limit = self._cached_bytes(found), prefix.memory_limit()
-        if size > limit and required:
-            raise ValueError(
-                f"`cache_features=True` would store {size / 2**30:.1f} GiB of features, more than "
-                f"a quarter of the memory of this machine, {limit / 2**30:.1f} GiB. Use "
-                "cache_features='disk', cache_features='auto' or fewer samples."
-            )
-        return size <= limit or plan.cache_features == "disk"
+        if former is not None:
+            self.trainer.take_over(former)
+            plan.callbacks.follow(self.trainer)
+        self.progress.phase_start = epoch
+        self.predictor = self.compiled.phase_predictor(self.phase)
+        self.data, self.validation = self.inputs.load()
 
     def epoch(self, number: int) -> None:
         """Run one epoch, and find out whether training stops."""
         callbacks, history = self.plan.callbacks, self.progress.history
         started = time.perf_counter()
-        self._enter_phase(number)
+        self._enter_phase(number, self.trainer)
         callbacks.epoch_begin(number)
         for callback in self.plan.epoch_callbacks:
             callback.epoch_begin(number)
@@ -332,7 +306,6 @@ class _Run:
 
         The first epoch is left out of the median, because most of it is compilation.
         """
-        assert self.phase is not None
         predicted = self.phases.predicted_saving(self.phase)
         if not self.phase.waiting:
             self.progress.full_epoch_seconds.append(seconds)
@@ -351,13 +324,15 @@ class _Run:
         plan.metrics.reset()
         started, one_shape = progress.step, self.trainer.one_batch_shape
         for x, y, w in self.data.stacks(plan.batch_size, self.rng, self.pad, one_shape):
-            if plan.augment is not None:
-                flat = x.reshape(-1, *x.shape[2:])
-                x = plan.augment(flat, self.rng).astype(x.dtype).reshape(x.shape)
+            moves = None if self.in_step is None else self.in_step.draw(w, self.rng)
+            if isinstance(plan.augment, LayerAugmentation):
+                x = plan.augment(x, self.rng)
             for part in callbacks.cut(len(x)):
                 callbacks.batch_begin(progress.step - started)
                 rates, multipliers = self._rates(len(x[part]))
-                sums, outputs = self.trainer.run(x[part], y[part], w[part], rates, multipliers)
+                moved = None if moves is None else moves[part]
+                batch = x[part], y[part], w[part]
+                sums, outputs = self.trainer.run(*batch, rates, multipliers, moved)
                 if outputs is not None:
                     plan.metrics.update(*(np.concatenate(a) for a in (y[part], outputs, w[part])))
                 loss, weight = loss + sums.loss, weight + sums.weight
@@ -378,19 +353,19 @@ class _Run:
         # A source may yield more batches than it did when they were counted.
         end = max(self.total, step + steps)
         done = np.arange(step - first, step - first + steps)
-        assert self.phase is not None
         multipliers = self.phases.multipliers(self.phase, done / (end - first))
         rates = schedules.rates(self.plan.lr_schedule, rate, step - before, steps, end - before)
         return rates, multipliers
 
     def final_delta(self) -> Delta:
         """Return the best delta with early stopping, else the last, as the plan asks for it."""
-        delta = (
-            self.progress.best if self.progress.best is not None else self.compiled.model.delta()
-        )
-        return with_statistics(
-            self.compiled, delta, self.plan, self.progress.step, self.samples, self.rng
-        )
+        progress = self.progress
+        delta = self.compiled.model.delta() if progress.best is None else progress.best
+        # Where layers wait, the prefix may have statistics that earlier phases changed.
+        cached = self.phase.from_prefix and not self.phase.waiting
+        samples, phase = self.data if cached else self.samples, Phase(from_prefix=cached)
+        plan = self.plan
+        return with_statistics(self.compiled, delta, plan, progress.step, samples, self.rng, phase)
 
     def _out_of_patience(self) -> bool:
         # A delta is as small as what is trained, so that the best one is kept in memory without
@@ -437,6 +412,7 @@ def with_statistics(
     steps: int,
     samples: AnyData,
     rng: np.random.Generator,
+    phase: Phase | None = None,
 ) -> Delta:
     """Return a trained delta with moving statistics computed anew, where the plan asks for it.
 
@@ -451,9 +427,11 @@ def with_statistics(
     steps : int
         Number of steps taken.
     samples : Data or StreamedData
-        Training samples.
+        Training samples, or their features at the end of the frozen prefix.
     rng : numpy.random.Generator
         Generator of the batches.
+    phase : Phase or None, default=None
+        The phase whose inputs the samples are; None for those of the network.
 
     Returns
     -------
@@ -462,7 +440,7 @@ def with_statistics(
     """
     if not plan.refresh_statistics:
         return delta
-    statistics = compiled.moving_statistics
+    statistics = compiled.moving_statistics(phase or Phase())
     if plan.refresh_statistics == "auto" and not statistics.are_behind(steps):
         return delta
     compiled.model.load_delta(delta)

@@ -85,7 +85,8 @@ class PhasePlan:
         # Evaluated at the beginning of the epoch: compiled code changes at epoch boundaries only.
         active = self.schedule.active(len(self._layers), epoch / self.epochs)
         waiting = frozenset(p for p, layer in self._layer_of.items() if not active[layer])
-        return Phase(waiting, bool(waiting) and self.schedule.finishes, per_weight=True)
+        per_weight = type(self.schedule).multipliers is not FreezeSchedule.multipliers
+        return Phase(waiting, bool(waiting) and self.schedule.finishes, per_weight)
 
     def active(self, phase: Phase) -> tuple[str, ...]:
         """Return the paths of the weights that a phase updates, in the order of the optimizer.

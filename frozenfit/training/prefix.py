@@ -52,20 +52,48 @@ class Prefix:
 
     Attributes
     ----------
+    cut : KerasTensor
+        The tensor of the base at which it is cut.
     suffix : keras.Model
         From the cut to the outputs, made of the layers of the base.
-    shape : tuple of int
-        Shape of a sample at the cut.
-    place : tuple
-        The operation whose output is the cut: its name, and which of its calls and outputs it is.
     predictor : Predictor
         Computes the features at the cut.
     """
 
+    cut: Any
     suffix: keras.Model
-    shape: tuple[int, ...]
-    place: tuple[str, int, int]
     predictor: Predictor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a sample at the cut."""
+        return tuple(int(size) for size in self.cut.shape[1:])
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Operation whose output is the cut: its name, and which of its calls and outputs it is."""
+        operation, call, output = self.cut._keras_history
+        return operation.name, call, output
+
+    def after(self, earlier: Prefix) -> Prefix | None:
+        """Return the part that leads from the features of a shorter prefix to these.
+
+        Parameters
+        ----------
+        earlier : Prefix
+            A prefix of the same model, all of whose layers belong to this one.
+
+        Returns
+        -------
+        Prefix or None
+            Its features are computed from those of the shorter prefix; None where they are the
+            same.
+        """
+        if self.place == earlier.place:
+            return None
+        with isolated(0):
+            between = keras.Model(earlier.cut, self.cut)
+        return replace(self, predictor=Predictor(self.predictor.model, network=between))
 
     def bytes(self, rows: int) -> int:
         """Return the number of bytes that the features of a number of samples take."""
@@ -153,9 +181,7 @@ def find(
         if not features.weights:
             return None
         suffix = keras.Model(cut, model.base.outputs[0])
-    shape = tuple(int(size) for size in cut.shape[1:])
-    operation, call, output = cut._keras_history
-    return Prefix(suffix, shape, (operation.name, call, output), Predictor(model, network=features))
+    return Prefix(cut, suffix, Predictor(model, network=features))
 
 
 def memory_limit() -> int:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from frozenfit.partial import PartialModel, weights_of
+from frozenfit.thin import ThinNetwork
 from frozenfit.training.backends import Predictor
 from frozenfit.training.streamed import AnyData
 from frozenfit.utils.arrays import to_numpy
@@ -32,9 +33,12 @@ class MovingStatistics(Predictor):
     ----------
     model : PartialModel
         The model.
+    network : keras.Model, ThinNetwork or None, default=None
+        Network to run in place of the base: the layers after a frozen prefix, none of whose
+        statistics change, or the network without dead units.
     """
 
-    def __init__(self, model: PartialModel):
+    def __init__(self, model: PartialModel, network: keras.Model | ThinNetwork | None = None):
         self.weights = weights_of(model)
         survey, stored = self.weights.survey, self.weights.layers_with_stored_statistics()
         kept = {id(layer) for layer in stored}
@@ -57,7 +61,11 @@ class MovingStatistics(Predictor):
             for path, layer in survey.layers.items()
             if path in random and layer._call_has_training_arg
         ]
-        super().__init__(model)
+        self._called = self.layers
+        if isinstance(network, ThinNetwork):
+            self._called = network.copies(self.layers)
+            self._in_inference_mode = network.copies(self._in_inference_mode)
+        super().__init__(model, network)
 
     def are_behind(self, steps: int) -> bool:
         """Return whether moving averages still depend on where they started.
@@ -80,7 +88,7 @@ class MovingStatistics(Predictor):
         Parameters
         ----------
         data : Data or StreamedData
-            Training samples.
+            Training samples, or their features at the end of the frozen prefix.
         rng : numpy.random.Generator
             Generator of the batches.
         """
@@ -100,9 +108,12 @@ class MovingStatistics(Predictor):
             variance.assign(variances.mean(axis=0) + means.var(axis=0))
 
     def _outputs(self, x: Any) -> Any:
-        with _statistics_of_the_batch(self.layers):
+        with _statistics_of_the_batch(self._called):
             _, changed, _ = self.weights.apply(
-                x, training=True, inference_layers=self._in_inference_mode
+                x,
+                training=True,
+                network=self.network,
+                inference_layers=self._in_inference_mode,
             )
         values = {id(variable): value for variable, value in changed}
         pairs = zip(self._means, self._variances, strict=True)

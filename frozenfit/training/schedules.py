@@ -187,8 +187,9 @@ class FreezeOut(FreezeSchedule):
         rates. The rate of the first layer is multiplied by 2 at the default `t0`, by 8 at 0.5 and
         by 37 at 0.3, at which training of a network without normalization may diverge.
     phases : int, default=4
-        Number of phases. At each phase boundary, finished layers are removed from the computation;
-        each phase is compiled once.
+        Number of phase boundaries. The layers are divided into one more group of equal size; at
+        each boundary a group is finished and removed from the computation, and the last one is
+        trained to the end. Each phase is compiled once.
 
     See Also
     --------
@@ -279,7 +280,9 @@ class FreezeOut(FreezeSchedule):
             True until the first phase boundary after the time of a layer.
         """
         times = self.freeze_times(n_layers)
-        boundaries = np.linspace(times[0], 1, self.phases, endpoint=False)
+        # At the time of the last layer of each group; the last group is trained to the end.
+        groups = np.array_split(times, self.phases + 1)[:-1]
+        boundaries = np.array([group[-1] for group in groups if len(group) and group[-1] < 1])
         passed = boundaries[boundaries <= progress + _TIE]
         return times > passed[-1] + _TIE if len(passed) else np.ones(n_layers, bool)
 

@@ -307,7 +307,7 @@ class StackTrainer(Trainer):
     def _totals(self, *sums: Any) -> StackTotals:
         return StackTotals(*(np.asarray(each, np.float64) for each in sums))
 
-    def _objective(self, x, y, weight):
+    def _objective(self, x, y, weight, moves=None):
         return self.weights.objective(
             self.objective,
             (x, y, weight),

@@ -20,6 +20,9 @@ class Workspace:
     ----------
     limit : int, default=8
         Maximum number of networks in the pool, and of compiled models on each.
+    thin : bool, default=True
+        Whether a network with frozen zeros is trained, and predicts, without its dead units. The
+        results are the same to float tolerance.
 
     Notes
     -----
@@ -27,8 +30,8 @@ class Workspace:
     predicts, gets another network of the same structure.
     """
 
-    def __init__(self, limit: int = 8):
-        self.limit = limit
+    def __init__(self, limit: int = 8, thin: bool = True):
+        self.limit, self.thin = limit, thin
         self._lock = threading.Lock()
         self._free: list[tuple[tuple, Network]] = []
 

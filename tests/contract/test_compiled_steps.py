@@ -11,6 +11,7 @@ from contract_networks import CLASSES, array, build, chain, data, same_bits
 from keras import layers as kl
 
 from frozenfit import PartialModel
+from frozenfit.training.augmentation import CropAndFlip
 from frozenfit.training.backends import Trainer
 from frozenfit.training.objective import Objective
 from frozenfit.training.phases import Phase
@@ -32,10 +33,18 @@ def adamw():
     return keras.optimizers.AdamW(0.01, weight_decay=0.1)
 
 
-def make(kind, trainable=HALF, optimizer=adamw, loss="classification", per_weight=False) -> Any:
+def make(
+    kind,
+    trainable=HALF,
+    optimizer=adamw,
+    loss="classification",
+    per_weight=False,
+    augment=None,
+) -> Any:
     base = build(kind) if isinstance(kind, str) else kind
     model = PartialModel(base, trainable, frozen="random", seed=5)
-    return Trainer(model, optimizer(), Objective(loss), phase=Phase(per_weight=per_weight))
+    phase = Phase(per_weight=per_weight)
+    return Trainer(model, optimizer(), Objective(loss), phase=phase, augment=augment)
 
 
 def recordings(trainer) -> list:
@@ -70,7 +79,8 @@ def results(trainer, kind="dense", calls=2, regression=False):
         scales = np.linspace(0, 1, STEPS * len(trainer.variables), dtype="float32")
         scales = scales.reshape(STEPS, -1)
     rates = np.linspace(0.01, 0.001, STEPS, dtype="float32")
-    sums = [trainer.run(x, y, weight, rates, scales)[0] for _ in range(calls)]
+    moves = trainer.augment and trainer.augment.draw(weight, np.random.default_rng(6))
+    sums = [trainer.run(x, y, weight, rates, scales, moves)[0] for _ in range(calls)]
     after = [*trainer.variables, *trainer.weights.state_variables, *trainer.optimizer.variables]
     return np.array(sums), [array(v) for v in after]
 
@@ -90,6 +100,7 @@ CASES = [
     ("dense", HALF, {"optimizer": keras.optimizers.SGD}),
     ("dense", HALF, {"optimizer": lambda: keras.optimizers.SGD(0.01, 0.9, nesterov=True)}),
     ("conv_norm", HALF, {}),
+    ("conv_norm", HALF, {"augment": CropAndFlip(("crop", "flip"))}),
     ("embedding", ENTRIES, {}),
     ("gru", HALF, {}),
 ]

@@ -84,6 +84,15 @@ def test_a_smaller_rate_of_a_layer_is_a_smaller_step_of_it(optimizer):
         assert np.allclose(part, step * 0.5 ** (2 - i), atol=1e-6), path
 
 
+@pytest.mark.parametrize(
+    ("schedule", "scaled"), [(GradualUnfreeze(), False), (FreezeOut(), True)], ids=repr
+)
+def test_steps_are_scaled_where_a_schedule_has_rates_for_its_layers(schedule, scaled):
+    plan = PhasePlan(schedule, PartialModel(dense_net(), 1.0), 10)
+    assert plan.phase(0).per_weight == scaled
+    assert (plan.multipliers(plan.phase(0), np.zeros(1)) is not None) == scaled
+
+
 def test_optimizer_state_of_active_layers_is_carried_over():
     def run(cut):
         model = PartialModel(net(), "everything()")

@@ -154,16 +154,6 @@ def test_augmentation_repeats_and_changes_training(name):
     assert not same(first, classifier(**CNN).fit(X, y))
 
 
-@pytest.mark.parametrize("name", ["layer", "sequential"])
-def test_a_layer_with_a_seed_changes_each_batch_in_another_way(name):
-    from frozenfit.training.augmentation import make
-
-    X = images()[0]
-    rng = np.random.default_rng(0)
-    change = make(AUGMENTATIONS[name], X.shape[1:])
-    assert not np.array_equal(change(X, rng), change(X, rng))
-
-
 def test_augmentation_changes_no_prediction_and_no_validation():
     X, y = images()
     plain = classifier(**CNN, learning_rate=1e-30, freeze_statistics=True)
@@ -173,18 +163,6 @@ def test_augmentation_changes_no_prediction_and_no_validation():
     assert crop.history_["loss"] != plain.history_["loss"]
     assert crop.history_["val_accuracy"] == [crop.score(X, y)]
     assert np.array_equal(crop.predict_proba(X), crop.predict_proba(X))
-
-
-def test_a_crop_moves_the_image_and_a_flip_mirrors_it():
-    from frozenfit.training.augmentation import crop, flip
-
-    X = np.arange(1.0, 65).reshape(1, 8, 8, 1).repeat(50, axis=0)
-    rng = np.random.default_rng(0)
-    assert {tuple(image[0, :2, 0]) for image in flip(X, rng)} == {(1.0, 2.0), (8.0, 7.0)}
-    cropped = crop(X, rng)
-    assert cropped.shape == X.shape and len({tuple(image.ravel()) for image in cropped}) > 20
-    kept = cropped[3][cropped[3] > 0]
-    assert set(kept) <= set(X[0].ravel()) and (np.diff(kept) > 0).all()
 
 
 def test_augmentation_layers_with_weights_are_refused():

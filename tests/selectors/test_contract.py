@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from selector_contract import SelectorContract
+from selector_contract import AnySelectorContract, SelectorContract
 from selector_networks import SMALL
 
 from frozenfit.selectors import (
@@ -33,6 +33,7 @@ from frozenfit.selectors import (
     random,
     registered,
     rows,
+    scales,
     where,
 )
 from frozenfit.selectors.registry import find
@@ -112,6 +113,28 @@ class TestSelectorsThatNameLayers(SelectorContract):
         return request.param
 
 
+SCALED = [
+    scales(),
+    scales(inputs=False),
+    scales(outputs=False, signs=3),
+    scales(signs=0) | biases() | head(),
+]
+
+
+class TestScales(AnySelectorContract):
+    invalid = tuple(
+        f"scales({arguments})"
+        for arguments in """
+        1 inputs=1 inputs=None outputs="a" inputs=False,outputs=False signs=-1 signs=0.5
+        inputs=False,signs=1 side=1
+        """.split()
+    )
+
+    @pytest.fixture(params=SCALED, ids=str)
+    def selector(self, request):
+        return request.param
+
+
 def leading_pair(info: WeightInfo) -> int | None:
     return 2 if info.role == "kernel" else None
 
@@ -126,8 +149,8 @@ class TestWhere(SelectorContract):
 
 
 def test_the_contract_is_tested_for_every_selector_of_the_package():
-    texts = " ".join(map(str, [*ANY_NETWORK, *NAMED, where(leading_pair)]))
+    texts = " ".join(map(str, [*ANY_NETWORK, *NAMED, *SCALED, where(leading_pair)]))
     own = [name for name in registered() if find(name).__module__.startswith("frozenfit.")]
-    assert len(own) == 24
+    assert len(own) == 25
     # The results of `movement` are masks.
     assert all(f"{name}(" in texts for name in own if name != "movement")

@@ -30,17 +30,10 @@ def example_context(layout: Layout) -> Context:
     return Context(seed=5, values=values, fisher=lambda: {p: v**2 for p, v in values.items()})
 
 
-class SelectorContract:
-    """Derive a class with the fixture `selector`; pytest runs every promise on it.
+class AnySelectorContract:
+    """Promises of every selector, those that add parameters included.
 
-    For example::
-
-        class TestBudget(SelectorContract):
-            invalid = ("budget(n=0)", "budget(n='a')")
-
-            @pytest.fixture
-            def selector(self):
-                return Budget(500)
+    Derive a class with the fixture `selector`, as of `SelectorContract`.
 
     Attributes
     ----------
@@ -103,6 +96,35 @@ class SelectorContract:
                 np.testing.assert_array_equal(values, untouched.values[path])
         np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]
 
+    def test_a_restriction_selects_the_same_in_the_weights_that_match(self, selector):
+        for (selection,) in self.selections(selector):
+            layout = selection.layout
+            context, glob = example_context(layout), layout.layers[0]
+            restricted = selector.on(glob).resolve(layout, context, allow_empty=True)
+            for info in layout.weights:
+                expected = selection[info.path] if info.path in layout.match(glob) else Nothing()
+                assert restricted[info.path] == expected
+
+    def test_invalid_arguments_are_refused_in_one_line(self, selector):
+        for text in self.invalid:
+            with pytest.raises(ValueError) as caught:
+                parse(text)
+            assert "\n" not in str(caught.value), text
+
+
+class SelectorContract(AnySelectorContract):
+    """Derive a class with the fixture `selector`; pytest runs every promise on it.
+
+    For example::
+
+        class TestBudget(SelectorContract):
+            invalid = ("budget(n=0)", "budget(n='a')")
+
+            @pytest.fixture
+            def selector(self):
+                return Budget(500)
+    """
+
     def test_counts_and_tables_agree_with_the_masks(self, selector):
         for (selection,) in self.selections(selector):
             masks = _masks(selection)
@@ -144,21 +166,6 @@ class SelectorContract:
                 assert left == right, pair
         for (empty,) in self.selections(selector & ~selector):
             assert set(empty.forms.values()) == {Nothing()}
-
-    def test_a_restriction_selects_the_same_in_the_weights_that_match(self, selector):
-        for (selection,) in self.selections(selector):
-            layout = selection.layout
-            context, glob = example_context(layout), layout.layers[0]
-            restricted = selector.on(glob).resolve(layout, context, allow_empty=True)
-            for info in layout.weights:
-                expected = selection[info.path] if info.path in layout.match(glob) else Nothing()
-                assert restricted[info.path] == expected
-
-    def test_invalid_arguments_are_refused_in_one_line(self, selector):
-        for text in self.invalid:
-            with pytest.raises(ValueError) as caught:
-                parse(text)
-            assert "\n" not in str(caught.value), text
 
 
 def _masks(selection: Selection) -> list[np.ndarray]:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from keras import layers as kl
 
-from frozenfit import PartialNetClassifier
+from frozenfit import FreezeOut, PartialNetClassifier, clear_workspace
+from frozenfit.training import prefix
+from frozenfit.training.refresh import MovingStatistics
 
 rng = np.random.default_rng(0)
 X = rng.normal(3, 2, (512, 5)).astype("float32")
@@ -121,3 +123,47 @@ def test_nothing_but_the_statistics_changes():
         if not np.array_equal(on.part_.delta.states[path], value)
     ]
     assert sorted({path.split("/")[0] for path in changed}) == ["norm", "second"]
+
+
+@pytest.fixture
+def inputs_of_the_pass(monkeypatch) -> list[tuple[int, ...]]:
+    """The shapes of the batches that statistics are computed from."""
+    seen: list[tuple[int, ...]] = []
+    inner = MovingStatistics._compute
+
+    def compute(self, x):
+        seen.append(x.shape)
+        return inner(self, x)
+
+    monkeypatch.setattr(MovingStatistics, "_compute", compute)
+    return seen
+
+
+@pytest.mark.parametrize("cached", [True, "disk"])
+def test_the_pass_starts_from_cached_features(inputs_of_the_pass, monkeypatch, cached):
+    if cached == "disk":
+        monkeypatch.setattr(prefix, "memory_limit", lambda: 0)
+    settings = {"trainable": "layers('second') | head()", "freeze_statistics": True}
+    settings |= {"refresh_statistics": True, "epochs": 2}
+    many, classes = np.tile(X, (3, 1)) * rng.uniform(1, 2, (1536, 1)), np.tile(y, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        clear_workspace()
+        from_features = classifier(cache_features=cached, **settings).fit(many, classes)
+        assert inputs_of_the_pass == [(512, 8)] * 3
+        inputs_of_the_pass.clear()
+        patch.setattr(prefix, "find", lambda *_: None)
+        clear_workspace()
+        plain = classifier(cache_features="auto", **settings).fit(many, classes)
+    assert inputs_of_the_pass == [(512, 5)] * 3
+    np.testing.assert_allclose(
+        statistics(from_features, "second"), statistics(plain, "second"), rtol=1e-5
+    )
+
+
+def test_the_pass_starts_from_samples_where_layers_wait(inputs_of_the_pass):
+    # Finished layers are cached, but their statistics may be behind as well.
+    clf = classifier(
+        epochs=4, freeze_schedule=FreezeOut(0.25, phases=1), refresh_statistics=True
+    ).fit(X, y)
+    assert inputs_of_the_pass == [(512, 5)]
+    np.testing.assert_allclose(statistics(clf), [X.mean(axis=0), X.var(axis=0)], rtol=1e-5)

@@ -43,12 +43,18 @@ def test_scaled_rates_move_every_layer_as_much_in_all(how):
     assert np.allclose(FreezeOut(0.4, how).multipliers(5, at).mean(axis=0), 0.5, atol=1e-6)
 
 
-def test_layers_stop_in_order_and_at_the_borders_of_phases_only():
-    policy = FreezeOut(0.5, "linear", phases=2)  # borders at .5 and .75
-    moving = [policy.active(5, t).tolist() for t in (0, 0.49, 0.5, 0.74, 0.75, 0.99)]
+def test_layers_stop_in_order_and_in_groups_of_equal_size():
+    policy = FreezeOut(0.5, "linear", phases=2)  # times .5, .625, .75, .875 and 1
+    moving = [policy.active(5, t).tolist() for t in (0, 0.62, 0.625, 0.87, 0.875, 0.99)]
     assert moving[0] == moving[1] == [True] * 5
-    assert moving[2] == moving[3] == [False, True, True, True, True]
-    assert moving[4] == moving[5] == [False, False, False, True, True]
+    assert moving[2] == moving[3] == [False, False, True, True, True]
+    assert moving[4] == moving[5] == [False, False, False, False, True]
+
+
+def test_more_phases_than_layers_stop_each_layer_at_its_time():
+    policy = FreezeOut(0.5, "linear", phases=9)  # times .5, .75 and 1
+    moving = [policy.active(3, t).tolist() for t in (0.49, 0.5, 0.75)]
+    assert moving == [[True, True, True], [False, True, True], [False, False, True]]
 
 
 def test_a_layer_that_has_stopped_had_no_rate_left():

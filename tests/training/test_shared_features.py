@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from estimator_data import classifier, table
 
 from frozenfit import CheapEnsembleClassifier
 from frozenfit.search import FreezeSearchCV
-from frozenfit.training import prefix, shared_features
+from frozenfit.training import feature_file, prefix, shared_features
 
 DEEP = {"model_params": {"hidden_layer_sizes": (8, 8, 8)}, "epochs": 3}
 
@@ -90,3 +94,58 @@ def test_the_oldest_features_are_dropped_beyond_the_limit(computed, monkeypatch)
             classifier(trainable="head()", random_state=0, **DEEP).fit(X + shift, y)
             assert len(shared_features._stored) == 1
     assert computed == [len(X)] * 3
+
+
+def fits_on_disk(monkeypatch, limit):
+    """Fit twice on each of three samples; return the heads, files, and bytes kept in memory."""
+    X, y = table()
+    files, in_memory = [], []
+
+    class Watched(feature_file.FeatureFile):
+        def __init__(self, *args):
+            super().__init__(*args)
+            files.append(weakref.ref(self))
+
+    monkeypatch.setattr(prefix, "FeatureFile", Watched)
+    monkeypatch.setattr(prefix, "memory_limit", lambda: limit)
+    heads = []
+    with shared_features.sharing():
+        for shift in (0, 1, 2, 0, 1, 2):
+            settings = {"trainable": "head()", "cache_features": "disk", **DEEP}
+            clf = classifier(random_state=0, **settings).fit(X + shift, y)
+            heads.append(clf.part_.delta.trained)
+            in_memory.append(shared_features._in_memory())
+        kept = len([ref for ref in files if ref() is not None])
+    gc.collect()
+    assert all(ref() is None for ref in files)
+    return heads, kept, in_memory
+
+
+def test_features_beyond_the_limit_are_shared_on_disk(computed, monkeypatch):
+    one = 4 * len(table()[0]) * 8
+    heads, kept, in_memory = fits_on_disk(monkeypatch, int(1.5 * one))
+    assert kept == 2 and max(in_memory) == one
+    assert len(computed) == 3
+    expected, kept, _ = fits_on_disk(monkeypatch, 10 * one)
+    assert kept == 0
+    for found, head in zip(heads, expected, strict=True):
+        assert all(np.array_equal(found[path], head[path]) for path in head)
+
+
+def test_features_larger_than_memory_are_shared_on_disk(computed, monkeypatch):
+    _, kept, in_memory = fits_on_disk(monkeypatch, 100)
+    assert kept == 3 and max(in_memory) == 0
+    assert len(computed) == 3
+
+
+def test_files_of_other_fits_are_dropped_from_a_full_disk(computed, monkeypatch):
+    one = 4 * len(table()[0]) * 8
+
+    def disk_usage(_):
+        return SimpleNamespace(free=one * (2 - len(shared_features._stored)))
+
+    monkeypatch.setattr(feature_file.shutil, "disk_usage", disk_usage)
+    _, kept, _ = fits_on_disk(monkeypatch, 100)
+    assert kept == 2
+    # All but the first two take the place of the oldest, once they did not fit.
+    assert len(computed) == 6 + 4

@@ -49,7 +49,7 @@ class JaxTrainer(Trainer):
         import jax
 
         active, states, optimizer_state, totals = carry
-        x, y, weight, rate, multipliers = batch
+        x, y, weight, moves, rate, multipliers = batch
         # The learning rate is a variable of the optimizer, so a new value needs no compilation.
         learning_rate = self._inner_optimizer._learning_rate
         optimizer_state = [
@@ -58,7 +58,7 @@ class JaxTrainer(Trainer):
         ]
         gradient = jax.value_and_grad(self._loss, has_aux=True)
         (_, (sums, states, outputs)), gradients = gradient(
-            active, states, fixed, optimizer_state, x, y, weight
+            active, states, fixed, optimizer_state, x, y, weight, moves
         )
         active, optimizer_state = self._updated(
             active, fixed, optimizer_state, gradients, multipliers
@@ -80,7 +80,7 @@ class JaxTrainer(Trainer):
                 new = [scaled_step(*step) for step in steps]
         return new, optimizer_state
 
-    def _loss(self, active, states, fixed, optimizer_state, x, y, weight):
+    def _loss(self, active, states, fixed, optimizer_state, x, y, weight, moves=None):
         """Compute the loss as a function of the values of all variables."""
         groups = self._variables
         values = (active, states, fixed, optimizer_state)
@@ -90,7 +90,7 @@ class JaxTrainer(Trainer):
             for pair in zip(group, given, strict=True)
         ]
         with keras.StatelessScope(mapping):
-            loss, totals, changed, outputs = self._objective(x, y, weight)
+            loss, totals, changed, outputs = self._objective(x, y, weight, moves)
         # States that the batch does not change keep their values: the carry of a loop has a fixed
         # structure.
         new = {id(variable): value for variable, value in changed}
@@ -110,19 +110,19 @@ class JaxTrainer(Trainer):
         values = [[v.value for v in group] for group in self._variables]
         return self._compiled_gradient(*values, x, y, weight)[0]
 
-    def _run(self, x, y, weight, rates, multipliers):
+    def _run(self, x, y, weight, moves, rates, multipliers):
         groups = self._variables
         active, states, fixed, optimizer_state = ([v.value for v in group] for group in groups)
         # XLA's CPU backend runs convolutions inside a loop on a path that is ten to sixty times
         # slower.
         if self._loops is None:
-            batch = x[0], y[0], weight[0]
+            batch = x[0], y[0], weight[0], moves[0]
             self._loops = not _on_cpu() or not _convolves(
                 self._loss, active, states, fixed, optimizer_state, *batch
             )
         carry = (active, states, optimizer_state, (np.zeros(self._sum_shape, np.float32),) * 3)
         run = self._in_a_loop if self._loops else self._one_by_one
-        carry, outputs = run(carry, fixed, (x, y, weight), (rates, multipliers))
+        carry, outputs = run(carry, fixed, (x, y, weight, moves), (rates, multipliers))
         *values, totals = carry
         # `fixed` is not assigned: no step changes it.
         for group, new in zip((groups[0], groups[1], groups[3]), values, strict=True):

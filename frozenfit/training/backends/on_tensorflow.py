@@ -21,11 +21,11 @@ class TensorFlowTrainer(Trainer):
     def _gradients(self, x, y, weight):
         return self._step_gradients(x, y, weight)[0]
 
-    def _step_gradients(self, x, y, weight):
+    def _step_gradients(self, x, y, weight, moves=None):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            loss, sums, states, outputs = self._objective(x, y, weight)
+            loss, sums, states, outputs = self._objective(x, y, weight, moves)
         values = [v.value for v in self.variables]
         # A trainable weight may be unused, as in a phase that runs on cached features.
         unused = tf.UnconnectedGradients.ZERO
@@ -33,19 +33,20 @@ class TensorFlowTrainer(Trainer):
         # The gradient of an embedding is a list of rows; the optimizer needs it whole.
         return [tf.convert_to_tensor(g) for g in gradients], sums, states, outputs
 
-    def _step(self, rate, x, y, weight, multipliers):
+    def _step(self, rate, x, y, weight, moves, multipliers):
         self._inner_optimizer.learning_rate.assign(rate)
-        gradients, sums, states, outputs = self._step_gradients(x, y, weight)
+        gradients, sums, states, outputs = self._step_gradients(x, y, weight, moves)
         self._apply(gradients, multipliers)
         # States last: the gradients above were computed with the old ones, as in Keras.
         for variable, value in states:
             variable.assign(value)
         return list(sums), outputs
 
-    def _run(self, x, y, weight, rates, multipliers):
+    def _run(self, x, y, weight, moves, rates, multipliers):
         import tensorflow as tf
 
-        stacks: list[Any] = [tf.convert_to_tensor(a) for a in (rates, x, y, weight, multipliers)]
+        given = rates, x, y, weight, moves, multipliers
+        stacks: list[Any] = [tf.convert_to_tensor(a) for a in given]
         # The numbers of steps and of rows are left open: one trace serves all of them.
         key = tuple((a.dtype, *self._open_shape(a)) for a in stacks)
         if key not in self._traces:

@@ -66,27 +66,28 @@ class TorchTrainer(Trainer):
     def _gradients(self, x, y, weight):
         return self._step_gradients(x, y, weight)[0]
 
-    def _step_gradients(self, x, y, weight):
+    def _step_gradients(self, x, y, weight, moves=None):
         import torch
 
-        loss, sums, states, outputs = self._objective(x, y, weight)
+        loss, sums, states, outputs = self._objective(x, y, weight, moves)
         values = [v.value for v in self.variables]
         # For the active variables alone: `backward` would compute the gradient of every variable of
         # the base.
         gradients = torch.autograd.grad(loss, values, allow_unused=True, materialize_grads=True)
         return list(gradients), sums, states, outputs
 
-    def _run(self, x, y, weight, rates, multipliers):
+    def _run(self, *stacks):
         if self._recorder is not None:
             # Steps that can be recorded draw nothing, so fits in other threads need not wait.
-            return self._steps(x, y, weight, rates, multipliers)
+            return self._steps(*stacks)
         if self._stream is None:
             self._stream = self._private_stream()
         with self._stream.entered():
-            return self._steps(x, y, weight, rates, multipliers)
+            return self._steps(*stacks)
 
-    def _steps(self, x, y, weight, rates, multipliers):
-        tensors: list[Any] = [ops.convert_to_tensor(a) for a in (rates, x, y, weight, multipliers)]
+    def _steps(self, x, y, weight, moves, rates, multipliers):
+        given = rates, x, y, weight, moves, multipliers
+        tensors: list[Any] = [ops.convert_to_tensor(a) for a in given]
         stacks = [tensor.unbind(0) for tensor in tensors]
         step = self._step
         if self._recorder is not None:
@@ -99,11 +100,11 @@ class TorchTrainer(Trainer):
                 kept.append(to_numpy(outputs))
         return totals, np.stack(kept) if kept else None
 
-    def _step(self, rate, x, y, weight, multipliers):
+    def _step(self, rate, x, y, weight, moves, multipliers):
         import torch
 
         self._inner_optimizer.learning_rate.assign(rate)
-        gradients, sums, states, outputs = self._step_gradients(x, y, weight)
+        gradients, sums, states, outputs = self._step_gradients(x, y, weight, moves)
         with torch.no_grad():
             self._apply(gradients, multipliers)
             for variable, value in states:

@@ -29,7 +29,7 @@ class Recorder:
     Parameters
     ----------
     step : callable
-        Takes a step on tensors (rate, x, y, weight, scale): changes variables in place and
+        Takes a step on tensors (rate, x, y, weight, moves, scale): changes variables in place and
         returns a list of tensors.
     changed : list of keras.Variable
         What a step may change.
@@ -137,8 +137,8 @@ class _OfShape:
         return [v.value.detach().clone() for v in self._changed]
 
 
-def _other(rate: Any, x: Any, y: Any, weight: Any, scale: Any) -> tuple:
-    return 0.7 * rate, x.flip(0), y.flip(0), 0.5 * weight.flip(0), 0.9 * scale
+def _other(rate: Any, x: Any, y: Any, weight: Any, moves: Any, scale: Any) -> tuple:
+    return 0.7 * rate, x.flip(0), y.flip(0), 0.5 * weight.flip(0), moves.flip(0), 0.9 * scale
 
 
 def _same(a: Any, b: Any) -> bool:

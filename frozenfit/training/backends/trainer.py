@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -45,6 +45,8 @@ class Trainer(ABC):
     inference_layers : sequence of keras.Layer or None, default=None
         Layers that use their moving statistics during training; None leaves the choice to the
         model.
+    augment : callable or None, default=None
+        ``f(x, moves) -> x``, which is applied to each training batch inside the step.
 
     Attributes
     ----------
@@ -67,6 +69,7 @@ class Trainer(ABC):
         keep_outputs: bool = False,
         network: keras.Model | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
+        augment: Callable[[Any, Any], Any] | None = None,
     ):
         self.model, self.weights = model, self._weights_of(model)
         self.objective = objective
@@ -74,6 +77,7 @@ class Trainer(ABC):
         self.keep_outputs = keep_outputs
         self.network = network
         self.inference_layers = inference_layers
+        self.augment = augment
         self.optimizer = _with_loss_scale(optimizer, model)
         self.optimizer.build(self.variables)
         self.optimizer.built = True
@@ -141,6 +145,7 @@ class Trainer(ABC):
         weight: np.ndarray,
         rates: np.ndarray,
         multipliers: np.ndarray | None = None,
+        moves: np.ndarray | None = None,
     ) -> tuple[Totals, np.ndarray | None]:
         """Train on a stack of batches.
 
@@ -157,6 +162,8 @@ class Trainer(ABC):
         multipliers : ndarray of shape (steps, n_variables, ...) or None, default=None
             Learning rate of each active variable as a multiple of the step's; read where the
             phase has a rate per weight. Further axes are the first ones of the variables.
+        moves : ndarray of int32, shape (steps, batch, n), or None, default=None
+            What the augmentation does with each sample; required where there is one.
 
         Returns
         -------
@@ -167,7 +174,11 @@ class Trainer(ABC):
         """
         if multipliers is None:
             multipliers = np.ones((len(rates), len(self.variables)), np.float32)
-        sums, outputs = self._run(x, y, weight, rates, multipliers.astype(np.float32))
+        if moves is None:
+            # No columns: a step takes the same arguments with and without an augmentation.
+            moves = np.zeros((*weight.shape, 0), np.int32)
+        multipliers = multipliers.astype(np.float32)
+        sums, outputs = self._run(x, y, weight, moves, rates, multipliers)
         totals = self._totals(*map(to_numpy, sums))
         return totals, np.asarray(to_numpy(outputs), np.float32) if self.keep_outputs else None
 
@@ -195,15 +206,17 @@ class Trainer(ABC):
         """Prepare compiled functions; called once, after the optimizer is built."""
 
     @abstractmethod
-    def _run(self, x, y, weight, rates, multipliers) -> Any:
+    def _run(self, x, y, weight, moves, rates, multipliers) -> Any:
         """Take the steps of `run`; return the three sums of `Totals`, and the kept outputs."""
 
     @abstractmethod
     def _gradients(self, x, y, weight) -> Any:
         """Return the gradients of `gradients` as tensors."""
 
-    def _objective(self, x, y, weight):
+    def _objective(self, x, y, weight, moves=None):
         """Return the scaled loss, the totals, the changed states and the outputs of one batch."""
+        if self.augment is not None and moves is not None:
+            x = self.augment(x, moves)
         outputs, states, losses = self.weights.apply(
             x,
             training=True,
