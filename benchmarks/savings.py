@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from unittest import mock
 
 import keras
@@ -36,6 +37,7 @@ from frozenfit.training import shared_features
 NORMS = "head() | batch_norm()"
 # Batches of one shape that torch takes before it records a step.
 WARM_UP = {"torch": 80}
+FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.95)
 
 Fit = Callable[[], object]
 
@@ -126,6 +128,19 @@ def dense() -> list[Fit]:
     params = {"model_params": {"hidden_layer_sizes": (1024, 1024, 1024)}}
     arms = [network("mlp", t, **params) for t in (0.1, 1.0)]
     return epochs_of(table(2048, 256), *arms)
+
+
+def convolutions_by(fraction: float) -> list[Fit]:
+    """Compare a fraction of the filters with everything: 8 x 48 convolutions."""
+    arms = [network(stack_of_convolutions, t) for t in (f"filters({fraction}) | {NORMS}", 1.0)]
+    return epochs_of(images(256, 16), *arms, records=False)
+
+
+def dense_by(fraction: float) -> list[Fit]:
+    """Compare a fraction of the units with everything: three layers of 1,024 units."""
+    params = {"model_params": {"hidden_layer_sizes": (1024, 1024, 1024)}}
+    arms = [network("mlp", t, **params) for t in (fraction, 1.0)]
+    return epochs_of(table(1024, 256), *arms, records=False)
 
 
 def freeze_out(start: float, compiled: bool = True) -> list[Fit]:
@@ -261,6 +276,8 @@ ROWS: dict[str, Callable[[], list[Fit]]] = {
     "zero": zero,
     "wide_resnet": wide_resnet,
     "dense": dense,
+    **{f"filters {f}": partial(convolutions_by, f) for f in FRACTIONS},
+    **{f"dense {f}": partial(dense_by, f) for f in FRACTIONS},
     "freeze_out .5": lambda: freeze_out(0.5),
     "freeze_out .8": lambda: freeze_out(0.8),
     "freeze_out .5, compiled": lambda: freeze_out(0.5, compiled=False),

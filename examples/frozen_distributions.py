@@ -149,6 +149,13 @@ EXPERIMENT = lab.Experiment(
     table=lab.Table(("frozen",), columns=("distribution",)),
     figure=partial(figures.cells, lines="frozen", columns="distribution"),
     published_setting={"distributions": "one, not named"},
+    remarks=(
+        "All distributions were declared as equal to the normal one before the runs, and are kept "
+        "so. Low ranks, constants and values of one sign do lose information, so that their "
+        "verdicts do not contradict the expectation of the source. A small scale makes the output "
+        "of the frozen layers small for the trained ones, which have a few epochs and one of three "
+        "rates to make up for it."
+    ),
 )
 
 if __name__ == "__main__":

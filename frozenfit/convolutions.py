@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 from keras import ops
 
-from frozenfit.gradients import kernel_gradient, torch_convolution_gradient
+from frozenfit.gradients import kernel_gradient, torch_convolution, torch_convolution_gradient
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Convolution:
         tensor
             The output.
         """
+        if keras.config.backend() == "torch":
+            return self._on_torch(torch_convolution, x, kernel)
         return ops.conv(
             x,
             kernel,
@@ -110,17 +113,25 @@ class Convolution:
         return ops.swapaxes(ops.flip(exchanged, tuple(range(len(pads)))), -1, -2)
 
     def _plain_gradient(self, x: Any, kernel: Any, upstream: Any) -> Any:
-        if keras.config.backend() != "torch":
-            return kernel_gradient(self, x, kernel, upstream)
-        if self.data_format == "channels_last":
-            x, upstream = ops.moveaxis(x, -1, 1), ops.moveaxis(upstream, -1, 1)
+        if keras.config.backend() == "torch":
+            return self._on_torch(torch_convolution_gradient, x, kernel, upstream)
+        return kernel_gradient(self, x, kernel, upstream)
+
+    def _on_torch(self, function: Callable, x: Any, kernel: Any, *upstream: Any) -> Any:
+        """Call a function of tensors whose channels come first, in views of the arguments.
+
+        Keras copies the input of each convolution to channels that come first and back.
+        """
+        is_last = self.data_format == "channels_last"
+        tensors = [ops.moveaxis(t, -1, 1) if is_last else t for t in (x, *upstream)]
         pads = [(0, 0)] * len(self.strides)
         if self.padding == "same":
-            sizes = zip(x.shape[2:], self.strides, self._extents(kernel), strict=True)
+            sizes = zip(tensors[0].shape[2:], self.strides, self._extents(kernel), strict=True)
             pads = [_same_padding(n, stride, *extent) for n, stride, extent in sizes]
-        return torch_convolution_gradient(
-            x, tuple(kernel.shape), upstream, self.strides, pads, self.dilation_rate
-        )
+        x, *upstream = tensors
+        y = function(x, kernel, *upstream, self.strides, pads, self.dilation_rate)
+        # The gradient of a kernel has its axes; an output those of the input.
+        return y if upstream or not is_last else ops.moveaxis(y, 1, -1)
 
     def _extents(self, kernel: Any) -> list[tuple[int, int]]:
         """Return size and dilation of the kernel along each spatial axis."""

@@ -195,7 +195,7 @@ class _Followed:
     passes_zero: bool = True
     stops_at_zero: bool = False
 
-    def _activate(self, alive: np.ndarray) -> None:
+    def _activate(self, alive: Any) -> None:
         self._before = alive | self.offset.alive
         self.output.alive |= self._before if self.passes_zero else True
 
@@ -222,7 +222,7 @@ class _Product(_Followed):
 
     def forward(self) -> None:
         """Mark the outputs that are alive."""
-        self._activate(self.reads[self.units.alive].any(axis=0))
+        self._activate(np.any(self.reads[self.units.alive], axis=0))
 
     def backward(self) -> None:
         """Mark the inputs that a gradient reaches."""
@@ -418,7 +418,7 @@ class _Graph:
 
     def may_be_other(self, path: str) -> np.ndarray:
         """Return where a weight is other than zero, or may become so."""
-        other = self.values[path] != 0
+        other = np.not_equal(self.values[path], 0)
         return other | self.trainable[path] if path in self.trainable else other
 
     def offset(self, path: str | None, size: int) -> _Offset:
@@ -491,7 +491,7 @@ def _product(graph: _Graph, step: Step) -> Any:
     if type(layer).__name__.endswith("Transpose"):
         inside, outside = outside, inside
     other = np.moveaxis(graph.may_be_other(kernel), (inside, outside), (0, 1))
-    reads = other.any(axis=tuple(range(2, rank)))
+    reads: Any = np.any(other, axis=tuple(range(2, rank)))
     axis = len(x.shape) - 1 if isinstance(layer, kl.Dense) else _channels(layer, x)
     units = graph.read(x, axis)
     output = graph.write(step, axis, reads.shape[1])

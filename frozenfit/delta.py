@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -125,6 +126,9 @@ def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> An
             frozen = frozen * factor
         return frozen
     if isinstance(form, forms.Leading):
+        if keras.config.backend() == "jax":
+            # XLA copies and updates a kernel in less time than it concatenates one.
+            return ops.slice_update(frozen, (0,) * len(frozen.shape), trained)
         others = [slice(None)] * len(frozen.shape)
         others[form.axis] = slice(form.count, None)
         return ops.concatenate([trained, frozen[tuple(others)]], axis=form.axis)
@@ -132,7 +136,9 @@ def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> An
     frozen = vectorized_as(frozen, trained)
     if isinstance(form, forms.Indices):
         rows = ops.moveaxis(frozen, form.axis, 0)
-        rows = ops.scatter_update(rows, index, ops.moveaxis(trained, form.axis, 0))
+        # A reshaped tensor, because on TensorFlow the value of a variable has no `ndim`.
+        trained = ops.moveaxis(ops.reshape(trained, trained.shape), form.axis, 0)
+        rows = ops.scatter_update(rows, index, trained)
         return ops.moveaxis(rows, 0, form.axis)
     flat = ops.scatter_update(ops.reshape(frozen, (-1,)), index, trained)
     return ops.reshape(flat, frozen.shape)

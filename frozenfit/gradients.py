@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
@@ -71,6 +72,45 @@ def _torch_function() -> Any:
     return Attach
 
 
+@contextmanager
+def not_saved(x: Any) -> Iterator[None]:
+    """Let torch drop the input of a product whose kernel is a constant.
+
+    The gradient of the input does not depend on the input, but torch saves it with every
+    convolution. JAX and TensorFlow do not.
+
+    Parameters
+    ----------
+    x : tensor
+        The input.
+
+    Yields
+    ------
+    None
+        Until the product is computed.
+    """
+    if keras.config.backend() != "torch":
+        yield
+        return
+    import torch
+
+    place = x.untyped_storage().data_ptr()
+
+    def pack(tensor):
+        if tensor.untyped_storage().data_ptr() != place:
+            return tensor
+        return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+
+    def unpack(saved):
+        if isinstance(saved, torch.Tensor):
+            return saved
+        shape, strides, dtype, device = saved
+        return torch.empty_strided(shape, strides, dtype=dtype, device=device)
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        yield
+
+
 def kernel_gradient(compute: Callable, x: Any, kernel: Any, upstream: Any) -> Any:
     """Return the gradient of a product with respect to its kernel.
 
@@ -112,9 +152,45 @@ def kernel_gradient(compute: Callable, x: Any, kernel: Any, upstream: Any) -> An
     return torch.autograd.grad(y, kernel, upstream)[0]
 
 
+def torch_convolution(
+    x: Any,
+    kernel: Any,
+    strides: tuple[int, ...],
+    pads: Sequence[tuple[int, int]],
+    dilation_rate: tuple[int, ...],
+) -> Any:
+    """Return a convolution on torch.
+
+    Parameters
+    ----------
+    x : tensor of shape (samples, inputs, ...)
+        The input, which may be a view of one whose channels come last.
+    kernel : tensor of shape (..., inputs, outputs)
+        The kernel in Keras's order.
+    strides, dilation_rate : tuple of int
+        One number per spatial axis.
+    pads : sequence of (int, int)
+        Zeros before and after each spatial axis.
+
+    Returns
+    -------
+    tensor of shape (samples, outputs, ...)
+    """
+    import torch
+
+    rank = len(strides)
+    x, padding = _torch_padding(x, pads)
+    kernel = kernel.permute(rank + 1, rank, *range(rank))
+    layout = {2: torch.channels_last, 3: torch.channels_last_3d}.get(rank)
+    if layout is not None:
+        kernel = kernel.contiguous(memory_format=layout)
+    convolve = getattr(torch, f"conv{rank}d")
+    return convolve(x, kernel, None, list(strides), padding, list(dilation_rate))
+
+
 def torch_convolution_gradient(
     x: Any,
-    shape: tuple[int, ...],
+    kernel: Any,
     upstream: Any,
     strides: tuple[int, ...],
     pads: Sequence[tuple[int, int]],
@@ -128,8 +204,8 @@ def torch_convolution_gradient(
     ----------
     x : tensor of shape (samples, inputs, ...)
         The input.
-    shape : tuple of int
-        Shape of the kernel in Keras's order: spatial axes, inputs, outputs.
+    kernel : tensor of shape (..., inputs, outputs)
+        A tensor of the shape of the kernel in Keras's order.
     upstream : tensor of shape (samples, outputs, ...)
         Gradient of the output.
     strides, dilation_rate : tuple of int
@@ -140,22 +216,29 @@ def torch_convolution_gradient(
     Returns
     -------
     tensor
-        Of the given shape.
+        Of the shape of `kernel`.
     """
     import torch
 
-    rank = len(strides)
-    padding = [before for before, _ in pads]
-    if any(before != after for before, after in pads):
-        ends = [end for before_after in reversed(pads) for end in before_after]
-        x, padding = torch.nn.functional.pad(x, ends), [0] * rank
+    rank, shape = len(strides), kernel.shape
+    x, padding = _torch_padding(x, pads)
     # Only the shape of the kernel is read.
-    kernel = x.new_empty(1).expand(shape[-1], shape[-2], *shape[:-2])
+    whole = x.new_empty(1).expand(shape[-1], shape[-2], *shape[:-2])
     settings = [list(strides), padding, list(dilation_rate), False, [0] * rank, 1]
     gradients = torch.ops.aten.convolution_backward(
-        upstream, x, kernel, None, *settings, [False, True, False]
+        upstream, x, whole, None, *settings, [False, True, False]
     )
     return gradients[1].permute(*range(2, rank + 2), 1, 0)
+
+
+def _torch_padding(x: Any, pads: Sequence[tuple[int, int]]) -> tuple[Any, list[int]]:
+    """Return the input and its symmetric padding; the input is padded where it has none."""
+    import torch
+
+    if all(before == after for before, after in pads):
+        return x, [before for before, _ in pads]
+    ends = [end for before_after in reversed(pads) for end in before_after]
+    return torch.nn.functional.pad(x, ends), [0] * len(pads)
 
 
 def is_vectorized(tensor: Any) -> bool:

@@ -206,6 +206,32 @@ def _replaceable(original: Callable) -> Callable:
     return call
 
 
+@contextmanager
+def generators_of_torch(give: Callable[[Any], Any]) -> Iterator[None]:
+    """Replace the generators that Keras makes from seeds on torch, in this thread.
+
+    Parameters
+    ----------
+    give : callable
+        ``give(seed)`` returns the generator of a draw with a seed.
+    """
+    import keras.src.backend.torch.random as module
+
+    thread = threading.get_ident()
+
+    def generator(seed):
+        return give(seed) if threading.get_ident() == thread else original(seed)
+
+    with _swap:
+        original = module.torch_seed_generator
+        module.torch_seed_generator = generator
+    try:
+        yield
+    finally:
+        with _swap:
+            module.torch_seed_generator = original
+
+
 class TorchStream:
     """A private random stream of torch, which continues from one entered block to the next.
 

@@ -30,6 +30,7 @@ from frozenfit.selection_config import at_positions
 from frozenfit.selectors import Selection, forms
 from frozenfit.slices import Slice, sliced, sliced_products
 from frozenfit.statistics import layers_with_moving_statistics
+from frozenfit.thin import ThinNetwork
 from frozenfit.utils.arrays import to_numpy
 
 _FROZEN_VALUES = ("keep", "random", "zero")
@@ -217,7 +218,7 @@ class PartialWeights:
         training: bool | None = None,
         *,
         waiting: frozenset[str] = frozenset(),
-        network: keras.Model | None = None,
+        network: keras.Model | ThinNetwork | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
         in_parts: bool = False,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
@@ -231,8 +232,8 @@ class PartialWeights:
             Whether layers run in training mode.
         waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that are treated as constants.
-        network : keras.Model or None, default=None
-            A model made of layers of the base, run in its place.
+        network : keras.Model, ThinNetwork or None, default=None
+            A model made of layers of the base, or of copies of them, run in its place.
         inference_layers : sequence of keras.Layer or None, default=None
             Layers that use their moving statistics in training; None leaves the choice to
             `freeze_statistics`.
@@ -303,7 +304,7 @@ class PartialWeights:
             }
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(*found, trainable[p], self._constants(p), self._in_parts(p, in_parts))
+                Slice(*found, trainable[p], self._positions(p), self._apart(p, in_parts))
                 for p, found in self.products.items()
                 if in_parts or (training and p not in waiting)
             ]
@@ -332,17 +333,15 @@ class PartialWeights:
         weights = self.survey.trainable.items()
         return [v.regularizer(whole[p]) for p, v in weights if v.regularizer is not None]
 
-    def _constants(self, path: str) -> Any:
-        """Return the positions of the trainable parameters, or the kernel that they scale."""
-        if isinstance(self.computed[path], forms.Scales):
-            return self._frozen(path)
+    def _positions(self, path: str) -> Any:
+        """Return the positions of the trainable parameters as a tensor, where they are stored."""
         # The value, because TensorFlow would read a variable later, in another scope.
         return self.index[path].value if path in self.index else None
 
-    def _in_parts(self, path: str, in_parts: bool) -> Any:
-        """Return the frozen kernel of which a slice is computed as a product of its own."""
+    def _apart(self, path: str, in_parts: bool) -> Any:
+        """Return the frozen kernel where what is trained is not a part of the product with it."""
         scaled = isinstance(self.computed[path], forms.Scales)
-        return self._frozen(path) if in_parts and not scaled else None
+        return self._frozen(path) if in_parts or scaled else None
 
     def _frozen(self, path: str):
         variable = self.random.get(path, self.survey.trainable[path])

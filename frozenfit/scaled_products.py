@@ -40,19 +40,19 @@ class ScaledProduct:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
 
-    def __call__(self, x: Any, kernel: Any, scales: Any, frozen: Any) -> Any:
+    def in_parts(self, x: Any, frozen: Any, trained: Any, index: None = None) -> Any:
         """Compute the product from scaled inputs, and scale its outputs.
 
         Parameters
         ----------
         x : tensor
             The input.
-        kernel : tensor
-            The scaled kernel; only its type is used.
-        scales : tensor of shape (n_inputs + n_outputs,)
-            The scales.
         frozen : tensor
             The kernel without scales.
+        trained : tensor of shape (n_inputs + n_outputs,)
+            The scales.
+        index : None
+            Scales have no positions.
 
         Returns
         -------
@@ -60,11 +60,11 @@ class ScaledProduct:
             The output, equal to the product with the scaled kernel up to rounding.
         """
         # The layer casts its kernel under mixed precision; here the scales are cast as well.
-        frozen, scales = ops.cast(frozen, kernel.dtype), ops.cast(scales, kernel.dtype)
+        scales = ops.cast(trained, frozen.dtype)
         n_inputs, n_outputs = self.form.counts(self.shape)
         if n_inputs:
-            x = ops.cast(x, kernel.dtype) * ops.reshape(scales[:n_inputs], self.input_shape)
-        y = self.compute(x, ops.stop_gradient(frozen))
+            x = ops.cast(x, frozen.dtype) * ops.reshape(scales[:n_inputs], self.input_shape)
+        y: Any = self.compute(x, frozen)
         if n_outputs:
             y = y * ops.reshape(scales[n_inputs:], self.output_shape)
         return y

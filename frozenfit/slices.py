@@ -25,11 +25,12 @@ from keras import ops
 
 from frozenfit.convolutions import Convolution
 from frozenfit.delta import vectorized_as
-from frozenfit.gradients import kernel_gradient, with_gradient
+from frozenfit.gradients import kernel_gradient, not_saved, with_gradient
 from frozenfit.layout import Survey
 from frozenfit.scaled_products import ScaledProduct, einsum_shapes
 from frozenfit.selectors import forms
 
+_DEPTHWISE = (kl.DepthwiseConv1D, kl.DepthwiseConv2D)
 # Of a larger share of a kernel, the gradient costs about as much as that of the whole.
 _LARGEST_SHARE = 0.5
 
@@ -49,7 +50,8 @@ class SlicedProduct:
     input_axis : int or None
         Axis of the input that the slice is taken along; None for a slice of outputs.
     output_axis : int or None
-        Axis of the output that the slice is taken along; None for a slice of inputs.
+        Axis of the output that the slice is taken along; None for a slice of inputs. Both are
+        given where each channel is convolved by itself.
     differentiate : callable
         The gradient of the product: a function of input, kernel and gradient of the output.
     """
@@ -80,8 +82,14 @@ class SlicedProduct:
         tensor
             The output.
         """
-        y = self.compute(x, ops.stop_gradient(kernel))
         kept = self._part(ops.stop_gradient(x), self.input_axis, index)
+        if self.input_axis is None:
+            y = self.compute(x, ops.stop_gradient(kernel))
+        else:
+            # A copy: a view would keep the whole input in memory.
+            kept = ops.copy(kept)
+            with not_saved(x):
+                y = self.compute(x, ops.stop_gradient(kernel))
         # The layer casts its kernel under mixed precision; the gradient is cast back.
         trained = ops.cast(trained, kernel.dtype)
         saved = (kept,) if index is None else (kept, index)
@@ -113,19 +121,21 @@ class SlicedProduct:
         if isinstance(self.form, forms.Leading):
             others = [slice(None)] * len(frozen.shape)
             others[axis] = slice(self.form.count, None)
-            frozen = frozen[tuple(others)]
-            if self.output_axis is not None:
-                parts = [self.compute(x, trained), self.compute(x, frozen)]
-                return ops.concatenate(parts, axis=self.output_axis)
-            place = len(x.shape) + self.input_axis if self.input_axis < 0 else self.input_axis
-            first, rest = [slice(None)] * len(x.shape), [slice(None)] * len(x.shape)
-            first[place], rest[place] = slice(self.form.count), slice(self.form.count, None)
-            return self.compute(x[tuple(first)], trained) + self.compute(x[tuple(rest)], frozen)
+            frozen, first, rest = frozen[tuple(others)], x, x
+            if self.input_axis is not None:
+                place, channels = self.input_axis % len(x.shape), [slice(None)] * len(x.shape)
+                channels[place] = slice(self.form.count, None)
+                first, rest = self._part(x, self.input_axis), x[tuple(channels)]
+            parts = [self.compute(first, trained), self.compute(rest, frozen)]
+            if self.output_axis is None:
+                return parts[0] + parts[1]
+            return ops.concatenate(parts, axis=self.output_axis)
         change = trained - ops.take(frozen, index, axis=axis)
+        change = self.compute(self._part(x, self.input_axis, index), change)
         y = self.compute(x, frozen)
         if self.output_axis is None:
-            return y + self.compute(ops.take(x, index, axis=self.input_axis), change)
-        return _added_at(y, self.compute(x, change), index, self.output_axis)
+            return y + change
+        return _added_at(y, change, index, self.output_axis)
 
     def _gradient(self, upstream: Any, trained: Any, kept: Any, *positions: Any) -> Any:
         """Return the gradient of the slice."""
@@ -155,9 +165,10 @@ class Slice(NamedTuple):
     trained : tensor
         The trainable parameters, in compact shape.
     index : tensor or None
-        Their positions, where they are not the first ones; of scales, the frozen kernel.
+        Their positions, where they are not the first ones.
     frozen : tensor or None, default=None
-        The kernel before the slice is written into it, where the product is computed in parts.
+        The kernel before the slice is written into it, where the product is computed in parts, or
+        before it is scaled.
     """
 
     layer: keras.Layer
@@ -170,6 +181,7 @@ class Slice(NamedTuple):
         """Compute the product of an input and the assembled kernel."""
         kernel = ops.convert_to_tensor(kernel)
         if self.frozen is None:
+            assert isinstance(self.product, SlicedProduct)  # scales have a frozen kernel
             return self.product(x, kernel, self.trained, self.index)
         # The layer casts its kernel under mixed precision.
         frozen = ops.cast(self.frozen, kernel.dtype)
@@ -226,8 +238,8 @@ def sliced_products(
     """
     owners = {}
     for layer in survey.layers.values():
-        if _kind(layer) is not None:
-            owners[id(layer._kernel)] = layer
+        if (kind := _kind(layer)) is not None:
+            owners[id(_kernel(layer, kind))] = layer
     found = {}
     for path, form in computed.items():
         variable = survey.trainable[path]
@@ -257,6 +269,9 @@ def _kind(layer: Any) -> type | None:
     """Return the Keras class whose computation a layer has, where it has a product to replace."""
     if getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None):
         return None
+    # On TensorFlow the copies of the channels cost as much as is saved.
+    if isinstance(layer, _DEPTHWISE) and keras.config.backend() == "tensorflow":
+        return None
     if "call" in layer.__dict__ or "convolution_op" in layer.__dict__:
         return None
     # A subclass may compute another kernel there, as weight standardization does.
@@ -266,9 +281,15 @@ def _kind(layer: Any) -> type | None:
     return next((kind for kind in _HOOKS if type(layer).call is kind.call), None)
 
 
+def _kernel(layer: Any, kind: type) -> keras.Variable:
+    """Return the kernel of a layer, without an adapter."""
+    return layer.kernel if kind is kl.DepthwiseConv2D else layer._kernel
+
+
 def _product(layer: Any, form: forms.Leading | forms.Indices) -> SlicedProduct | None:
-    kind, rank = _kind(layer), len(layer._kernel.shape)
+    kind = _kind(layer)
     assert kind is not None
+    rank = len(_kernel(layer, kind).shape)
     if kind is kl.Dense:
         axes = (-1, None) if form.axis == 0 else (None, -1)
         return SlicedProduct(kind, ops.matmul, form, *axes, _matrix_gradient)
@@ -276,12 +297,28 @@ def _product(layer: Any, form: forms.Leading | forms.Indices) -> SlicedProduct |
         axes = _einsum_axes(layer.equation, form.axis)
         compute = partial(ops.einsum, layer.equation)
         return axes and SlicedProduct(kind, compute, form, *axes, partial(kernel_gradient, compute))
+    channels = -1 if layer.data_format == "channels_last" else 1
+    if kind is kl.DepthwiseConv2D:
+        if layer.depth_multiplier != 1 or form.axis != rank - 2:
+            return None
+        compute = partial(ops.depthwise_conv, **_settings(layer))
+        differentiate = partial(kernel_gradient, compute)
+        return SlicedProduct(kind, compute, form, channels, channels, differentiate)
     if layer.groups != 1 or form.axis < rank - 2:
         return None
-    channels = -1 if layer.data_format == "channels_last" else 1
     axes = (channels, None) if form.axis == rank - 2 else (None, channels)
     convolution = Convolution.of(layer)
     return SlicedProduct(kind, convolution, form, *axes, convolution.kernel_gradient)
+
+
+def _settings(layer: Any) -> dict[str, Any]:
+    """Return the arguments of Keras's operation for a depthwise convolution."""
+    return {
+        "strides": layer.strides,
+        "padding": layer.padding,
+        "dilation_rate": layer.dilation_rate,
+        "data_format": layer.data_format,
+    }
 
 
 def _matrix_gradient(x: Any, kernel: Any, upstream: Any) -> Any:
@@ -291,15 +328,16 @@ def _matrix_gradient(x: Any, kernel: Any, upstream: Any) -> Any:
 
 
 def _scaled(layer: Any, form: forms.Scales) -> ScaledProduct | None:
-    kind, shape = _kind(layer), tuple(layer._kernel.shape)
+    kind = _kind(layer)
     assert kind is not None
+    shape = tuple(_kernel(layer, kind).shape)
     if kind is kl.Dense:
         return ScaledProduct(kind, ops.matmul, form, shape, (-1,), (-1,))
     if kind is kl.EinsumDense:
         aligned = einsum_shapes(layer.equation, form, shape)
         compute = partial(ops.einsum, layer.equation)
         return aligned and ScaledProduct(kind, compute, form, shape, *aligned)
-    if layer.groups != 1:
+    if kind is kl.DepthwiseConv2D or layer.groups != 1:
         return None
     last = layer.data_format == "channels_last"
     channels = (-1,) if last else (-1, *[1] * (len(shape) - 2))
@@ -352,6 +390,20 @@ def _conv1d_call(of: Slice) -> Callable:
     return call
 
 
+def _depthwise_call(of: Slice) -> Callable:
+    layer: Any = of.layer
+
+    def call(inputs: Any) -> Any:
+        x = of.compute(inputs, layer.kernel)
+        if layer.use_bias:
+            last = layer.data_format == "channels_last"
+            ones = (1,) * layer.rank
+            x = ops.add(x, ops.reshape(layer.bias, (1, *ones, -1) if last else (1, -1, *ones)))
+        return x if layer.activation is None else layer.activation(x)
+
+    return call
+
+
 def _convolution(of: Slice) -> Callable:
     def convolution_op(inputs: Any, kernel: Any) -> Any:
         return of.compute(inputs, kernel)
@@ -365,4 +417,5 @@ _HOOKS: dict[type, tuple[str, Callable]] = {
     kl.EinsumDense: ("call", _dense_call),
     kl.Conv1D: ("call", _conv1d_call),
     kl.Conv2D: ("convolution_op", _convolution),  # and Conv3D, which has the same `call`
+    kl.DepthwiseConv2D: ("call", _depthwise_call),  # and DepthwiseConv1D
 }

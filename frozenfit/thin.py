@@ -149,7 +149,8 @@ class _FullDropout(keras.layers.Layer):
     def call(self, inputs, training=False):
         if not training:
             return inputs
-        shape = list(ops.shape(inputs))
+        shape: Any = ops.shape(inputs)
+        shape = list(shape)
         shape[self.kept.axis] = self.kept.size
         factors = self.dropout(ops.ones(shape, inputs.dtype), training=True)
         return inputs * ops.take(factors, self.kept.positions, axis=self.kept.axis)
@@ -159,7 +160,7 @@ def _build(
     model: keras.Model, outputs: Mapping[str, Kept], full_dropout: bool = False
 ) -> tuple[keras.Model, list[tuple[Any, Any]]]:
     """Build a network with some units, and list its layers beside those of the whole one."""
-    copies = []
+    copies: list[tuple[Any, Any]] = []
 
     def copy(operation: Any) -> Any:
         made = operation.__class__.from_config(_config(operation, outputs.get(operation.name)))
@@ -193,7 +194,8 @@ def _config(operation: Any, kept: Kept | None) -> dict[str, Any]:
         if name in config:
             config[name] = len(kept.positions)
     if isinstance(operation, kl.Reshape):
-        shape = list(operation.output.shape[1:])
+        output: Any = operation.output
+        shape = list(output.shape[1:])
         shape[kept.axis - 1] = len(kept.positions)
         config["target_shape"] = tuple(shape)
     return config

@@ -1,13 +1,17 @@
 """Gradients of the trainable slices alone equal those of the plain path."""
 
+import weakref
+
 import keras
 import numpy as np
 import pytest
 from keras import layers as kl
+from keras import ops
 
 from frozenfit import PartialModel, PartialNetClassifier, clear_workspace, slices
 from frozenfit import selectors as fs
 from frozenfit.partial import weights_of
+from frozenfit.selectors import forms
 
 IMAGES, SERIES, ROWS, TOKENS = (7, 7, 6), (9, 6), (6,), (5, 6)
 
@@ -60,12 +64,31 @@ def stepped(name, axis, positions, dtype=PRECISE):
     return model
 
 
+DEPTHWISE = {
+    "depthwise": (IMAGES, lambda: kl.DepthwiseConv2D(3, activation="tanh")),
+    "depthwise strided": (IMAGES, lambda: kl.DepthwiseConv2D(3, 2, "same", use_bias=False)),
+    "depthwise 1d": (SERIES, lambda: kl.DepthwiseConv1D(3, padding="same")),
+}
+
+
+@pytest.mark.parametrize("positions", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("name", DEPTHWISE)
+def test_a_step_of_depthwise_channels_is_that_of_whole_gradients(name, positions, monkeypatch):
+    monkeypatch.setitem(LAYERS, name, DEPTHWISE[name])
+    check_a_step(name, -2, positions, monkeypatch, keras.config.backend() != "tensorflow")
+
+
 @pytest.mark.parametrize("positions", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("axis", AXES.values(), ids=AXES)
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_step_is_that_of_whole_gradients(name, axis, positions, monkeypatch):
+    check_a_step(name, axis, positions, monkeypatch)
+
+
+def check_a_step(name, axis, positions, monkeypatch, is_replaced=True):
+    """Compare a step in which the product is replaced with one in which it is not."""
     model = stepped(name, axis, positions)
-    assert list(weights_of(model).products) == ["layer/kernel"]
+    assert list(weights_of(model).products) == ["layer/kernel"] * is_replaced
     monkeypatch.setattr(slices, "_LARGEST_SHARE", 0)
     plain = stepped(name, axis, positions)
     assert not weights_of(plain).products
@@ -77,7 +100,7 @@ def test_a_step_is_that_of_whole_gradients(name, axis, positions, monkeypatch):
 def test_only_the_slices_of_plain_products_are_replaced():
     inputs = keras.Input((9, 9, 4))
     x = kl.Conv2D(8, 3, groups=2, name="grouped")(inputs)
-    x = kl.DepthwiseConv2D(3, name="depthwise")(x)
+    x = kl.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)
     x = Doubled(8, 3, name="own_call")(x)
     x = Standardized(8, 3, name="own_kernel")(x)
     x = kl.Conv2D(8, 1, name="mostly")(x)
@@ -137,6 +160,38 @@ class Tied(keras.Model):
         return keras.ops.matmul(self.dense(inputs), keras.ops.transpose(self.dense.kernel))
 
 
+@pytest.mark.parametrize("share", [0.5, 0], ids=["slices", "whole"])
+def test_attention_trains_in_keras_as_a_masked_gradient_does(share, monkeypatch):
+    monkeypatch.setattr(slices, "_LARGEST_SHARE", share)
+    keras.utils.set_random_seed(0)
+    x = keras.Input((5, 8))
+    y = kl.MultiHeadAttention(4, 3, name="attention")(x, x)
+    base = keras.Model(x, kl.Dense(2, name="head")(kl.Flatten()(y)))
+    before = [np.array(w) for w in base.get_weights()]
+    model = PartialModel(base, "filters(0.25) | head()")
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    rng = np.random.default_rng(0)
+    X, target = rng.normal(size=(12, 5, 8)), rng.normal(size=(12, 2))
+    assert len(weights_of(model).products) == (4 if share else 0)
+    model.fit(X, target, batch_size=6, epochs=2, shuffle=False, verbose=0)
+
+    base_after = [np.array(w) for w in base.get_weights()]
+    assert all(map(np.array_equal, before, base_after))
+    plain = keras.models.clone_model(base)
+    plain.set_weights(before)
+    plain.compile(keras.optimizers.SGD(0.1), "mse")
+    frozen = dict(zip((w.path for w in plain.weights), before, strict=True))
+    masks = {p: forms.to_mask(f, frozen[p].shape) for p, f in model.selection.forms.items()}
+    for start in (0, 6, 0, 6):
+        plain.train_on_batch(X[start : start + 6], target[start : start + 6])
+        # A step of gradient descent changes each parameter by its own gradient alone.
+        for w in plain.weights:
+            w.assign(np.where(masks[w.path], ops.convert_to_numpy(w), frozen[w.path]))
+    for path, value in model.assembled():
+        expected = next(w for w in plain.weights if w.path == path)
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_the_network_is_unchanged_after_a_call():
     model = stepped("conv2d", -1, [0, 1])
     layer = model.base.get_layer("layer")
@@ -183,3 +238,90 @@ def test_mixed_precision_keeps_trained_slices_in_full_precision(monkeypatch):
         results.append(model.delta().trained["layer/kernel"])
     assert results[0].dtype == np.float32
     np.testing.assert_allclose(*results, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("positions", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("axis", AXES.values(), ids=AXES)
+@pytest.mark.parametrize("name", ["dense", "conv2d strided", "einsum with ellipsis", "depthwise"])
+def test_a_product_in_parts_is_that_with_the_assembled_kernel(name, axis, positions):
+    product, kernel, x = product_of(name, -2 if name == "depthwise" else axis, positions)
+    if product is None:
+        pytest.skip("The product of this backend is not replaced.")
+    other = np.random.default_rng(1).normal(size=kernel.shape).astype("float32")
+    trained = ops.convert_to_tensor(forms.take(product.form, other))
+    index = positions_of(product.form)
+    whole = ops.convert_to_tensor(forms.put(product.form, kernel, forms.take(product.form, other)))
+    x = ops.convert_to_tensor(x)
+    found = product.in_parts(x, ops.convert_to_tensor(kernel), trained, index)
+    expected = ops.convert_to_numpy(product.compute(x, whole))
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=1e-4, atol=1e-5)
+
+
+def product_of(name, axis, positions):
+    """Return the product of a layer with its kernel, and samples."""
+    shape, make = (LAYERS | DEPTHWISE)[name]
+    layer = make()
+    layer.build((None, *shape))
+    kernel = ops.convert_to_numpy(layer.kernel)
+    mask = np.zeros(kernel.shape, bool)
+    np.moveaxis(mask, axis, 0)[positions] = True
+    x = np.random.default_rng(0).normal(size=(16, *shape)).astype("float32")
+    known = slices._kind(layer)
+    return known and slices._product(layer, forms.from_mask(mask)), kernel, x
+
+
+def positions_of(form):
+    return ops.array(form.indices) if isinstance(form, forms.Indices) else None
+
+
+@pytest.mark.parametrize("positions", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("name", ["dense", "conv2d", "einsum with ellipsis"])
+@pytest.mark.skipif(keras.config.backend() == "tensorflow", reason="Its graph keeps what is read.")
+def test_only_the_channels_of_a_slice_of_inputs_are_kept(name, positions):
+    product, kernel, x = product_of(name, -2, positions)
+    trained = ops.convert_to_tensor(forms.take(product.form, kernel))
+    index = positions_of(product.form)
+
+    def whole(x, trained):
+        return product.compute(x, trained)
+
+    def sliced(x, trained):
+        return product(x, ops.convert_to_tensor(kernel), trained, index)
+
+    assert KEEPS[keras.config.backend()](whole, x, ops.convert_to_tensor(kernel))
+    assert not KEEPS[keras.config.backend()](sliced, x, trained)
+
+
+def torch_keeps(function, x, trained):
+    """Return whether the graph of a function refers to the memory of its input."""
+    import torch
+
+    class Input(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, source, memory):
+            return torch.from_numpy(memory)
+
+        @staticmethod
+        def backward(ctx, *upstream):
+            return torch.zeros(()), None
+
+    memory = x.copy()
+    source, reference = torch.zeros((), requires_grad=True), weakref.ref(memory)
+    with torch.enable_grad():
+        tensor = Input.apply(source, memory)
+        y = function(tensor, trained.clone().requires_grad_())
+    del tensor, memory
+    kept = reference() is not None
+    y.sum().backward()  # The graph is whole.
+    return kept
+
+
+def jax_keeps(function, x, trained):
+    """Return whether what a function saves for its gradient is as large as the input."""
+    import jax
+
+    _, gradient = jax.vjp(function, x, trained)
+    return any(np.shape(leaf) == x.shape for leaf in jax.tree.leaves(gradient))
+
+
+KEEPS = {"torch": torch_keeps, "jax": jax_keeps}

@@ -128,7 +128,7 @@ def train(
     steps = -(-len(X) // recipe.batch_size) * arm.epochs
     rates = [recipe.learning_rate * recipe.factor**i for i in range(len(recipe.steps) + 1)]
     boundaries = [round(fraction * steps) for fraction in recipe.steps]
-    decay = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+    decay: Any = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
     folder.mkdir(parents=True, exist_ok=True)
     key = f"{arm.name} {keras.config.backend()} {keras.config.dtype_policy().name}"
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.checkpoint"

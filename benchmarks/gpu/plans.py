@@ -132,7 +132,7 @@ def _table2(seed: int) -> list[Arm]:
 
 PLANS = {"speed": _speed, "table1": _table1, "fig1": _fig1, "fig2": _fig2, "table2": _table2}
 # The positions of a few arms that differ most, for seconds on a CPU.
-_TINY_ARMS = {"speed": (0, 4, 26), "table1": (3,), "fig1": (1,), "fig2": (1,), "table2": (0,)}
+_TINY_ARMS = {"speed": (4, 26), "table1": (3,), "fig1": (1,), "fig2": (1,), "table2": (5,)}
 
 
 def arms(plan: str, seeds: int, tiny: bool) -> list[Arm]:

@@ -70,7 +70,7 @@ def cells(
     """Draw a map with mean and standard deviation in each cell."""
     arms = [arm for arm in results.arms() if arm.get(columns) is not None]
     rows, names = _values(arms, lines), _values(arms, columns)
-    figure, (axes,) = new(1, 1.6 + 0.72 * len(names), 1.4 + 0.55 * len(rows))
+    figure, (axes,) = new(1, max(6.5, 1.6 + 0.72 * len(names)), 1.4 + 0.55 * len(rows))
     values = np.full((len(rows), len(names)), np.nan)
     for arm in arms:
         mean, sd, _ = results.spread(arm, of)

@@ -54,7 +54,8 @@ def count(results: Results) -> str:
     found = [f"{judged.count(v)} {v}" for v in VERDICTS if v in judged]
     total = len(list(results.experiment.claims(results.settings)))
     waiting = f"; {total - len(judged)} not yet measured" if total > len(judged) else ""
-    return f"Of {len(judged)} comparisons, " + ", ".join(found) + waiting
+    what = "comparison" if len(judged) == 1 else "comparisons"
+    return f"Of {len(judged)} {what}, " + ", ".join(found) + waiting
 
 
 def claims_table(results: Results) -> str:
@@ -95,7 +96,7 @@ def means_table(results: Results) -> str:
     for arm in results.arms():
         cells = lines.setdefault(tuple(arm.get(factor) for factor in spec.lines), {})
         for of in measures[:1] if spec.columns else measures:
-            title = ", ".join(str(arm.get(factor)) for factor in spec.columns) or of
+            title = ", ".join(str(arm.get(factor) or "–") for factor in spec.columns) or of
             if of in results.of(arm)[0]:
                 cells[title] = _percent(results, arm, of)
         for of in () if spec.columns else plain:

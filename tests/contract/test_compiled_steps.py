@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from contract_networks import CLASSES, array, build, chain, data, same_bits
+from contract_networks import CLASSES, array, build, chain, data, keras_fit, same_bits
 from keras import layers as kl
 
 from frozenfit import PartialModel
 from frozenfit.training.augmentation import CropAndFlip
-from frozenfit.training.backends import Trainer
+from frozenfit.training.backends import Trainer, torch_draws
 from frozenfit.training.objective import Objective
 from frozenfit.training.phases import Phase
 
@@ -50,6 +50,10 @@ def make(
 def recordings(trainer) -> list:
     """The recordings of each shape of batch, on torch."""
     return list(trainer._recorder._shapes.values())
+
+
+def torch_generators() -> list[np.ndarray]:
+    return [state.numpy() for state in torch_draws.generator_states()]
 
 
 def plainly(trainer):
@@ -101,6 +105,7 @@ CASES = [
     ("dense", HALF, {"optimizer": lambda: keras.optimizers.SGD(0.01, 0.9, nesterov=True)}),
     ("conv_norm", HALF, {}),
     ("conv_norm", HALF, {"augment": CropAndFlip(("crop", "flip"))}),
+    ("dense", HALF, {"optimizer": lambda: keras.optimizers.Adam(0.01, use_ema=True)}),
     ("embedding", ENTRIES, {}),
     ("gru", HALF, {}),
 ]
@@ -130,16 +135,110 @@ def test_a_second_training_gives_the_bits_of_the_first(early):
     assert same_bits([first[0], *first[1]], [second[0], *second[1]])
 
 
-def test_every_optimizer_ends_in_the_state_of_plain_steps(early):
-    names = ("Adadelta", "Adagrad", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
-    for name in names:  # some of which torch cannot record
+OPTIMIZERS = (
+    "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon",
+    "Nadam", "RMSprop", "SGD", "ScheduleFreeAdamW",
+)  # fmt: skip
+# Which operations a step runs depends on how many were taken.
+NOT_RECORDED = {"gradient_accumulation_steps": 2, "ema_overwrite_frequency": 2}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_steps_of_every_optimizer_end_in_the_state_of_plain_steps(early, name):
+    kind = getattr(keras.optimizers, name)
+    fast, plain = make("dense", optimizer=kind), plainly(make("dense", optimizer=kind))
+    assert agree(results(fast), results(plain))
+    if BACKEND == "torch":
+        assert [shape.proved for shape in recordings(fast)] == [True]
+
+
+def test_no_optimizer_of_keras_is_missing_here():
+    found = vars(keras.optimizers).values()
+    base = keras.optimizers.Optimizer
+    kinds = {k.__name__ for k in found if isinstance(k, type) and issubclass(k, base)}
+    assert kinds - {"Optimizer", "LossScaleOptimizer", "MultiOptimizer"} == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("name", ["Adadelta", "Nadam", "SGD"])
+def test_an_optimizer_whose_update_is_replaced_equals_that_of_keras(name):
+    def trained(ours):
+        base = build("dense")
         kind = getattr(keras.optimizers, name)
-        fast, plain = make("dense", optimizer=kind), plainly(make("dense", optimizer=kind))
-        assert agree(results(fast), results(plain)), name
+        if ours:
+            trainer = make(base, "everything()", optimizer=kind)
+            x, y, weight = data("dense")
+            trainer.run(x, y, weight, np.full(len(x), 0.01, "float32"))
+            return [array(v) for v in trainer.model.to_keras().variables]
+        network = PartialModel(base, "everything()", frozen="random", seed=5).to_keras()
+        keras_fit(network, kind(0.01), "dense")
+        return [array(v) for v in network.variables]
+
+    pairs = zip(trained(True), trained(False), strict=True)
+    assert all(np.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in pairs)
 
 
-def dropping():
-    return chain((6,), kl.Dense(5, name="a"), kl.Dropout(0.5, seed=1), kl.Dense(CLASSES))
+@on_torch
+def test_a_recording_made_late_is_right_from_the_first_step_on():
+    # After so many steps the momentum schedule of Nadam is constant: a recording that contains
+    # its value would agree with plain steps then, and not with the first ones.
+    trainer, plain = (make("dense", optimizer=keras.optimizers.Nadam) for _ in range(2))
+    start = trainer.model.delta()
+    results(trainer, calls=9)
+    assert [shape.proved for shape in recordings(trainer)] == [True]
+    trainer.reset()
+    trainer.model.load_delta(start)
+    assert agree(results(trainer, calls=1), results(plainly(plain), calls=1))
+
+
+@on_torch
+@pytest.mark.parametrize("option", NOT_RECORDED)
+def test_optimizers_that_count_steps_are_not_recorded(option):
+    options = {option: NOT_RECORDED[option], "use_ema": option.startswith("ema")}
+    trainer = make("dense", optimizer=lambda: keras.optimizers.Adam(0.01, **options))
+    assert trainer._recorder is None
+
+
+def dropping(*layers):
+    ends = kl.Dense(5, name="a"), kl.Dense(CLASSES, name="out")
+    return chain((6,), ends[0], *layers, ends[1])
+
+
+RANDOM = {
+    "with a seed": lambda: dropping(kl.Dropout(0.5, seed=1)),
+    "without a seed": lambda: dropping(kl.Dropout(0.5)),
+    "both": lambda: dropping(kl.Dropout(0.3, seed=1), kl.Dropout(0.3)),
+    "noise": lambda: dropping(kl.GaussianNoise(0.5, seed=1), kl.GaussianDropout(0.3)),
+    "recurrent": lambda: chain(
+        (4, 3), kl.GRU(3, dropout=0.3, seed=1, name="a"), kl.Dense(CLASSES, name="out")
+    ),
+}
+
+
+@on_torch
+@pytest.mark.parametrize("network", RANDOM.values(), ids=RANDOM)
+def test_random_layers_are_recorded_and_draw_what_they_draw_in_plain_steps(early, network):
+    base = network()
+    kind = "gru" if len(base.input_shape) == 3 else "dense"
+    fast, plain = make(base, "everything()"), plainly(make(base, "everything()"))
+    before = torch_generators()
+    assert agree(results(fast, kind), results(plain, kind))
+    assert [shape.proved for shape in recordings(fast)] == [True]
+    assert same_bits(list(fast.random_state().values()), list(plain.random_state().values()))
+    assert same_bits(before, torch_generators())
+
+
+@on_torch
+def test_a_draw_that_is_recorded_as_a_constant_is_dropped(early, monkeypatch):
+    recorded = torch_draws._recorded
+
+    def with_constant_seed(name, seed, *rest):
+        return recorded(name, keras.ops.zeros_like(seed), *rest)
+
+    monkeypatch.setattr(torch_draws, "_recorded", with_constant_seed)
+    base = dropping(kl.Dropout(0.5, seed=1))
+    fast, plain = make(base, "everything()"), plainly(make(base, "everything()"))
+    assert agree(results(fast), results(plain))
+    assert not any(shape.proved for shape in recordings(fast))
 
 
 def counting():
@@ -156,8 +255,13 @@ def with_lambda():
     return chain((6,), kl.Lambda(lambda x: x * 2), kl.Dense(CLASSES, name="out"))
 
 
+def augmenting():
+    images = kl.Reshape((2, 3, 1)), kl.RandomFlip(seed=1), kl.Flatten()
+    return chain((6,), *images, kl.Dense(CLASSES, name="out"))
+
+
 @on_torch
-@pytest.mark.parametrize("network", [dropping, counting, with_lambda], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("network", [augmenting, counting, with_lambda], ids=lambda f: f.__name__)
 def test_what_may_change_from_step_to_step_is_not_recorded(network):
     assert make(network(), "everything()")._recorder is None
 

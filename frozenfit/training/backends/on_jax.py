@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from frozenfit.training.backends.jax_pooling import pooled, pooling_layers
 from frozenfit.training.backends.predictor import Predictor, pad_rows
 from frozenfit.training.backends.trainer import Trainer, scaled_step
 from frozenfit.utils.arrays import to_numpy
@@ -39,6 +40,7 @@ class JaxTrainer(Trainer):
                 kept = jax.numpy.zeros((len(stacks[0]), *first.shape), first.dtype)
             return jax.lax.fori_loop(0, steps, body, (carry, kept))
 
+        self._pooling = pooling_layers(self.model.base) if _on_cpu() else []
         self._compiled_step = jax.jit(self._step)
         self._compiled_loop = jax.jit(loop)
         self._compiled_gradient = jax.jit(jax.grad(self._loss, has_aux=True))
@@ -89,7 +91,7 @@ class JaxTrainer(Trainer):
             for group, given in zip(groups, values, strict=True)
             for pair in zip(group, given, strict=True)
         ]
-        with keras.StatelessScope(mapping):
+        with keras.StatelessScope(mapping), pooled(self._pooling):
             loss, totals, changed, outputs = self._objective(x, y, weight, moves)
         # States that the batch does not change keep their values: the carry of a loop has a fixed
         # structure.

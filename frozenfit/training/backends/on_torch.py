@@ -10,12 +10,13 @@ from keras import ops
 
 from frozenfit.isolation import TorchStream
 from frozenfit.training.backends.predictor import Predictor
+from frozenfit.training.backends.torch_optimizers import compute_on_tensors
 from frozenfit.training.backends.torch_recorder import (
     PATIENCE,
     Recorder,
     can_be_recorded,
+    draws_random_numbers,
     is_always_the_same,
-    keep_rate_a_tensor,
 )
 from frozenfit.training.backends.trainer import Trainer
 from frozenfit.utils.arrays import to_numpy
@@ -33,12 +34,13 @@ class TorchTrainer(Trainer):
     def _compile(self) -> None:
         model, optimizer_state = self.model, self.optimizer.variables
         if can_be_recorded(model.base, self.optimizer):
-            keep_rate_a_tensor(self._inner_optimizer)
+            compute_on_tensors(self._inner_optimizer)
             changed = [*self.variables, *self.weights.state_variables, *optimizer_state]
             read = [*model.trainable_variables, *self.weights.fixed_variables]
             # The Python of a step that is vectorized over members costs about twice as much.
-            patience = PATIENCE // 2 if self._sum_shape else PATIENCE
-            self._recorder = Recorder(self._step, changed, read, patience=patience)
+            patience = PATIENCE // 2 if self._sum_shape else None
+            draws = draws_random_numbers(model.base)
+            self._recorder = Recorder(self._step, changed, read, draws=draws, patience=patience)
 
     def reset(self) -> None:
         """Return the optimizer and the random stream to the state before the first step."""
@@ -77,8 +79,8 @@ class TorchTrainer(Trainer):
         return list(gradients), sums, states, outputs
 
     def _run(self, *stacks):
-        if self._recorder is not None:
-            # Steps that can be recorded draw nothing, so fits in other threads need not wait.
+        if self._recorder is not None and not self._recorder.draws:
+            # These steps draw nothing, so fits in other threads need not wait.
             return self._steps(*stacks)
         if self._stream is None:
             self._stream = self._private_stream()
@@ -125,7 +127,7 @@ class TorchPredictor(Predictor):
 
     def _compile(self) -> None:
         model = self.model
-        if is_always_the_same(model.base, training=False):
+        if is_always_the_same(model.base):
             trained = [v for v in model.trainable_variables if v.value.is_floating_point()]
             ids = {id(v) for v in trained}
             read = [*model.variables, *self._weights_of(model).fixed_variables]

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from frozenfit.partial import PartialModel, weights_of
+from frozenfit.thin import ThinNetwork
 from frozenfit.training.data import as_inputs, input_dtype
 from frozenfit.utils.arrays import to_numpy
 
@@ -23,7 +24,7 @@ class Predictor(ABC):
     ----------
     model : PartialModel
         The model.
-    network : keras.Model or None, default=None
+    network : keras.Model, ThinNetwork or None, default=None
         Network to run in place of the base.
 
     Attributes
@@ -40,7 +41,7 @@ class Predictor(ABC):
     # rows matrix products have other kernels, with few exceptions.
     _small_sizes: tuple[int, ...] = (8, 16, 32)
 
-    def __init__(self, model: PartialModel, network: keras.Model | None = None):
+    def __init__(self, model: PartialModel, network: keras.Model | ThinNetwork | None = None):
         self.model = model
         self.network = network
         self._dtype = input_dtype(model.base if network is None else network)

@@ -8,13 +8,19 @@ then only the operations are run. The variables themselves take part, not copies
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+
+from frozenfit.training.backends.torch_draws import (
+    generator_states,
+    recorded_draws,
+    restore_generators,
+)
+from frozenfit.training.backends.torch_shortcuts import shorten
 
 # Recording costs as much as this many steps, so that it never more than doubles a short fit.
 PATIENCE = 64
@@ -38,6 +44,8 @@ class Recorder:
     other : callable or None, default=None
         Returns other arguments for the recording, and may change the values of `changed`, which
         are restored. None changes the arguments of a training step.
+    draws : bool, default=False
+        Whether a step draws random numbers. It is called on a private random stream then.
     patience : int or None, default=None
         Number of steps of a shape before its step is recorded; None means 64.
     """
@@ -48,10 +56,12 @@ class Recorder:
         changed: Sequence[Any],
         read: Sequence[Any],
         other: Callable | None = None,
+        draws: bool = False,
         patience: int | None = None,
     ):
         self._step, self._changed, self._other = step, list(changed), other or _other
         self._patience = PATIENCE if patience is None else patience
+        self.draws = draws
         self._variables = [*changed, *read]
         self._tensors = [v.value for v in self._variables]
         self._shapes: OrderedDict[tuple, _OfShape] = OrderedDict()
@@ -76,20 +86,23 @@ class Recorder:
             self._tensors = current
             self._shapes.clear()
         key = tuple((tuple(a.shape), a.dtype, a.device) for a in batch)
-        found = self._shapes.pop(key, None) or _OfShape(
-            self._step, self._changed, self._other, self._patience
-        )
+        found = self._shapes.pop(key, None) or self._of_shape()
         self._shapes[key] = found
         while len(self._shapes) > _SHAPES:
             self._shapes.popitem(last=False)
         return found.recorded if found.proved and found.recorded else found
 
+    def _of_shape(self) -> _OfShape:
+        return _OfShape(self._step, self._changed, self._other, self.draws, self._patience)
+
 
 class _OfShape:
     """The steps of one shape of batch: plain ones, then a recorded one that has to prove itself."""
 
-    def __init__(self, step: Callable, changed: list[Any], other: Callable, patience: int):
-        self._step, self._changed, self._other = step, changed, other
+    def __init__(
+        self, step: Callable, changed: list[Any], other: Callable, draws: bool, patience: int
+    ):
+        self._step, self._changed, self._other, self._draws = step, changed, other, draws
         self._patience = patience
         self._plain = 0
         self._refused = False
@@ -118,7 +131,7 @@ class _OfShape:
         """Try something that takes a step, and take the step back; None where it fails."""
         import torch
 
-        before = self._values()
+        before, generators = self._values(), self._generators()
         try:
             return attempt()
         except Exception:
@@ -129,9 +142,14 @@ class _OfShape:
             with torch.no_grad():
                 for variable, value in zip(self._changed, before, strict=True):
                     variable.value.copy_(value)
+            if generators:
+                restore_generators(generators)
 
     def _outcome(self, step: Any, batch: Sequence[Any]) -> tuple[Sequence[Any], list[Any]]:
-        return step(*batch), self._values()
+        return step(*batch), [*self._values(), *self._generators()]
+
+    def _generators(self) -> list[Any]:
+        return generator_states() if self._draws else []
 
     def _values(self) -> list[Any]:
         return [v.value.detach().clone() for v in self._changed]
@@ -163,9 +181,12 @@ def record(step: Callable, batch: Sequence[Any]) -> Callable:
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    with _recording:
+    with _recording, recorded_draws():
         # A partial, for torch.fx counts a method's self among the arguments.
         module = make_fx(functools.partial(step))(*batch)
+    # Before `shorten`, whose functions do not say that they change something.
+    module.graph.eliminate_dead_code()
+    shorten(module)
     graph, held = module.graph, {}
     first = next(iter(graph.nodes))
     for node in list(graph.nodes):
@@ -176,37 +197,11 @@ def record(step: Callable, batch: Sequence[Any]) -> Callable:
             _replace(graph, node, held[node.target])
         elif node.target is torch.ops.aten.detach.default or _copies_a_constant(node):
             _replace(graph, node, node.args[0])
-    graph.eliminate_dead_code()
-    for node in graph.nodes:
-        _shorten(node)
     code = graph.python_code("module")
     scope = dict(code.globals)
     exec(code.src, scope)
     values = [getattr(module, name) for name in held]
     return torch.no_grad()(functools.partial(scope["forward"], None, *values))
-
-
-def keep_rate_a_tensor(optimizer: Any) -> None:
-    """Let the steps of Keras's SGD be recorded.
-
-    Keras gives torch the learning rate as a number, which a recording could not change. A step
-    depends on the product of rate and gradient alone, so that it is the same, up to rounding, for
-    gradients times the rate and a rate of 1.
-
-    Parameters
-    ----------
-    optimizer : keras.optimizers.Optimizer
-        The optimizer of a trainer; another one than SGD, or a subclass, is left as it is.
-    """
-    # Keras returns an instance of a class for torch.
-    if type(optimizer) is not type(keras.optimizers.SGD()):
-        return
-    update = optimizer._parallel_update_step  # pyright: ignore[reportAttributeAccessIssue]
-
-    def scaled(grads: Any, variables: Any, learning_rate: Any) -> None:
-        update([gradient * learning_rate for gradient in grads], variables, 1.0)
-
-    optimizer.__dict__["_parallel_update_step"] = scaled
 
 
 def _replace(graph: Any, node: Any, other: Any) -> None:
@@ -227,19 +222,6 @@ def _changes_something(node: Any) -> bool:
     return schema is not None and schema.is_mutable
 
 
-def _shorten(node: Any) -> None:
-    """Call torch's own function in place of the overload: half the Python for the same kernel."""
-    import torch
-
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return
-    name = node.target._schema.name.removeprefix("aten::")
-    if inspect.isbuiltin(getattr(torch, name, None)):
-        node.target = getattr(torch, name)
-    elif inspect.ismethoddescriptor(getattr(torch.Tensor, name, None)):
-        node.op, node.target = "call_method", name
-
-
 def can_be_recorded(model: keras.Model, optimizer: Any) -> bool:
     """Return whether all steps of a network are the same operations.
 
@@ -253,10 +235,11 @@ def can_be_recorded(model: keras.Model, optimizer: Any) -> bool:
     Returns
     -------
     bool
-        False where something may act by what it counts, draws or sees: random layers, a Lambda,
-        code that is not Keras's, averaged weights, collected gradients.
+        False where something may act by what it counts or sees: a Lambda, code that is not
+        Keras's, layers that augment images, gradients that are accumulated, weights that are
+        overwritten by their average now and then.
     """
-    if optimizer.use_ema or optimizer.gradient_accumulation_steps:
+    if optimizer.ema_overwrite_frequency or optimizer.gradient_accumulation_steps:
         return False
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return False
@@ -264,26 +247,39 @@ def can_be_recorded(model: keras.Model, optimizer: Any) -> bool:
     own = [k for k in kinds if not k.__module__.startswith(("keras.", "torch.", "frozenfit."))]
     if own != [object]:
         return False
-    return is_always_the_same(model)
+    return is_always_the_same(model) and not any(map(_augments, _parts(model)))
 
 
-def is_always_the_same(model: keras.Model, training: bool = True) -> bool:
-    """Return whether every call of a network runs the same operations.
+def is_always_the_same(model: keras.Model) -> bool:
+    """Return whether every prediction of a network runs the same operations.
 
     Parameters
     ----------
     model : keras.Model
         The network.
-    training : bool, default=True
-        Whether its layers draw random numbers.
 
     Returns
     -------
     bool
-        False where a layer is random, a Lambda, or not one of Keras.
+        False where a layer is a Lambda or not one of Keras.
     """
-    parts = list(_parts(model))
-    return all(map(_is_keras_alone, parts)) and not (training and any(map(_draws, parts)))
+    return all(map(_is_keras_alone, _parts(model)))
+
+
+def draws_random_numbers(model: keras.Model) -> bool:
+    """Return whether layers of a network draw random numbers in training.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network.
+
+    Returns
+    -------
+    bool
+        True with dropout, for instance.
+    """
+    return any(map(_draws, _parts(model)))
 
 
 def _parts(model: Any) -> Iterator[Any]:
@@ -303,6 +299,11 @@ def _draws(part: Any) -> bool:
     """Return whether a layer draws random numbers; a recurrent cell always has a seed."""
     rates = [getattr(part, name, None) for name in ("dropout", "recurrent_dropout")]
     return hasattr(part, "seed_generator") and rates != [0, 0]
+
+
+def _augments(part: Any) -> bool:
+    """Return whether a layer augments images in training: some choose operations in Python."""
+    return hasattr(part, "generator") and ".preprocessing." in _module(type(part))
 
 
 def _module(value: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from frozenfit.partial import PartialModel, weights_of
+from frozenfit.thin import ThinNetwork
 from frozenfit.training.objective import Objective, Totals
 from frozenfit.training.phases import Phase
 from frozenfit.utils.arrays import to_numpy
@@ -40,7 +41,7 @@ class Trainer(ABC):
         Which trainable variables are active; None means all of them.
     keep_outputs : bool, default=False
         Whether `run` returns the outputs of the network for each batch.
-    network : keras.Model or None, default=None
+    network : keras.Model, ThinNetwork or None, default=None
         Network to run in place of the base, such as the layers after a cached prefix.
     inference_layers : sequence of keras.Layer or None, default=None
         Layers that use their moving statistics during training; None leaves the choice to the
@@ -67,7 +68,7 @@ class Trainer(ABC):
         objective: Objective,
         phase: Phase | None = None,
         keep_outputs: bool = False,
-        network: keras.Model | None = None,
+        network: keras.Model | ThinNetwork | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
         augment: Callable[[Any, Any], Any] | None = None,
     ):
