@@ -171,10 +171,10 @@ def layerwise() -> list[Fit]:
     return epochs_of(images(512, 16), *arms, records=False)
 
 
-def members() -> list[Fit]:
-    """Compare an ensemble of 8 with 8 separate fits: mlp of 256-256, compilation counted."""
+def members(width: int, epochs: int = 5) -> list[Fit]:
+    """Compare an ensemble of 8 with 8 separate fits: two hidden layers, compilation counted."""
     X, y = table(2000, 40)
-    params = {"model_params": {"hidden_layer_sizes": (256, 256)}, "epochs": 5}
+    params = {"model_params": {"hidden_layer_sizes": (width, width)}, "epochs": epochs}
 
     def together():
         clear_workspace()
@@ -188,6 +188,22 @@ def members() -> list[Fit]:
             network("mlp", 0.1, **{**params, "random_state": seed}).fit(X, y)
 
     return [together, apart]
+
+
+def predictions() -> list[Fit]:
+    """Compare predictions of 8 members in one pass with those one by one: mlp of 256-256."""
+    X, y = table(2000, 40)
+    one = network("mlp", 0.1, model_params={"hidden_layer_sizes": (256, 256)})
+    ensemble = CheapEnsembleClassifier(one, n_estimators=8, base="frozen", random_state=0)
+    ensemble.fit(X, y)
+
+    def calls(vectorize):
+        ensemble.set_params(vectorize=vectorize)
+        for _ in range(20):
+            ensemble.predict_proba(X)
+
+    calls("auto"), calls(False)
+    return [lambda: calls("auto"), lambda: calls(False)]
 
 
 def shared_prefix() -> list[Fit]:
@@ -269,7 +285,10 @@ ROWS: dict[str, Callable[[], list[Fit]]] = {
     "freeze_out .8": lambda: freeze_out(0.8),
     "freeze_out .5, compiled": lambda: freeze_out(0.5, compiled=False),
     "layerwise": layerwise,
-    "members": members,
+    "members": lambda: members(256),
+    "members 64": lambda: members(64),
+    "members 64, 30 epochs": lambda: members(64, 30),
+    "predictions": predictions,
     "shared_prefix": shared_prefix,
     "search": search,
     "digits adam": lambda: digits("adam"),

@@ -48,10 +48,11 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         list has one selector for each member.
     vectorize : bool or "auto", default="auto"
         Whether the members are trained in one compiled pass, each with its own batch order and
-        early stopping. The results are those of training one after the other up to rounding.
-        "auto" does so where it can be done and is faster, see the user guide; True raises an error
-        where it cannot be done, and False never does so, in which case a member is bit for bit
-        what `estimator` alone would become.
+        early stopping; the results are those of training one after the other up to rounding.
+        "auto" does so for networks of dense layers, normalizations and activations, and settings
+        that all members can follow together, see the user guide. True raises an error for others.
+        With False, a member is bit for bit what `estimator` alone would become. Predictions are
+        computed in one pass where training can be, except on torch.
     warm_start : bool, default=False
         Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
         has increased.

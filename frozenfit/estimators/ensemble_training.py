@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from frozenfit.delta import computed_forms, form_kind
 from frozenfit.estimators import plans
 from frozenfit.estimators.base import FitData, TrainingInterrupted
 from frozenfit.estimators.fitted_part import FittedPart
@@ -21,20 +20,18 @@ from frozenfit.estimators.partial_base import (
     start_part,
     train_part,
 )
+from frozenfit.estimators.stacked_parts import NotStackable, load_stack, require
 from frozenfit.training import epoch_count, vectorization
 from frozenfit.training.data import Data
 from frozenfit.training.loop import TrainResult
-from frozenfit.training.network import Network
+from frozenfit.training.network import CompiledModel, Network
 from frozenfit.training.phases import Phase
 from frozenfit.training.progress import EpochProgress
+from frozenfit.training.stacked import CompiledStack
 from frozenfit.training.stacked_loop import MemberRun, train_stack
 from frozenfit.training.workspace import workspace
 
 __all__ = ["train_members"]
-
-
-class _Unsuitable(Exception):
-    """Members cannot be trained together; the message is what is required and was received."""
 
 
 class _Started(NamedTuple):
@@ -80,7 +77,7 @@ def train_members(
         try:
             yield from _together(members, data_of_members, seeds)
             return
-        except _Unsuitable as reason:
+        except NotStackable as reason:
             if vectorize is True:
                 raise ValueError(
                     f"`vectorize=True` requires {reason}. Use vectorize='auto', which trains such "
@@ -96,21 +93,22 @@ def _together(
     data_of_members: Sequence[FitData],
     seeds: Sequence[dict[str, int]],
 ) -> Iterator[PartialNet]:
-    """Train members in one compiled pass; raise `_Unsuitable` before anything is trained."""
-    _require(len(members) > 1, "at least two members, got one")
+    """Train members in one compiled pass; raise `NotStackable` before anything is trained."""
+    require(len(members) > 1, "at least two members, got one")
     bases = [
         make_base(member, fit_data, seed["base"])
         for member, fit_data, seed in zip(members, data_of_members, seeds, strict=True)
     ]
     with workspace.check_out(bases[0]) as network:
-        started = [
-            _started(member, fit_data, network, base, seed)
-            for member, fit_data, base, seed in zip(
-                members, data_of_members, bases, seeds, strict=True
-            )
-        ]
-        _check_alike(started, network)
-        results = _run(started, network)
+        started: list[_Started] = []
+        for each in zip(members, data_of_members, bases, seeds, strict=True):
+            member, fit_data, base, seed = each
+            started.append(_started(member, fit_data, network, base, seed))
+            if len(started) == 1:  # before the others are started, which a selector may make slow
+                _check_first(started[0], network)
+        compiled, stack = load_stack([each.part for each in started], network)
+        _check_alike(started)
+        results = _run(started, compiled, stack)
     stopped: TrainingInterrupted | None = None
     for each, result in zip(started, results, strict=True):
         try:
@@ -125,8 +123,8 @@ def _together(
 def _started(
     member: PartialNet, fit_data: FitData, network: Network, base: Any, seeds: dict[str, int]
 ) -> _Started:
-    _require(not fit_data.is_streamed, "arrays as X and X_val, got a source of batches")
-    _require(fit_data.checkpoint is None, "checkpoint=None, got a checkpoint")
+    require(not fit_data.is_streamed, "arrays as X and X_val, got a source of batches")
+    require(fit_data.checkpoint is None, "checkpoint=None, got a checkpoint")
     fit_data, part = start_part(member, fit_data, network, base, seeds)
     data, plan = member._data_and_plan(fit_data, seeds)
     assert isinstance(data, Data)  # sources are refused above
@@ -135,56 +133,37 @@ def _started(
     return _Started(member, fit_data, part, seeds, MemberRun(data, plan, rng, state))
 
 
-def _check_alike(started: Sequence[_Started], network: Network) -> None:
-    """Raise `_Unsuitable` where members differ in more than values, or cannot be stacked."""
-    first = started[0]
+def _check_first(first: _Started, network: Network) -> None:
+    """Raise `NotStackable` where network or settings of a member are not suitable."""
     compiled = first.part.load(network)
-    for reason in (
-        vectorization.unsuitable_settings(first.run.plan),
-        vectorization.unsuitable_network(compiled),
-    ):
-        _require(reason is None, str(reason))
+    settings = vectorization.unsuitable_settings(first.run.plan)
+    for reason in (settings, vectorization.unsuitable_network(compiled)):
+        require(reason is None, str(reason))
     prefix = first.run.plan.cache_features and compiled.prefix(Phase()) is not None
-    _require(not prefix, "a network without a frozen prefix, got one that is computed beforehand")
-    counts = {(len(each.run.data), _validation_rows(each.run)) for each in started}
-    _require(len(counts) == 1, f"members with equally many samples, got {sorted(counts)}")
-    parts = [each.part for each in started]
-    same = all(
-        part.base is parts[0].base
-        and (part.frozen, part.statistics) == (parts[0].frozen, parts[0].statistics)
-        for part in parts
-    )
-    _require(same, "members with the same frozen values, got different ones")
-    kinds = {
-        tuple((path, *form_kind(form)) for path, form in computed_forms(part.selection).items())
-        for part in parts
-    }
-    _require(len(kinds) == 1, "members that train equally many parameters of each weight")
-    pilots = plans.is_piloted(first.member, first.fit_data)
+    require(not prefix, "a network without a frozen prefix, got one that is computed beforehand")
     past = vectorization.depends_on_past_rates(first.run.plan.optimizer())
-    _require(
-        not (pilots and past),
+    require(
+        not (plans.is_piloted(first.member, first.fit_data) and past),
         "a number as `epochs` where the optimizer has momentum as SGD has it, got epochs='auto'",
     )
+
+
+def _check_alike(started: Sequence[_Started]) -> None:
+    """Raise `NotStackable` where members do not take the same steps."""
+    counts = {(len(each.run.data), _validation_rows(each.run)) for each in started}
+    require(len(counts) == 1, f"members with equally many samples, got {sorted(counts)}")
     steps = {None if (s := each.run.optimizer_state) is None else s.steps for each in started}
-    _require(len(steps) == 1, "members that all start or all continue, got both")
+    require(len(steps) == 1, "members that all start or all continue, got both")
 
 
 def _validation_rows(run: MemberRun) -> int:
     return 0 if run.plan.validation is None else len(run.validation)
 
 
-def _run(started: Sequence[_Started], network: Network) -> list[TrainResult]:
-    first = started[0]
-    parts = [each.part for each in started]
-    compiled = first.part.load(network)
-    own_positions = any(part.selection != first.part.selection for part in parts)
-    stack = compiled.stack(len(parts), own_positions)
-
-    def load() -> None:
-        stack.stack.load([part.selection for part in parts], [part.delta for part in parts])
-
-    load()
+def _run(
+    started: Sequence[_Started], compiled: CompiledModel, stack: CompiledStack
+) -> list[TrainResult]:
+    first, parts = started[0], [each.part for each in started]
     if plans.is_piloted(first.member, first.fit_data):
         pilots = []
         for each in started:
@@ -196,7 +175,7 @@ def _run(started: Sequence[_Started], network: Network) -> list[TrainResult]:
                 raise KeyboardInterrupt
             plan = each.run.plan
             plan.epochs = epoch_count.best_number(result.history, plan.epochs)
-        load()
+        stack.load([part.selection for part in parts], [part.delta for part in parts])
     plan, table = first.run.plan, first.part.selection.table()
     title = f"{len(parts)} members of {type(first.member).__name__}"
     epochs = max(each.run.plan.epochs for each in started)
@@ -204,8 +183,3 @@ def _run(started: Sequence[_Started], network: Network) -> list[TrainResult]:
         results = train_stack(compiled, stack, [each.run for each in started], [bar])
     compiled.invalidate()
     return results
-
-
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        raise _Unsuitable(what)

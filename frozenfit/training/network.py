@@ -339,8 +339,10 @@ class CompiledModel:
         self._loaded = delta
 
     def invalidate(self) -> None:
-        """Load the delta again at the next use."""
+        """Load the delta, and those of stacks, again at the next use."""
         self._loaded = None
+        for stack in self._stacks.values():
+            stack.invalidate()
 
     def _thin_network(self, living: LivingUnits) -> ThinNetwork:
         found = self._thin_networks.pop(living.key, None)

@@ -9,6 +9,7 @@ products are computed for the samples of all members as one.
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -388,6 +389,28 @@ class CompiledStack:
         self.stack = Stack(model, count, own_positions)
         self._trainers: OrderedDict[tuple, StackTrainer] = OrderedDict()
         self._predictors: dict[bool, StackPredictor] = {}
+        self._loaded: tuple[Any, ...] = ()
+
+    def load(self, selections: Sequence[Selection], deltas: Sequence[Delta]) -> None:
+        """Load members, unless they are loaded already.
+
+        Parameters
+        ----------
+        selections : sequence of Selection
+            The trainable parameters of each member, of equal forms.
+        deltas : sequence of Delta
+            Trained parameters and states of each member.
+        """
+        # By identity: a delta is never changed, and belongs to one selection.
+        if len(deltas) == len(self._loaded) and all(map(operator.is_, deltas, self._loaded)):
+            return
+        self._loaded = ()
+        self.stack.load(selections, deltas)
+        self._loaded = tuple(deltas)
+
+    def invalidate(self) -> None:
+        """Load the members again at the next use."""
+        self._loaded = ()
 
     def trainer(
         self, optimizer: keras.optimizers.Optimizer, objective: Objective, own_rates: bool = False
@@ -421,6 +444,8 @@ class CompiledStack:
         trainer = self._trainers[key]
         # A cached trainer still has the optimizer state of the fit that used it before.
         trainer.reset()
+        # Training changes the variables, so they no longer are those of the loaded deltas.
+        self._loaded = ()
         return trainer
 
     def predictor(self, own_samples: bool) -> StackPredictor:

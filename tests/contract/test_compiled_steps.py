@@ -26,7 +26,7 @@ STEPS = 9
 def early(monkeypatch):
     """Record after two steps in place of many."""
     if BACKEND == "torch":
-        monkeypatch.setattr("frozenfit.training.backends.torch_recorder._PATIENCE", 2)
+        monkeypatch.setattr("frozenfit.training.backends.torch_recorder.PATIENCE", 2)
 
 
 def adamw():

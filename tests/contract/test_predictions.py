@@ -77,7 +77,7 @@ def test_rows_with_equal_outputs_show_nothing_about_bits():
 @on_torch
 @pytest.mark.parametrize("kind", ["dense", "conv_norm", "nested", "gru", "embedding"])
 def test_recorded_predictions_are_those_of_the_network(monkeypatch, kind):
-    monkeypatch.setattr("frozenfit.training.backends.torch_recorder._PATIENCE", 2)
+    monkeypatch.setattr("frozenfit.training.backends.torch_recorder.PATIENCE", 2)
     model, X = partial(kind), samples(kind)[:5]
     predict = Predictor(model)
     for _ in range(2):

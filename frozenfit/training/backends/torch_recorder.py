@@ -23,7 +23,7 @@ from frozenfit.training.backends.torch_draws import (
 from frozenfit.training.backends.torch_shortcuts import shorten
 
 # Recording costs as much as this many steps, so that it never more than doubles a short fit.
-_PATIENCE = 64
+PATIENCE = 64
 _SHAPES = 4
 # While a step is recorded, torch.fx stands in for methods of torch.nn.Module.
 _recording = threading.Lock()
@@ -46,6 +46,8 @@ class Recorder:
         are restored. None changes the arguments of a training step.
     draws : bool, default=False
         Whether a step draws random numbers. It is called on a private random stream then.
+    patience : int or None, default=None
+        Number of steps of a shape before its step is recorded; None means 64.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class Recorder:
         read: Sequence[Any],
         other: Callable | None = None,
         draws: bool = False,
+        patience: int | None = None,
     ):
         self._step, self._changed, self._other = step, list(changed), other or _other
+        self._patience = PATIENCE if patience is None else patience
         self.draws = draws
         self._variables = [*changed, *read]
         self._tensors = [v.value for v in self._variables]
@@ -89,14 +93,17 @@ class Recorder:
         return found.recorded if found.proved and found.recorded else found
 
     def _of_shape(self) -> _OfShape:
-        return _OfShape(self._step, self._changed, self._other, self.draws)
+        return _OfShape(self._step, self._changed, self._other, self.draws, self._patience)
 
 
 class _OfShape:
     """The steps of one shape of batch: plain ones, then a recorded one that has to prove itself."""
 
-    def __init__(self, step: Callable, changed: list[Any], other: Callable, draws: bool):
+    def __init__(
+        self, step: Callable, changed: list[Any], other: Callable, draws: bool, patience: int
+    ):
         self._step, self._changed, self._other, self._draws = step, changed, other, draws
+        self._patience = patience
         self._plain = 0
         self._refused = False
         self.recorded: Callable | None = None
@@ -105,7 +112,7 @@ class _OfShape:
     def __call__(self, *batch: Any) -> Sequence[Any]:
         if self.proved and self.recorded:
             return self.recorded(*batch)
-        if self._refused or self._plain < _PATIENCE:
+        if self._refused or self._plain < self._patience:
             self._plain += 1
             return self._step(*batch)
         if self.recorded is None:

@@ -1,0 +1,101 @@
+"""Several fitted or starting parts on one base, loaded as a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from frozenfit.delta import computed_forms, form_kind
+from frozenfit.estimators.fitted_part import FittedPart
+from frozenfit.training import vectorization
+from frozenfit.training.network import CompiledModel, Network
+from frozenfit.training.phases import Phase
+from frozenfit.training.stacked import CompiledStack, StackPredictor
+from frozenfit.training.workspace import workspace
+
+
+class NotStackable(Exception):
+    """Parts cannot be computed together; the message is what is required and was received."""
+
+
+def require(condition: bool, what: str) -> None:
+    """Raise `NotStackable` where a condition is not met."""
+    if not condition:
+        raise NotStackable(what)
+
+
+def load_stack(
+    parts: Sequence[FittedPart], network: Network
+) -> tuple[CompiledModel, CompiledStack]:
+    """Load parts as a stack.
+
+    Parameters
+    ----------
+    parts : sequence of FittedPart
+        The parts.
+    network : Network
+        A network with the structure of their bases.
+
+    Returns
+    -------
+    compiled : CompiledModel
+        The model of one of them.
+    stack : CompiledStack
+        All of them.
+
+    Raises
+    ------
+    NotStackable
+        If they differ in more than values and positions, or the network is not suitable.
+    """
+    first = parts[0]
+    same = all(
+        part.base is first.base
+        and (part.frozen, part.statistics) == (first.frozen, first.statistics)
+        for part in parts
+    )
+    require(same, "members with the same frozen values, got different ones")
+    # Their networks are made thinner, each for itself.
+    require(first.frozen != "zero", "random or kept frozen values, got frozen='zero'")
+    kinds = {
+        tuple((path, *form_kind(form)) for path, form in computed_forms(part.selection).items())
+        for part in parts
+    }
+    require(len(kinds) == 1, "members that train equally many parameters of each weight")
+    compiled = first.load(network)
+    reason = vectorization.unsuitable_network(compiled)
+    require(reason is None, str(reason))
+    own_positions = any(part.selection != first.selection for part in parts)
+    stack = compiled.stack(len(parts), own_positions)
+    stack.load([part.selection for part in parts], [part.delta for part in parts])
+    return compiled, stack
+
+
+def outputs_together(parts: Sequence[FittedPart], X: np.ndarray) -> np.ndarray | None:
+    """Compute the outputs of all parts in one pass.
+
+    Parameters
+    ----------
+    parts : sequence of FittedPart
+        At least two.
+    X : ndarray of shape (n, ...)
+        Samples.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_parts, n, n_outputs), or None
+        None where they cannot be computed together, share a frozen prefix, or where the outputs
+        of a row would depend on how many rows it is predicted with.
+    """
+    if not StackPredictor.keeps_bits_of_stacks:
+        return None
+    with workspace.check_out(parts[0].base) as network:
+        try:
+            compiled, stack = load_stack(parts, network)
+        except NotStackable:
+            return None
+        # The features of a shared prefix are computed once for all of them elsewhere.
+        if compiled.prefix(Phase()) is not None:
+            return None
+        return np.moveaxis(stack.predictor(own_samples=False)(X), 1, 0)
