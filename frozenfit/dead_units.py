@@ -21,6 +21,7 @@ import numpy as np
 from keras import layers as kl
 
 from frozenfit.layout import Step, Survey
+from frozenfit.unit_rules import Channelwise, Offset, Opaque, Product, Units
 
 _act = keras.activations
 # Activations of single elements that map zero to zero.
@@ -128,180 +129,6 @@ def living_units(
     return graph.found()
 
 
-class _Units:
-    """The units of one tensor along one axis.
-
-    Attributes
-    ----------
-    axis : int or None
-        The axis; None where the units of the tensor are not followed.
-    alive : ndarray of bool
-        Units that may be other than zero.
-    reached : ndarray of bool
-        Units that a gradient may reach.
-    kept : ndarray of bool
-        Units that stay in the network: those that are alive, and those that others need.
-    """
-
-    def __init__(self, axis: int | None, size: int):
-        self.axis = axis
-        self.alive, self.reached, self.kept = (np.zeros(size, bool) for _ in range(3))
-
-    def all_stay(self) -> None:
-        """Follow none of the units."""
-        for each in (self.alive, self.reached, self.kept):
-            each[:] = True
-
-
-class _Opaque:
-    """An operation whose units are not followed: it gets and gives whole tensors."""
-
-    def __init__(self, inputs: list[_Units], outputs: list[_Units]):
-        self.inputs, self.outputs = inputs, outputs
-        for units in outputs:
-            units.all_stay()
-
-    def forward(self) -> None:
-        """Mark the outputs that are alive."""
-
-    def backward(self) -> None:
-        """Mark the inputs that a gradient reaches."""
-        for units in self.inputs:
-            units.reached[:] = True
-
-    def keep(self) -> None:
-        """Keep what the operation needs."""
-        for units in (*self.inputs, *self.outputs):
-            units.kept[:] = True
-
-
-class _Followed:
-    """An operation whose units are followed.
-
-    Attributes
-    ----------
-    output : _Units
-        Its output.
-    offset : _Offset
-        What it adds to each unit.
-    passes_zero : bool
-        Whether its activation maps zero to zero.
-    stops_at_zero : bool
-        Whether its activation has no gradient at zero.
-    """
-
-    output: _Units
-    offset: _Offset
-    passes_zero: bool = True
-    stops_at_zero: bool = False
-
-    def _activate(self, alive: Any) -> None:
-        self._before = alive | self.offset.alive
-        self.output.alive |= self._before if self.passes_zero else True
-
-    def _reached_before(self) -> np.ndarray:
-        """Return the units, before the activation, that a gradient reaches."""
-        reached = self.output.reached.copy()
-        if self.stops_at_zero:
-            reached &= self._before
-        self.offset.reached |= reached
-        return reached
-
-
-class _Product(_Followed):
-    """A product of units with a kernel.
-
-    Attributes
-    ----------
-    reads : ndarray of bool, shape (n_inputs, n_outputs)
-        Where the kernel may be other than zero.
-    """
-
-    def __init__(self, units: _Units, output: _Units, reads: np.ndarray, offset: _Offset):
-        self.units, self.output, self.reads, self.offset = units, output, reads, offset
-
-    def forward(self) -> None:
-        """Mark the outputs that are alive."""
-        self._activate(np.any(self.reads[self.units.alive], axis=0))
-
-    def backward(self) -> None:
-        """Mark the inputs that a gradient reaches."""
-        self.units.reached |= self.reads[:, self._reached_before()].any(axis=1)
-
-    def keep(self) -> None:
-        """Keep what is alive; outputs are computed without inputs that are dead."""
-        _keep_alive(self.units, self.output)
-
-
-class _Channelwise(_Followed):
-    """An operation that computes each unit from units of its inputs at given places.
-
-    Attributes
-    ----------
-    places : list of ndarray of int
-        For each input the unit that each unit of the output is computed from; -1 for none.
-    """
-
-    def __init__(
-        self, inputs: list[_Units], output: _Units, places: list[np.ndarray], offset: _Offset
-    ):
-        self.inputs, self.output, self.offset = inputs, output, offset
-        pairs = zip(inputs, places, strict=True)
-        self._pairs = [(u, np.flatnonzero(p >= 0), p[p >= 0]) for u, p in pairs]
-
-    def forward(self) -> None:
-        """Mark the outputs that are alive."""
-        alive = np.zeros(len(self.output.alive), bool)
-        for units, to, place in self._pairs:
-            alive[to] |= units.alive[place]
-        self._activate(alive)
-
-    def backward(self) -> None:
-        """Mark the inputs that a gradient reaches."""
-        reached = self._reached_before()
-        for units, to, place in self._pairs:
-            np.logical_or.at(units.reached, place, reached[to])
-
-    def keep(self) -> None:
-        """Keep the same units in all inputs and in the output."""
-        _keep_alive(*self.inputs, self.output)
-        for units, to, place in self._pairs:
-            np.logical_or.at(units.kept, place, self.output.kept[to])
-        for units, to, place in self._pairs:
-            self.output.kept[to] |= units.kept[place]
-
-
-def _keep_alive(*groups: _Units) -> None:
-    for units in groups:
-        units.kept |= units.alive
-        if not units.kept.any():  # a layer has one unit at least
-            units.kept[0] = True
-
-
-class _Offset:
-    """What a layer adds to each of its units: a bias, or the offset of a batch normalization.
-
-    Attributes
-    ----------
-    alive : ndarray of bool
-        Where it may be other than zero.
-    reached : ndarray of bool
-        Where a gradient may reach it.
-    still : ndarray of bool
-        Where it is zero, and trainable in principle.
-    """
-
-    def __init__(self, size: int):
-        self.alive, self.reached, self.still = (np.zeros(size, bool) for _ in range(3))
-
-    def wake(self) -> bool:
-        """Let what a gradient reaches be alive; return whether anything is that was not."""
-        woken = self.still & self.reached
-        self.alive |= woken
-        self.still &= ~woken
-        return bool(woken.any())
-
-
 class _Graph:
     """The operations of a network, and the units of the tensors between them."""
 
@@ -315,15 +142,15 @@ class _Graph:
         variables = survey.weights | survey.states
         self._paths = {id(variable): path for path, variable in variables.items()}
         self._variables = variables
-        self._units: dict[int, _Units] = {}
-        self._whole: list[_Units] = []
+        self._units: dict[int, Units] = {}
+        self._whole: list[Units] = []
         self._rules: list[Any] = []
-        self._outputs: dict[str, _Units] = {}
-        self._offsets: dict[str, _Offset] = {}
+        self._outputs: dict[str, Units] = {}
+        self._offsets: dict[str, Offset] = {}
         # Units that are kept along an axis of a weight or state.
-        self._cuts: dict[str, dict[int, _Units]] = {}
+        self._cuts: dict[str, dict[int, Units]] = {}
         # Inputs and outputs of the calls of an operation, which has one set of weights.
-        self._calls: dict[str, list[list[_Units]]] = {}
+        self._calls: dict[str, list[list[Units]]] = {}
         names = [step.operation.name for step in survey.steps]
         for step in survey.steps:
             rule = self._rule(step, names.count(step.operation.name) > 1)
@@ -382,32 +209,32 @@ class _Graph:
             return None
         return make(self, step)
 
-    def _opaque(self, step: Step) -> _Opaque:
+    def _opaque(self, step: Step) -> Opaque:
         name = step.operation.name
         self._outputs.pop(name, None)
-        outputs = [_Units(None, 1) for _ in step.outputs]
+        outputs = [Units(None, 1) for _ in step.outputs]
         self._units.update((id(t), u) for t, u in zip(step.outputs, outputs, strict=True))
-        return _Opaque([self._units[id(t)] for t in step.inputs], outputs)
+        return Opaque([self._units[id(t)] for t in step.inputs], outputs)
 
     def axis(self, tensor: Any) -> int | None:
         """Return the axis of a tensor along which its units are followed."""
         return self._units[id(tensor)].axis
 
-    def read(self, tensor: Any, axis: int) -> _Units:
+    def read(self, tensor: Any, axis: int) -> Units:
         """Return the units of a tensor along an axis; all stay where others are followed."""
         units = self._units[id(tensor)]
         axis %= len(tensor.shape)
         if units.axis == axis:
             return units
         self._whole.append(units)
-        whole = _Units(axis, tensor.shape[axis])
+        whole = Units(axis, tensor.shape[axis])
         whole.all_stay()
         return whole
 
-    def write(self, step: Step, axis: int, size: int) -> _Units:
+    def write(self, step: Step, axis: int, size: int) -> Units:
         """Return new units for the output of an operation."""
         tensor = step.outputs[0]
-        units = _Units(axis % len(tensor.shape), size)
+        units = Units(axis % len(tensor.shape), size)
         self._units[id(tensor)] = self._outputs[step.operation.name] = units
         return units
 
@@ -421,12 +248,12 @@ class _Graph:
         other = np.not_equal(self.values[path], 0)
         return other | self.trainable[path] if path in self.trainable else other
 
-    def offset(self, path: str | None, size: int) -> _Offset:
+    def offset(self, path: str | None, size: int) -> Offset:
         """Return the offset of a layer; one object for all its calls."""
         if path is None:
-            return _Offset(size)
+            return Offset(size)
         if path not in self._offsets:
-            offset = _Offset(size)
+            offset = Offset(size)
             trained = self.trainable.get(path, np.zeros(size, bool))
             if _rests_at_zero(self._variables[path]):
                 offset.still = trained & (self.values[path] == 0)
@@ -434,13 +261,13 @@ class _Graph:
             self._offsets[path] = offset
         return self._offsets[path]
 
-    def cut(self, path: str | None, axes: Mapping[int, _Units]) -> None:
+    def cut(self, path: str | None, axes: Mapping[int, Units]) -> None:
         """Let a weight or state have only the units that are kept."""
         if path is not None:
             # The calls of a shared layer keep the same units.
             self._cuts.setdefault(path, dict(axes))
 
-    def called(self, step: Step, *units: _Units) -> None:
+    def called(self, step: Step, *units: Units) -> None:
         """Let all calls of a layer keep the same units."""
         self._calls.setdefault(step.operation.name, []).append(list(units))
 
@@ -451,7 +278,7 @@ def _rests_at_zero(variable: Any) -> bool:
     return variable.constraint is None and type(variable.regularizer) in (*known, type(None))
 
 
-def _share_kept(calls: list[list[_Units]]) -> None:
+def _share_kept(calls: list[list[Units]]) -> None:
     for same in zip(*calls, strict=True):
         together = np.logical_or.reduce([units.kept for units in same])
         for units in same:
@@ -476,7 +303,7 @@ def _channels(layer: Any, tensor: Any) -> int:
     return len(tensor.shape) - 1 if last else 1
 
 
-def _set_activation(rule: _Followed, activation: Any) -> None:
+def _set_activation(rule: Channelwise | Product, activation: Any) -> None:
     rule.passes_zero = any(activation is known for known in (None, *_ZERO_AT_ZERO))
     rule.stops_at_zero = activation is _act.relu
 
@@ -498,7 +325,7 @@ def _product(graph: _Graph, step: Step) -> Any:
     graph.cut(kernel, {inside: units, outside: output})
     graph.cut(bias, {0: output})
     graph.called(step, units, output)
-    rule = _Product(units, output, reads, graph.offset(bias, reads.shape[1]))
+    rule = Product(units, output, reads, graph.offset(bias, reads.shape[1]))
     _set_activation(rule, layer.activation)
     return rule
 
@@ -516,7 +343,7 @@ def _depthwise(graph: _Graph, step: Step) -> Any:
     graph.cut(bias, {0: output})
     graph.called(step, units, output)
     places = np.repeat(np.arange(size), multiplier)
-    rule = _Channelwise([units], output, [places], graph.offset(bias, size * multiplier))
+    rule = Channelwise([units], output, [places], graph.offset(bias, size * multiplier))
     _set_activation(rule, layer.activation)
     return rule
 
@@ -538,7 +365,7 @@ def _batch_norm(graph: _Graph, step: Step) -> Any:
     return rule
 
 
-def _same_places(graph: _Graph, step: Step, axis: int, offset: _Offset | None = None) -> Any:
+def _same_places(graph: _Graph, step: Step, axis: int, offset: Offset | None = None) -> Any:
     """Return the rule of an operation that computes each unit from those at the same place."""
     axis %= len(step.inputs[0].shape)
     if all(graph.axis(x) != axis for x in step.inputs):
@@ -548,7 +375,7 @@ def _same_places(graph: _Graph, step: Step, axis: int, offset: _Offset | None = 
     rank = len(step.outputs[0].shape)
     output = graph.write(step, axis if rank == len(step.inputs[0].shape) else rank - 1, size)
     places = [np.arange(size)] * len(inputs)
-    return _Channelwise(inputs, output, places, offset or _Offset(size))
+    return Channelwise(inputs, output, places, offset or Offset(size))
 
 
 def _spatial(graph: _Graph, step: Step) -> Any:
@@ -606,7 +433,7 @@ def _concatenate(graph: _Graph, step: Step) -> Any:
     for each, end, size in zip(places, ends, sizes, strict=True):
         each[end - size : end] = np.arange(size)
     inputs = [graph.read(x, axis) for x in step.inputs]
-    return _Channelwise(inputs, graph.write(step, axis, total), places, _Offset(total))
+    return Channelwise(inputs, graph.write(step, axis, total), places, Offset(total))
 
 
 def _reshape(graph: _Graph, step: Step) -> Any:
@@ -624,7 +451,7 @@ def _reshape(graph: _Graph, step: Step) -> Any:
         lines = np.moveaxis(place, i, 0).reshape(size, -1)
         if (lines == lines[:, :1]).all():
             units, output = graph.read(x, axis), graph.write(step, i + 1, size)
-            return _Channelwise([units], output, [lines[:, 0]], _Offset(size))
+            return Channelwise([units], output, [lines[:, 0]], Offset(size))
     return None
 
 

@@ -24,7 +24,7 @@ CHAIN = [
     ["utils", "types"],
     ["parameter_table"],
     [
-        *("selectors", "draws", "isolation", "gradients"),
+        *("selectors", "draws", "isolation", "gradients", "unit_rules"),
         *("architectures", "datasets", "table_encoder"),
     ],
     ["layer_kinds", "convolutions", "scaled_products"],

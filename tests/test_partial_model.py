@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PART = "random(0.3, seed=1) | head()"
 # What users need beside the names of Keras, and the options of the constructor by `get_config`.
 OWN = {
-    *("base", "selection", "delta", "load_delta", "assembled", "parameter_table", "to_keras"),
+    *("base", "selection", "delta", "load_delta", "assembled", "parameter_table"),
+    *("to_keras", "thin_model"),
     *("stored_statistics", "input_shape", "output_shape"),  # the last two as Functional models
 }
 
