@@ -49,7 +49,8 @@ def with_gradient(y: Any, trained: Any, saved: tuple, gradient: Callable[..., An
         def attach_in_graph(y, trained):
             return tf.identity(y), lambda up: (up, gradient(up, trained, *saved))
 
-        return attach_in_graph(y, trained)
+        # In eager execution TensorFlow would hand the variable itself to the gradient.
+        return attach_in_graph(y, tf.convert_to_tensor(trained))
     return _torch_function().apply(y, trained, gradient, *saved)
 
 
