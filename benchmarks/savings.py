@@ -190,22 +190,6 @@ def members(width: int, epochs: int = 5) -> list[Fit]:
     return [together, apart]
 
 
-def predictions() -> list[Fit]:
-    """Compare predictions of 8 members in one pass with those one by one: mlp of 256-256."""
-    X, y = table(2000, 40)
-    one = network("mlp", 0.1, model_params={"hidden_layer_sizes": (256, 256)})
-    ensemble = CheapEnsembleClassifier(one, n_estimators=8, base="frozen", random_state=0)
-    ensemble.fit(X, y)
-
-    def calls(vectorize):
-        ensemble.set_params(vectorize=vectorize)
-        for _ in range(20):
-            ensemble.predict_proba(X)
-
-    calls("auto"), calls(False)
-    return [lambda: calls("auto"), lambda: calls(False)]
-
-
 def shared_prefix() -> list[Fit]:
     """Compare 5 members that train the head with 5 separate fits: ResNet-8, 10 epochs."""
     X, y = images(500, 32)
@@ -288,7 +272,6 @@ ROWS: dict[str, Callable[[], list[Fit]]] = {
     "members": lambda: members(256),
     "members 64": lambda: members(64),
     "members 64, 30 epochs": lambda: members(64, 30),
-    "predictions": predictions,
     "shared_prefix": shared_prefix,
     "search": search,
     "digits adam": lambda: digits("adam"),

@@ -24,7 +24,6 @@ from frozenfit.estimators.partial_base import (
     set_fitted,
     train_part,
 )
-from frozenfit.estimators.stacked_parts import outputs_together
 from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.training import shared_features
@@ -468,11 +467,6 @@ class CheapEnsemble(NetworkEstimator):
     def _member_logits(self, X: np.ndarray, n_members: Any = None) -> np.ndarray:
         """Compute the outputs of each member, shape (members, n, n_outputs)."""
         chosen = self._chosen(n_members)
-        if self.vectorize and len(self.estimators_) > 1:
-            # All members, because another number of them would be another computation.
-            outputs = outputs_together([member.part_ for member in self.estimators_], X)
-            if outputs is not None:
-                return outputs[: len(chosen)].astype(np.float64)
         with shared_features.sharing():
             every = [member.part_.outputs(X) for member in chosen]
         return np.stack(every).astype(np.float64)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from frozenfit.delta import computed_forms, form_kind
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.training import vectorization
 from frozenfit.training.network import CompiledModel, Network
-from frozenfit.training.phases import Phase
-from frozenfit.training.stacked import CompiledStack, StackPredictor
-from frozenfit.training.workspace import workspace
+from frozenfit.training.stacked import CompiledStack
 
 
 class NotStackable(Exception):
@@ -70,32 +66,3 @@ def load_stack(
     stack = compiled.stack(len(parts), own_positions)
     stack.load([part.selection for part in parts], [part.delta for part in parts])
     return compiled, stack
-
-
-def outputs_together(parts: Sequence[FittedPart], X: np.ndarray) -> np.ndarray | None:
-    """Compute the outputs of all parts in one pass.
-
-    Parameters
-    ----------
-    parts : sequence of FittedPart
-        At least two.
-    X : ndarray of shape (n, ...)
-        Samples.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_parts, n, n_outputs), or None
-        None where they cannot be computed together, share a frozen prefix, or where the outputs
-        of a row would depend on how many rows it is predicted with.
-    """
-    if not StackPredictor.keeps_bits_of_stacks:
-        return None
-    with workspace.check_out(parts[0].base) as network:
-        try:
-            compiled, stack = load_stack(parts, network)
-        except NotStackable:
-            return None
-        # The features of a shared prefix are computed once for all of them elsewhere.
-        if compiled.prefix(Phase()) is not None:
-            return None
-        return np.moveaxis(stack.predictor(own_samples=False)(X), 1, 0)

@@ -67,7 +67,9 @@ def _many_steps(checkpoint):
 
 def _ensemble(checkpoint):
     member = classifier(epochs=3, checkpoint=checkpoint)
-    return frozenfit.CheapEnsembleClassifier(member, n_estimators=3, random_state=0), table()
+    # With a checkpoint, members are trained one after the other; the reference must be, too.
+    settings = {"n_estimators": 3, "vectorize": False, "random_state": 0}
+    return frozenfit.CheapEnsembleClassifier(member, **settings), table()
 
 
 # Each returns an unfitted estimator and the arguments of `fit`.

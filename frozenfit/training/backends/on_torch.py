@@ -121,8 +121,6 @@ class TorchPredictor(Predictor):
     Networks that always run the same tensor operations are recorded and replayed without Keras.
     """
 
-    # A product of several matrices adds in another order for 512 rows than for 64.
-    keeps_bits_of_stacks = False
     _recorder: Recorder | None = None
 
     def _compile(self) -> None:

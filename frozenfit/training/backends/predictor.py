@@ -26,14 +26,7 @@ class Predictor(ABC):
         The model.
     network : keras.Model, ThinNetwork or None, default=None
         Network to run in place of the base.
-
-    Attributes
-    ----------
-    keeps_bits_of_stacks : bool
-        Whether the outputs of a row do not depend on the number of rows for several members too.
     """
-
-    keeps_bits_of_stacks = True
 
     # In rising order. Multiples of 64 rows fill vector registers whatever the width of a layer is.
     _sizes: tuple[int, ...] = (64, 128, 256, 512)
