@@ -12,6 +12,8 @@ from frozenfit.isolation import isolated
 from frozenfit.layout import Survey
 from frozenfit.utils.arrays import to_numpy
 
+# What Keras raises for a model, or a layer inside it, that has no complete configuration.
+NO_CONFIG = (NotImplementedError, TypeError, ValueError)
 _ACTIVATIONS = (keras.layers.Activation, keras.layers.Softmax)
 
 

@@ -17,12 +17,11 @@ from keras import layers as kl
 from keras import ops
 
 from frozenfit.dead_units import DROPOUTS, Kept, LivingUnits, living_units
+from frozenfit.export import NO_CONFIG
 from frozenfit.isolation import full_precision, isolated
 from frozenfit.layout import Survey
 
 _SIZES = ("units", "filters")
-# What Keras raises for a layer without a complete configuration.
-_NO_CONFIG = (NotImplementedError, TypeError, ValueError)
 
 
 class ThinNetwork:
@@ -126,7 +125,7 @@ def thin_model(survey: Survey, values: Mapping[str, np.ndarray], seed: int) -> k
     with isolated(seed):
         try:
             model, copies = _build(survey.model, living.outputs)
-        except _NO_CONFIG:
+        except NO_CONFIG:
             return None
     for path, _, thin, cuts in _pairs(survey, copies, living):
         value = values[path]

@@ -9,10 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from frozenfit.export import NO_CONFIG
 from frozenfit.layout import Survey
-
-# What Keras raises for a model or a layer inside it that has no complete configuration.
-_NO_CONFIG = (NotImplementedError, TypeError, ValueError)
 
 
 def structure_key(model: keras.Model) -> Any:
@@ -33,7 +31,7 @@ def structure_key(model: keras.Model) -> Any:
         return id(model)
     try:
         config = model.get_config()
-    except _NO_CONFIG:
+    except NO_CONFIG:
         return id(model)
     flags = tuple(v.trainable for v in model.variables)
     return json.dumps(config, sort_keys=True, default=_as_text), flags
@@ -57,7 +55,7 @@ def empty_copy(model: keras.Model) -> keras.Model | None:
         return None
     try:
         copy = keras.models.clone_model(model)
-    except _NO_CONFIG:
+    except NO_CONFIG:
         return None
     if not copy.built:
         return None
