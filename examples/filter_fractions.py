@@ -27,7 +27,7 @@ MEDIUM = {
     "densenet": ("densenet", {"depth": 22, "growth": 12}),
     "wide_resnet": ("wide_resnet", {"depth": 16, "width": 1}),
 }
-ADAM = {"optimizer": "adam", "batch_size": 32, "rates": (0.002, 0.006, 0.02)}
+ADAM = {"optimizer": "adam", "batch_size": 32, "rates": (0.006,)}
 SETTINGS = {
     "tiny": {
         "networks": {"densenet": ("mlp", {"hidden_layer_sizes": (20,)})},
@@ -58,8 +58,8 @@ SETTINGS = {
         "test": 10000,
         "epochs": 10,
         **ADAM,
-        "rates": (0.006,),
         "augment": "crop+flip",
+        "seeds": 3,
     },
     "gpu": {
         "networks": LARGE,
