@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
 FOLDER = Path(__file__).parents[1] / "examples"
 DOCS = FOLDER.parent / "docs"
 SCRIPTS = (
+    "criticality",
     "elm_images",
     "ensembles",
     "filter_fractions",
@@ -23,6 +24,9 @@ SCRIPTS = (
     "groups",
     "last_layers",
     "lenet_layers",
+    "lottery",
+    "magnitudes",
+    "random_features",
     "search",
     "side_by_side",
     "slicing_dimensions",
