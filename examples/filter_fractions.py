@@ -15,7 +15,6 @@ from frozenfit import PartialNetClassifier, plots
 ALL = "all"
 PARTS = (1, 0.1, 0.4, 0.7, ALL)
 SMALL = {
-    "densenet": ("densenet", {"depth": 16, "growth": 12}),
     "wide_resnet": ("wide_resnet", {"depth": 16, "width": 1}),
     "lenet5": ("lenet5", {}),
 }

@@ -19,9 +19,7 @@ SETTINGS = {
     budget: {**settings, "parts": (0.4,) if budget == "tiny" else PARTS}
     for budget, settings in filter_fractions.SETTINGS.items()
 }
-SETTINGS["cpu"]["networks"] = {
-    name: filter_fractions.SMALL[name] for name in ("lenet5", "wide_resnet")
-}
+SETTINGS["cpu"] |= {"networks": {"lenet5": ("lenet5", {})}, "train": 4000, "epochs": 6}
 
 
 def arms(settings):
