@@ -162,11 +162,24 @@ def draw(results):
         axes.set_xticks((0.03, 0.1, 0.3, 1), ("3 %", "10 %", "30 %", "100 %"))
         axes.minorticks_off()
         axes.margins(y=0.15)
+        one = lab.pick(results.rows, network=network)[0]
+        _count_axis(axes, one["parameters"] / one["fraction"])
         figures.chance_line(axes.axhline, axes.get_ylim, axes.set_ylim, 0.1)
         axes.grid(alpha=0.25)
     pictures[0].set_ylabel(figures.ACCURACY)
     figures.legend(figure, results, ("random frozen values", "zeros"), "accuracy", 0.1)
     return figure
+
+
+def _count_axis(axes, total):
+    """Add the number of trained parameters above the fraction of all `total` parameters."""
+    from matplotlib.ticker import FuncFormatter
+
+    scales = lambda x: x * total, lambda x: x / total
+    counts = axes.secondary_xaxis("top", functions=scales)
+    counts.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    counts.tick_params(labelsize=8)
+    counts.set_xlabel(f"number of trained parameters of {total:,.0f}", fontsize=8)
 
 
 def _name(axes, arm, place, color):

@@ -109,7 +109,12 @@ def test_the_page_is_made_from_the_records(name):
 
 def test_the_contents_have_every_experiment_with_its_state():
     report = script("report")
-    states = {name: report.state(report.recorded(report.declared(name))[0]) for name in SCRIPTS}
+    measured = [report.recorded(report.declared(name))[0] for name in report.SCRIPTS]
+    states = {results.experiment.name: report.state(results) for results in measured}
+    sentence = report.summary(measured)
+    assert sentence in (DOCS.parent / "README.md").read_text("utf-8"), (
+        "run python examples/report.py"
+    )
     text = (DOCS / "experiments" / "README.md").read_text("utf-8")
     assert report.contents(states) in text, "run python examples/report.py"
     assert set(SCRIPTS) == set(report.SCRIPTS)

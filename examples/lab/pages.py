@@ -46,16 +46,26 @@ def answer(results: Results) -> str:
     return lines[0] + "\n\n" + "\n".join(lines[1:]) if lines[1:] else lines[0]
 
 
-def count(results: Results) -> str:
-    """Return how many comparisons have which verdict."""
-    judged = [claim.verdict(results.rows) for claim in results.claims()]
+def verdicts(results: Results) -> list[str]:
+    """Return the verdicts on the comparisons that were measured."""
+    return [claim.verdict(results.rows) for claim in results.claims()]
+
+
+def tally(judged: Sequence[str]) -> str:
+    """Return how many comparisons have which verdict, as a sentence without its period."""
     if not judged:
         return "No comparison has two common seeds yet"
     found = [f"{judged.count(v)} {v}" for v in VERDICTS if v in judged]
-    total = len(list(results.experiment.claims(results.settings)))
-    waiting = f"; {total - len(judged)} not yet measured" if total > len(judged) else ""
     what = "comparison" if len(judged) == 1 else "comparisons"
-    return f"Of {len(judged)} {what}, " + ", ".join(found) + waiting
+    return f"Of {len(judged)} {what}, " + ", ".join(found)
+
+
+def count(results: Results) -> str:
+    """Return the verdicts of an experiment, and how many comparisons are still missing."""
+    judged = verdicts(results)
+    total = len(list(results.experiment.claims(results.settings)))
+    waiting = f"; {total - len(judged)} not yet measured" if total > len(judged) > 0 else ""
+    return tally(judged) + waiting
 
 
 def claims_table(results: Results) -> str:
