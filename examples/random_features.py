@@ -65,24 +65,22 @@ def run(arm, seed, run):
 
 @lru_cache(maxsize=1)
 def distances(width: int, seed: int, run) -> list[dict[str, float]]:
-    """Compare the distances between images after each of several random layers with theory.
-
-    The input is centered and scaled by one number. The expectation of the squared distance of two
-    points x and y at an angle a after a Gaussian layer with rectifiers that keeps half of the
-    squared norms is |x-y|^2/2 - |x||y| (sin a - a cos a)/pi (a kernel of Cho and Saul).
-    """
+    """Measure the layers of one width, once for all arms of a seed."""
     settings = run.settings
     data = run.images(seed, train=settings["images for distances"]).flat()
-    X = data.X - data.X.mean(axis=0)
+    return after_layers(data.X, data.y, width, settings["layers"], seed)
+
+
+def after_layers(X, y, width: int, layers: int, seed: int) -> list[dict[str, float]]:
+    """Compare the distances between samples after each of several random layers with theory.
+
+    The samples are centered.
+    """
+    X = X - X.mean(axis=0)
     first, measured = pdist(X), []
-    same = squareform(data.y[:, None] == data.y, checks=False).astype(bool)
-    for layer in range(settings["layers"]):
-        norms = np.linalg.norm(X, axis=1)
-        cosines = np.clip(X @ X.T / np.outer(norms, norms), -1, 1)
-        angles = np.arccos(cosines)
-        squared = squareform(pdist(X) ** 2)
-        loss = np.outer(norms, norms) * (np.sin(angles) - angles * cosines) / np.pi
-        expected = np.sqrt(squareform(squared / 2 - loss, checks=False))
+    same = squareform(y[:, None] == y, checks=False).astype(bool)
+    for layer in range(layers):
+        expected = expected_distances(X)
         rng = np.random.default_rng((seed, layer))
         X = np.maximum(X @ rng.normal(0, width**-0.5, (X.shape[1], width)), 0)
         after = pdist(X)
@@ -95,6 +93,21 @@ def distances(width: int, seed: int, run) -> list[dict[str, float]]:
             }
         )
     return measured
+
+
+def expected_distances(X) -> np.ndarray:
+    """Return the distances that rows of X have in expectation after a layer of `after_layers`.
+
+    For two rows x and y at an angle a, the squared distance after Gaussian weights of variance 1 /
+    width and a rectifier is |x - y|^2 / 2 - |x| |y| (sin a - a cos a) / pi in expectation, by the
+    kernel of Cho and Saul (2009).
+    """
+    norms = np.linalg.norm(X, axis=1)
+    products = np.outer(norms, norms)
+    cosines = np.clip(X @ X.T / products, -1, 1)
+    angles = np.arccos(cosines)
+    loss = products * (np.sin(angles) - angles * cosines) / np.pi
+    return np.sqrt(pdist(X) ** 2 / 2 - squareform(loss, checks=False))
 
 
 def claims(settings):

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -81,6 +82,12 @@ def test_the_claims_of_every_budget_are_about_its_arms(name):
                 found = [arm for arm in arms if arm.items() >= side.items()]
                 assert len(found) == 1, claim.text
     assert experiment.seeds >= 5
+
+
+def test_distances_after_a_wide_random_layer_are_those_of_theory():
+    X = np.random.default_rng(0).normal(size=(30, 8))
+    (layer,) = script("random_features").after_layers(X, np.arange(30) % 2, 20_000, 1, 0)
+    assert layer["error"] < 0.01
 
 
 def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch, capsys):
