@@ -29,7 +29,8 @@ def page(results: Results, records: Sequence[dict[str, Any]]) -> str:
         parts += ["## Measured", means_table(results), measured_note(results)]
     if about.published:
         parts += ["## Published", published_table(results), about.published_source]
-    parts += ["## Setting", about.setting, settings_table(results)]
+    heading = "## Setting, and what was shrunk" if about.published_setting else "## Setting"
+    parts += [heading, about.setting, settings_table(results)]
     if about.remarks:
         parts += ["## Remarks", about.remarks]
     parts += ["## Run", run_note(results, records)]
