@@ -28,13 +28,7 @@ ENTRIES = (
     Entry(4, PAPER, "Along which dimension of a kernel should it be cut?", "slicing_dimensions"),
     Entry(5, PAPER, "Which group of layers is worth training?", "groups"),
     Entry(6, PAPER, "Are cheap ensembles better than independent networks?", "ensembles"),
-    Entry(
-        7,
-        PAPER,
-        "Do trained weights grow if few are trained?",
-        None,
-        "weight magnitudes",
-    ),
+    Entry(7, PAPER, "Do trained weights grow if few are trained?", "magnitudes"),
     Entry(8, PAPER, "Can several tasks share one random network?", "tasks"),
     Entry(9, "Brock et al. (2017)", "Does FreezeOut save time for free?", "freezeout"),
     Entry(
@@ -56,8 +50,8 @@ ENTRIES = (
         None,
         "training in a random subspace",
     ),
-    Entry(13, NOTES, "Do lottery tickets win?", None, "iterative pruning with rewinding"),
-    Entry(14, NOTES, "Which layers are critical?", None, "layer criticality"),
+    Entry(13, NOTES, "Do lottery tickets win?", "lottery"),
+    Entry(14, NOTES, "Which layers are critical?", "criticality"),
     Entry(
         15,
         NOTES,
@@ -65,13 +59,7 @@ ENTRIES = (
         None,
         "fixed heads",
     ),
-    Entry(
-        16,
-        PAPER,
-        "Random features: how many units for how many samples?",
-        None,
-        "distortion of distances",
-    ),
+    Entry(16, PAPER, "Random features: how many units for how many samples?", "random_features"),
     Entry(
         17,
         PAPER,
