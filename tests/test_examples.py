@@ -27,6 +27,7 @@ SCRIPTS = (
     "side_by_side",
     "slicing_dimensions",
     "tasks",
+    "text_and_series",
     "transfer",
 )
 

@@ -25,7 +25,7 @@ CHAIN = [
     ["parameter_table"],
     [
         *("selectors", "draws", "isolation", "gradients", "unit_rules"),
-        *("architectures", "datasets", "table_encoder"),
+        *("architectures", "datasets", "table_encoder", "token_encoder"),
     ],
     ["layer_kinds", "convolutions", "scaled_products"],
     ["layout"],

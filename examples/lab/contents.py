@@ -82,9 +82,8 @@ ENTRIES = (
     Entry(
         18,
         PAPER,
-        "Fractions beyond vision: text and time series",
-        None,
-        "networks for text and series",
+        "Do small fractions suffice beyond vision, for text and time series?",
+        "text_and_series",
     ),
     Entry(19, "this project", "Does a search find small networks that are as accurate?", "search"),
     Entry(
