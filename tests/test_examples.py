@@ -18,6 +18,7 @@ SCRIPTS = (
     "elm_images",
     "ensembles",
     "filter_fractions",
+    "fixed_heads",
     "freezeout",
     "frozen_distributions",
     "groups",

@@ -22,7 +22,7 @@ MODULES = {
 # Each unit may import the units before it; a unit is a module or a folder of the package.
 CHAIN = [
     ["utils", "types"],
-    ["parameter_table"],
+    ["parameter_table", "fixed_head"],
     [
         *("selectors", "draws", "isolation", "gradients", "unit_rules"),
         *("architectures", "datasets", "table_encoder", "token_encoder"),

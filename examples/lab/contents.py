@@ -62,8 +62,7 @@ ENTRIES = (
         15,
         NOTES,
         "Does a fixed Hadamard or orthogonal classifier cost accuracy?",
-        None,
-        "fixed heads",
+        "fixed_heads",
     ),
     Entry(
         16,

@@ -10,6 +10,7 @@ from frozenfit.architectures import (
     alexnet,
     application,
     densenet,
+    fixed_head,
     gru_encoder,
     lenet5,
     mlp,
@@ -25,6 +26,6 @@ __all__ = ["build", "find", "names", "parameters", "register"]
 
 # Importing a family registers it.
 _FAMILIES = (
-    *(alexnet, application, densenet, gru_encoder, lenet5, mlp),
+    *(alexnet, application, densenet, fixed_head, gru_encoder, lenet5, mlp),
     *(resnet, series_cnn, text_cnn, vgg19, wide_resnet),
 )
