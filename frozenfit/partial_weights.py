@@ -21,6 +21,7 @@ from frozenfit.delta import (
     computed_forms,
     positions,
     read_trained,
+    stores_parameters,
     write_trained,
 )
 from frozenfit.frozen_values import draw_weight
@@ -30,6 +31,7 @@ from frozenfit.selection_config import at_positions
 from frozenfit.selectors import Selection, forms
 from frozenfit.slices import Slice, sliced, sliced_products
 from frozenfit.statistics import layers_with_moving_statistics
+from frozenfit.subspaces import Projections
 from frozenfit.thin import ThinNetwork
 from frozenfit.utils.arrays import to_numpy
 
@@ -84,6 +86,8 @@ class PartialWeights:
         The forms by which weights are assembled.
     inference_layers : list of keras.Layer
         Batch normalizations that use their moving statistics in training.
+    projections : Projections
+        The random matrices of subspaces.
     products : dict of str to (Layer, SlicedProduct or ScaledProduct)
         Products of which only the gradient of the trainable slice or scales is computed, by path.
     """
@@ -105,6 +109,7 @@ class PartialWeights:
         self.random: dict[str, Any] = {}
         self.states: dict[str, Any] = {}
         self.computed = computed_forms(selection)
+        self.projections = Projections(self.computed, frozen)
         self.inference_layers = self.layers_with_stored_statistics()
         self.products = sliced_products(survey, self.computed)
         self._add_weight = add_weight
@@ -119,8 +124,8 @@ class PartialWeights:
     def _make_variables(self) -> None:
         for path, form in self.computed.items():
             variable = self.survey.trainable[path]
-            if not isinstance(form, forms.Nothing):
-                check_constraint(path, form, variable.constraint)
+            check_constraint(path, form, variable.constraint)
+            if stores_parameters(form):
                 value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
                 self.compact[path] = self._own(f"trained/{path}", value, True, constraint)
@@ -194,8 +199,9 @@ class PartialWeights:
 
     @property
     def fixed_variables(self) -> list:
-        """Variables that no step changes: indices, random frozen values, the base's variables."""
-        return [*self.index.values(), *self.random.values(), *self.base.variables]
+        """Variables that no step changes: indices, random values, the base's variables."""
+        own = [*self.index.values(), *self.random.values(), *self.projections.variables]
+        return [*own, *self.base.variables]
 
     def active_variables(self, waiting: frozenset[str] = frozenset()) -> list[keras.Variable]:
         """Return the trainable variables that a phase of training updates.
@@ -296,6 +302,7 @@ class PartialWeights:
                 p: ops.stop_gradient(v.value) if p in waiting else v.value
                 for p, v in self.compact.items()
             }
+            trainable |= self.projections.changes(trainable)
             whole = {
                 p: self._frozen(p)
                 if in_parts and p in self.products and v.regularizer is None
@@ -489,6 +496,7 @@ class PartialWeights:
         refill = seed != self.seed
         self.selection, self.seed = selection, seed
         self.computed = computed_forms(selection)
+        self.projections.load(self.computed)
         for path, variable in self.index.items():
             variable.assign(positions(self.computed[path]))  # pyright: ignore
         for path, variable in self.random.items():
@@ -522,9 +530,11 @@ class PartialWeights:
             The value.
         """
         chosen = None if network is None else {id(variable) for variable in network.variables}
+        compact: dict[str, Any] = dict(self.compact)
+        compact |= self.projections.changes(compact)
         for path, variable in self.survey.trainable.items():
             if chosen is None or id(variable) in chosen:
-                yield path, to_numpy(self._assemble(path, self.compact.get(path)))
+                yield path, to_numpy(self._assemble(path, compact.get(path)))
         for path, variable in self.states.items():
             if chosen is None or id(self.survey.states[path]) in chosen:
                 yield path, to_numpy(variable)

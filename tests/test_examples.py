@@ -20,6 +20,7 @@ SCRIPTS = (
     "elm_images",
     "ensembles",
     "filter_fractions",
+    "fixed_heads",
     "freezeout",
     "frozen_distributions",
     "groups",
@@ -32,6 +33,7 @@ SCRIPTS = (
     "side_by_side",
     "slicing_dimensions",
     "tasks",
+    "text_and_series",
     "transfer",
 )
 

@@ -56,8 +56,7 @@ ENTRIES = (
         15,
         NOTES,
         "Does a fixed Hadamard or orthogonal classifier cost accuracy?",
-        None,
-        "fixed heads",
+        "fixed_heads",
     ),
     Entry(16, PAPER, "Random features: how many units for how many samples?", "random_features"),
     Entry(
@@ -70,9 +69,8 @@ ENTRIES = (
     Entry(
         18,
         PAPER,
-        "Fractions beyond vision: text and time series",
-        None,
-        "networks for text and series",
+        "Do small fractions suffice beyond vision, for text and time series?",
+        "text_and_series",
     ),
     Entry(19, "this project", "Does a search find small networks that are as accurate?", "search"),
     Entry(

@@ -13,8 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from frozenfit.delta import Delta, computed_forms
-from frozenfit.selectors import forms
+from frozenfit.delta import Delta, computed_forms, stores_parameters
 from frozenfit.training import schedules
 from frozenfit.training.checkpoint import Progress
 from frozenfit.training.data import Data
@@ -167,7 +166,7 @@ class _StackedLoop:
         self.paths = tuple(
             path
             for path, form in computed_forms(compiled.model.selection).items()
-            if not isinstance(form, forms.Nothing)
+            if stores_parameters(form)
         )
         self.ended: dict[int, tuple[Delta, OptimizerState]] = {}
         self._continue()
