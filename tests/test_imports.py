@@ -22,10 +22,10 @@ MODULES = {
 # Each unit may import the units before it; a unit is a module or a folder of the package.
 CHAIN = [
     ["utils", "types"],
-    ["parameter_table"],
+    ["parameter_table", "fixed_head"],
     [
         *("selectors", "draws", "isolation", "gradients", "unit_rules"),
-        *("architectures", "datasets", "table_encoder"),
+        *("architectures", "datasets", "table_encoder", "token_encoder"),
     ],
     ["layer_kinds", "convolutions", "scaled_products"],
     ["layout"],

@@ -28,13 +28,7 @@ ENTRIES = (
     Entry(4, PAPER, "Along which dimension of a kernel should it be cut?", "slicing_dimensions"),
     Entry(5, PAPER, "Which group of layers is worth training?", "groups"),
     Entry(6, PAPER, "Are cheap ensembles better than independent networks?", "ensembles"),
-    Entry(
-        7,
-        PAPER,
-        "Do trained weights grow if few are trained?",
-        None,
-        "weight magnitudes",
-    ),
+    Entry(7, PAPER, "Do trained weights grow if few are trained?", "magnitudes"),
     Entry(8, PAPER, "Can several tasks share one random network?", "tasks"),
     Entry(9, "Brock et al. (2017)", "Does FreezeOut save time for free?", "freezeout"),
     Entry(
@@ -56,22 +50,15 @@ ENTRIES = (
         None,
         "training in a random subspace",
     ),
-    Entry(13, NOTES, "Do lottery tickets win?", None, "iterative pruning with rewinding"),
-    Entry(14, NOTES, "Which layers are critical?", None, "layer criticality"),
+    Entry(13, NOTES, "Do lottery tickets win?", "lottery"),
+    Entry(14, NOTES, "Which layers are critical?", "criticality"),
     Entry(
         15,
         NOTES,
         "Does a fixed Hadamard or orthogonal classifier cost accuracy?",
-        None,
-        "fixed heads",
+        "fixed_heads",
     ),
-    Entry(
-        16,
-        PAPER,
-        "Random features: how many units for how many samples?",
-        None,
-        "distortion of distances",
-    ),
+    Entry(16, PAPER, "Random features: how many units for how many samples?", "random_features"),
     Entry(
         17,
         PAPER,
@@ -82,9 +69,8 @@ ENTRIES = (
     Entry(
         18,
         PAPER,
-        "Fractions beyond vision: text and time series",
-        None,
-        "networks for text and series",
+        "Do small fractions suffice beyond vision, for text and time series?",
+        "text_and_series",
     ),
     Entry(19, "this project", "Does a search find small networks that are as accurate?", "search"),
     Entry(

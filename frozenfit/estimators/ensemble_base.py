@@ -15,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import stored, stored_base
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
+from frozenfit.estimators.bases import make_base
 from frozenfit.estimators.ensemble_members import check_members, member_selectors
 from frozenfit.estimators.ensemble_training import train_members
 from frozenfit.estimators.partial_base import (
     PartialNet,
-    make_base,
     part_seeds,
     set_fitted,
     train_part,

@@ -2,7 +2,7 @@
 
 files.py saves and loads; codec.py and keras_config.py say values in JSON, mapping.py puts several
 estimators that share a base into one file, and pipelines.py an estimator with its
-TableEncoder. frozenfit/utils/container.py is the file as bytes, which checkpoints of training
+encoder, whose state is in encoders.py. frozenfit/utils/container.py is the file as bytes, which checkpoints of training
 share.
 """
 
