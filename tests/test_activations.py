@@ -86,9 +86,7 @@ def test_values_that_are_read_later_or_twice_are_kept():
         found = model(X)
     assert "_run_through_graph" not in vars(model)
     for name, value in expected.items():
-        assert keras.ops.convert_to_numpy(found[name]).tobytes() == (
-            keras.ops.convert_to_numpy(value).tobytes()
-        )
+        assert bool((found[name] == value).all())
 
 
 def test_a_partial_model_drops_activations():
