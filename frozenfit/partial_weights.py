@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from frozenfit.activations import dropped_early
 from frozenfit.delta import (
     Delta,
     check_arrays,
@@ -264,14 +265,15 @@ class PartialWeights:
         model: Any = self.base if network is None else network
         kwargs = {"training": training} if model._call_has_training_arg else {}
         inference = self.inference_layers if inference_layers is None else inference_layers
-        return self.run(
-            lambda: model(inputs, **kwargs),
-            inference if training else (),
-            training,
-            waiting=waiting,
-            in_parts=in_parts,
-            frozen=frozen,
-        )
+        with dropped_early(model):
+            return self.run(
+                lambda: model(inputs, **kwargs),
+                inference if training else (),
+                training,
+                waiting=waiting,
+                in_parts=in_parts,
+                frozen=frozen,
+            )
 
     def run(
         self,
