@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -37,6 +38,7 @@ from frozenfit.utils.arrays import to_numpy
 
 _FROZEN_VALUES = ("keep", "random", "zero")
 _NORM_ROLES = ("scale", "offset")
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Constraint(keras.constraints.Constraint):
@@ -227,6 +229,7 @@ class PartialWeights:
         network: keras.Model | ThinNetwork | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
         in_parts: bool = False,
+        frozen: Mapping[str, Any] = _NONE,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Run the base on assembled weights without changing any variable.
 
@@ -246,6 +249,8 @@ class PartialWeights:
         in_parts : bool, default=False
             Whether products with a partly frozen kernel are computed in two parts, which a
             function that is vectorized over members needs.
+        frozen : mapping of str to tensor, default={}
+            Weights by path that are used in place of the frozen values, and get gradients.
 
         Returns
         -------
@@ -265,6 +270,7 @@ class PartialWeights:
             training,
             waiting=waiting,
             in_parts=in_parts,
+            frozen=frozen,
         )
 
     def run(
@@ -275,6 +281,7 @@ class PartialWeights:
         *,
         waiting: frozenset[str] = frozenset(),
         in_parts: bool = False,
+        frozen: Mapping[str, Any] = _NONE,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Call a function in which the variables of the base have their assembled values.
 
@@ -288,7 +295,7 @@ class PartialWeights:
             Whether gradients are computed: only those of trainable slices, where that is cheaper.
         waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that are treated as constants.
-        in_parts : bool, default=False
+        in_parts, frozen
             As for `apply`.
 
         Returns
@@ -304,14 +311,14 @@ class PartialWeights:
             }
             trainable |= self.projections.changes(trainable)
             whole = {
-                p: self._frozen(p)
+                p: self._frozen(p, frozen)
                 if in_parts and p in self.products and v.regularizer is None
-                else self._assemble(p, trainable.get(p))
+                else self._assemble(p, trainable.get(p), frozen)
                 for p, v in self.survey.trainable.items()
             }
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(*found, trainable[p], self._positions(p), self._apart(p, in_parts))
+                Slice(*found, trainable[p], self._positions(p), self._apart(p, in_parts, frozen))
                 for p, found in self.products.items()
                 if in_parts or (training and p not in waiting)
             ]
@@ -345,12 +352,14 @@ class PartialWeights:
         # The value, because TensorFlow would read a variable later, in another scope.
         return self.index[path].value if path in self.index else None
 
-    def _apart(self, path: str, in_parts: bool) -> Any:
+    def _apart(self, path: str, in_parts: bool, given: Mapping[str, Any]) -> Any:
         """Return the frozen kernel where what is trained is not a part of the product with it."""
         scaled = isinstance(self.computed[path], forms.Scales)
-        return self._frozen(path) if in_parts or scaled else None
+        return self._frozen(path, given) if in_parts or scaled else None
 
-    def _frozen(self, path: str):
+    def _frozen(self, path: str, given: Mapping[str, Any] = _NONE):
+        if path in given:
+            return given[path]
         variable = self.random.get(path, self.survey.trainable[path])
         if self.frozen == "zero" and not self.keeps_values(path):
             return ops.zeros(variable.shape, dtype=variable.dtype)
@@ -363,12 +372,12 @@ class PartialWeights:
         """
         return self.selection.layout[path].role in _NORM_ROLES
 
-    def _assemble(self, path: str, compact):
+    def _assemble(self, path: str, compact, given: Mapping[str, Any] = _NONE):
         """Write the trainable parameters of a weight into its frozen values."""
         form = self.computed[path]
         if isinstance(form, forms.Everything):
             return ops.convert_to_tensor(compact)
-        frozen = self._frozen(path)
+        frozen = self._frozen(path, given)
         if compact is None:
             return frozen
         return write_trained(form, frozen, ops.convert_to_tensor(compact), self.index.get(path))

@@ -63,7 +63,7 @@ def gru_encoder(
     227846
     """
     parts.check_dropout("gru_encoder", dropout)
-    (count,) = parts.check_sizes("gru_encoder", "units", [units])
+    count = parts.check_size("gru_encoder", "units", units)
     inputs, x = parts.embed_tokens(
         "gru_encoder", input_shape, max_tokens, embedding_dim, mask_zero=True
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,7 +11,7 @@ from keras import layers
 __all__ = [
     "activate",
     "check_dropout",
-    "check_sizes",
+    "check_size",
     "conv",
     "embed_tokens",
     "head",
@@ -52,8 +51,8 @@ def embed_tokens(
             f"`input_shape` of {family} must be (length,), a row of token ids, got "
             f"{tuple(input_shape)}."
         )
-    (rows,) = check_sizes(family, "max_tokens", [max_tokens])
-    (dimensions,) = check_sizes(family, "embedding_dim", [embedding_dim])
+    rows = check_size(family, "max_tokens", max_tokens)
+    dimensions = check_size(family, "embedding_dim", embedding_dim)
     inputs = keras.Input(input_shape, dtype="int32", name="input")
     embedding = layers.Embedding(
         rows,
@@ -165,12 +164,8 @@ def check_dropout(family: str, dropout: float) -> None:
         raise ValueError(f"`dropout` of {family} must be in [0, 1), got {dropout!r}.")
 
 
-def check_sizes(family: str, name: str, sizes: Sequence[Any]) -> list[int]:
-    """Check that a parameter is an integer >= 1, or a sequence of at least one of them."""
-    try:
-        checked = [size.__index__() for size in sizes if not isinstance(size, bool)]
-    except (TypeError, AttributeError):
-        checked = []
-    if len(checked) < 1 or len(checked) < len(sizes) or min(checked) < 1:
-        raise ValueError(f"`{name}` of {family} must consist of integers >= 1, got {sizes!r}.")
-    return checked
+def check_size(family: str, name: str, size: Any) -> int:
+    """Check that a parameter is an integer >= 1."""
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+        raise ValueError(f"`{name}` of {family} must be an int >= 1, got {size!r}.")
+    return int(size)

@@ -71,10 +71,8 @@ def text_cnn(
     283706
     """
     parts.check_dropout("text_cnn", dropout)
-    sizes = parts.check_sizes("text_cnn", "kernel_sizes", kernel_sizes)
-    if len(set(sizes)) < len(sizes):
-        raise ValueError(f"`kernel_sizes` of text_cnn must be distinct, got {kernel_sizes!r}.")
-    (count,) = parts.check_sizes("text_cnn", "filters", [filters])
+    sizes = _checked_sizes(kernel_sizes)
+    count = parts.check_size("text_cnn", "filters", filters)
     inputs, x = parts.embed_tokens("text_cnn", input_shape, max_tokens, embedding_dim)
     pooled = []
     for size in sizes:
@@ -87,3 +85,16 @@ def text_cnn(
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, parts.head(x, n_outputs, "glorot_uniform"), name="text_cnn")
+
+
+def _checked_sizes(sizes: Any) -> list[int]:
+    try:
+        checked = [parts.check_size("text_cnn", "kernel_sizes", size) for size in sizes]
+    except (TypeError, ValueError):
+        checked = []
+    if not checked or len(set(checked)) < len(checked):
+        raise ValueError(
+            "`kernel_sizes` of text_cnn must be a sequence of distinct integers >= 1 such as "
+            f"(3, 4, 5), got {sizes!r}."
+        )
+    return checked

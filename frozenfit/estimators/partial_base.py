@@ -333,7 +333,7 @@ class PartialNet(NetworkEstimator):
 
     def _keep_optimizer_state(self, fit_data: FitData, result: TrainResult) -> None:
         """Keep the optimizer state only where training may continue: it triples the estimator."""
-        if self.warm_start or fit_data.one_pass:
+        if result.optimizer_state is not None and (self.warm_start or fit_data.one_pass):
             self._optimizer_state, self._optimizer_state_of = result.optimizer_state, self.optimizer
         else:
             self.__dict__.pop("_optimizer_state", None)
