@@ -330,6 +330,11 @@ class _Weights(PartialWeights):
             if isinstance(form, forms.Everything):
                 self.compact[path] = variable
                 continue
+            if isinstance(form, forms.Subspace):
+                raise ValueError(
+                    "`trainable_part` of `Partial` cannot be a subspace, which is one of several "
+                    f"layers, got subspace({form.d}). Use PartialModel for the whole network."
+                )
             start = initial_value(variable)  # before the frozen values replace it
             if self.frozen != "keep":
                 self._set_frozen(path, variable)

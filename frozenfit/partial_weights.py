@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ from frozenfit.delta import (
     computed_forms,
     positions,
     read_trained,
+    stores_parameters,
     write_trained,
 )
 from frozenfit.frozen_values import draw_weight
@@ -30,11 +32,13 @@ from frozenfit.selection_config import at_positions
 from frozenfit.selectors import Selection, forms
 from frozenfit.slices import Slice, sliced, sliced_products
 from frozenfit.statistics import layers_with_moving_statistics
+from frozenfit.subspaces import Projections
 from frozenfit.thin import ThinNetwork
 from frozenfit.utils.arrays import to_numpy
 
 _FROZEN_VALUES = ("keep", "random", "zero")
 _NORM_ROLES = ("scale", "offset")
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Constraint(keras.constraints.Constraint):
@@ -84,6 +88,8 @@ class PartialWeights:
         The forms by which weights are assembled.
     inference_layers : list of keras.Layer
         Batch normalizations that use their moving statistics in training.
+    projections : Projections
+        The random matrices of subspaces.
     products : dict of str to (Layer, SlicedProduct or ScaledProduct)
         Products of which only the gradient of the trainable slice or scales is computed, by path.
     """
@@ -105,6 +111,7 @@ class PartialWeights:
         self.random: dict[str, Any] = {}
         self.states: dict[str, Any] = {}
         self.computed = computed_forms(selection)
+        self.projections = Projections(self.computed, frozen)
         self.inference_layers = self.layers_with_stored_statistics()
         self.products = sliced_products(survey, self.computed)
         self._add_weight = add_weight
@@ -119,8 +126,8 @@ class PartialWeights:
     def _make_variables(self) -> None:
         for path, form in self.computed.items():
             variable = self.survey.trainable[path]
-            if not isinstance(form, forms.Nothing):
-                check_constraint(path, form, variable.constraint)
+            check_constraint(path, form, variable.constraint)
+            if stores_parameters(form):
                 value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
                 self.compact[path] = self._own(f"trained/{path}", value, True, constraint)
@@ -194,8 +201,9 @@ class PartialWeights:
 
     @property
     def fixed_variables(self) -> list:
-        """Variables that no step changes: indices, random frozen values, the base's variables."""
-        return [*self.index.values(), *self.random.values(), *self.base.variables]
+        """Variables that no step changes: indices, random values, the base's variables."""
+        own = [*self.index.values(), *self.random.values(), *self.projections.variables]
+        return [*own, *self.base.variables]
 
     def active_variables(self, waiting: frozenset[str] = frozenset()) -> list[keras.Variable]:
         """Return the trainable variables that a phase of training updates.
@@ -221,6 +229,7 @@ class PartialWeights:
         network: keras.Model | ThinNetwork | None = None,
         inference_layers: Sequence[keras.Layer] | None = None,
         in_parts: bool = False,
+        frozen: Mapping[str, Any] = _NONE,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Run the base on assembled weights without changing any variable.
 
@@ -240,6 +249,8 @@ class PartialWeights:
         in_parts : bool, default=False
             Whether products with a partly frozen kernel are computed in two parts, which a
             function that is vectorized over members needs.
+        frozen : mapping of str to tensor, default={}
+            Weights by path that are used in place of the frozen values, and get gradients.
 
         Returns
         -------
@@ -259,6 +270,7 @@ class PartialWeights:
             training,
             waiting=waiting,
             in_parts=in_parts,
+            frozen=frozen,
         )
 
     def run(
@@ -269,6 +281,7 @@ class PartialWeights:
         *,
         waiting: frozenset[str] = frozenset(),
         in_parts: bool = False,
+        frozen: Mapping[str, Any] = _NONE,
     ) -> tuple[Any, list[tuple[Any, Any]], list]:
         """Call a function in which the variables of the base have their assembled values.
 
@@ -282,7 +295,7 @@ class PartialWeights:
             Whether gradients are computed: only those of trainable slices, where that is cheaper.
         waiting : frozenset of str, default=frozenset()
             Paths of trainable weights that are treated as constants.
-        in_parts : bool, default=False
+        in_parts, frozen
             As for `apply`.
 
         Returns
@@ -296,15 +309,16 @@ class PartialWeights:
                 p: ops.stop_gradient(v.value) if p in waiting else v.value
                 for p, v in self.compact.items()
             }
+            trainable |= self.projections.changes(trainable)
             whole = {
-                p: self._frozen(p)
+                p: self._frozen(p, frozen)
                 if in_parts and p in self.products and v.regularizer is None
-                else self._assemble(p, trainable.get(p))
+                else self._assemble(p, trainable.get(p), frozen)
                 for p, v in self.survey.trainable.items()
             }
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(*found, trainable[p], self._positions(p), self._apart(p, in_parts))
+                Slice(*found, trainable[p], self._positions(p), self._apart(p, in_parts, frozen))
                 for p, found in self.products.items()
                 if in_parts or (training and p not in waiting)
             ]
@@ -338,12 +352,14 @@ class PartialWeights:
         # The value, because TensorFlow would read a variable later, in another scope.
         return self.index[path].value if path in self.index else None
 
-    def _apart(self, path: str, in_parts: bool) -> Any:
+    def _apart(self, path: str, in_parts: bool, given: Mapping[str, Any]) -> Any:
         """Return the frozen kernel where what is trained is not a part of the product with it."""
         scaled = isinstance(self.computed[path], forms.Scales)
-        return self._frozen(path) if in_parts or scaled else None
+        return self._frozen(path, given) if in_parts or scaled else None
 
-    def _frozen(self, path: str):
+    def _frozen(self, path: str, given: Mapping[str, Any] = _NONE):
+        if path in given:
+            return given[path]
         variable = self.random.get(path, self.survey.trainable[path])
         if self.frozen == "zero" and not self.keeps_values(path):
             return ops.zeros(variable.shape, dtype=variable.dtype)
@@ -356,12 +372,12 @@ class PartialWeights:
         """
         return self.selection.layout[path].role in _NORM_ROLES
 
-    def _assemble(self, path: str, compact):
+    def _assemble(self, path: str, compact, given: Mapping[str, Any] = _NONE):
         """Write the trainable parameters of a weight into its frozen values."""
         form = self.computed[path]
         if isinstance(form, forms.Everything):
             return ops.convert_to_tensor(compact)
-        frozen = self._frozen(path)
+        frozen = self._frozen(path, given)
         if compact is None:
             return frozen
         return write_trained(form, frozen, ops.convert_to_tensor(compact), self.index.get(path))
@@ -489,6 +505,7 @@ class PartialWeights:
         refill = seed != self.seed
         self.selection, self.seed = selection, seed
         self.computed = computed_forms(selection)
+        self.projections.load(self.computed)
         for path, variable in self.index.items():
             variable.assign(positions(self.computed[path]))  # pyright: ignore
         for path, variable in self.random.items():
@@ -522,9 +539,11 @@ class PartialWeights:
             The value.
         """
         chosen = None if network is None else {id(variable) for variable in network.variables}
+        compact: dict[str, Any] = dict(self.compact)
+        compact |= self.projections.changes(compact)
         for path, variable in self.survey.trainable.items():
             if chosen is None or id(variable) in chosen:
-                yield path, to_numpy(self._assemble(path, self.compact.get(path)))
+                yield path, to_numpy(self._assemble(path, compact.get(path)))
         for path, variable in self.states.items():
             if chosen is None or id(self.survey.states[path]) in chosen:
                 yield path, to_numpy(variable)

@@ -242,8 +242,14 @@ def _options(experiment: Experiment, given: Sequence[str] | None) -> argparse.Na
     options = parser.parse_args(given)
     if options.redraw and options.out is None:
         parser.error("--redraw requires --out, the folder with the records")
-    options.seeds = options.seeds or (1 if options.budget == "tiny" else experiment.seeds)
+    options.seeds = options.seeds or _seeds(experiment, options.budget)
     return options
+
+
+def _seeds(experiment: Experiment, budget: str) -> int:
+    if budget == "tiny":
+        return 1
+    return experiment.settings[budget].get("seeds", experiment.seeds)
 
 
 # TensorFlow reports the instructions of the processor at every start.

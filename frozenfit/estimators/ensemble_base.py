@@ -13,25 +13,33 @@ import keras
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from frozenfit.estimators import stored, stored_base
+from frozenfit.estimators import stored_ensemble
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
+from frozenfit.estimators.bases import make_base
 from frozenfit.estimators.ensemble_members import check_members, member_selectors
-from frozenfit.estimators.ensemble_training import train_members
+from frozenfit.estimators.ensemble_settings import (
+    check_settings,
+    make_together,
+    refuse_if_joint,
+    stops_together,
+)
+from frozenfit.estimators.ensemble_training import Together, train_members
 from frozenfit.estimators.partial_base import (
     PartialNet,
-    make_base,
     part_seeds,
-    set_fitted,
     train_part,
 )
+from frozenfit.estimators.plans import stops_early
 from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.training import shared_features
 from frozenfit.training.base import Base
+from frozenfit.training.data import Data, split
+from frozenfit.training.optimizers import OptimizerState
 from frozenfit.training.streamed import AnyData
 from frozenfit.training.workspace import workspace
 from frozenfit.types import RandomState, Trainable
-from frozenfit.utils.scikit_learn import Interval, StrOptions, callback_context, has_callbacks
+from frozenfit.utils.scikit_learn import Interval, StrOptions, callback_context
 
 if TYPE_CHECKING:
     from frozenfit.types import ArrayLike, SamplesLike
@@ -74,6 +82,8 @@ class CheapEnsemble(NetworkEstimator):
     base_: Base
     estimators_: list[Any]
     base_history_: dict[str, list[float]]
+    history_: dict[str, list[float]]
+    _joint_optimizer: tuple[Any, OptimizerState] | None
     _numbers: list[int]
     _seeds: dict[str, int]
     _made: int
@@ -81,9 +91,10 @@ class CheapEnsemble(NetworkEstimator):
 
     _parameter_constraints: dict = {
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "base": [StrOptions({"trained", "frozen"})],
+        "base": [StrOptions({"trained", "frozen", "joint"})],
         "base_epochs": [Interval(Integral, 1, None, closed="left")],
         "members": [StrOptions({"same", "disjoint", "adapters"}), list, tuple],
+        "stopping": [StrOptions({"auto", "members", "ensemble"})],
         "vectorize": [StrOptions({"auto"}), "boolean"],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -98,6 +109,7 @@ class CheapEnsemble(NetworkEstimator):
         base: str = "trained",
         base_epochs: int = 1,
         members: str | Sequence[Trainable] = "same",
+        stopping: str = "auto",
         vectorize: bool | Literal["auto"] = "auto",
         warm_start: bool = False,
         random_state: RandomState = None,
@@ -108,6 +120,7 @@ class CheapEnsemble(NetworkEstimator):
         self.base = base
         self.base_epochs = base_epochs
         self.members = members
+        self.stopping = stopping
         self.vectorize = vectorize
         self.warm_start = warm_start
         self.random_state = random_state
@@ -152,10 +165,11 @@ class CheapEnsemble(NetworkEstimator):
     def _settings_fitted(self) -> dict[str, Any]:
         """Return the parameters that cannot change between fits that continue."""
         settings = {f"estimator__{name}": getattr(self._settings, name) for name in _FIXED}
-        return settings | {"members": self.members}
+        return settings | {"base": self.base, "members": self.members}
 
     def _train(self, fit_data: FitData) -> None:
         self._n_outputs_ = fit_data.n_outputs
+        check_settings(self)
         if fit_data.resume:
             self._go_on(fit_data)
             return
@@ -170,14 +184,14 @@ class CheapEnsemble(NetworkEstimator):
         with workspace.check_out(base) as network:
             network.check(self.input_shape_, fit_data.n_outputs, fit_data.task)
             training = training.for_network(network, getattr(self, "feature_names_in_", None))
-            if self.base == "trained" and not network.is_copy:
+            if self.base != "frozen" and not network.is_copy:
                 raise ValueError(
-                    f"`base='trained'` requires a model that can be copied, which "
+                    f"`base={self.base!r}` requires a model that can be copied, which "
                     f"{network.model.name!r} cannot. Use base='frozen', or pass the model as a "
                     "callable."
                 )
             check_members(selectors, self.members, network, base, seeds["selector"])
-        self._seeds, self._made = seeds, 0
+        self._seeds, self._made, self.history_, self._joint_optimizer = seeds, 0, {}, None
         self._fitted_as = self._settings_fitted()
         with self._tasks(fit_data, len(selectors) + (self.base == "trained")) as task:
             base = self._trained_base(base, training, task)
@@ -202,6 +216,12 @@ class CheapEnsemble(NetworkEstimator):
                 "warm_start=False."
             )
         more = 0 if fit_data.one_pass else more
+        if more and self.base == "joint":
+            raise ValueError(
+                f"`n_estimators` must be {len(self.estimators_)}, the number of fitted members, "
+                f"in a fit that continues with base='joint', got {self.n_estimators}: the kernels "
+                "are trained for the members that there are. Fit with warm_start=False."
+            )
         fresh = self._more_members(more, None) if more else []
         training, held_out = self._hold_out(fit_data, self._seeds)
         # Copies, because the fitted members must be unchanged where this fit fails.
@@ -225,9 +245,17 @@ class CheapEnsemble(NetworkEstimator):
     ) -> None:
         """Train members and add them to those in `kept`, which do not change."""
         new = numbers[len(kept) :]
-        done, stopped = self._run(members, new, training, task)
+        together = make_together(self)
+        if together is not None and self._joint_optimizer is not None:
+            optimizer, state = self._joint_optimizer
+            together.optimizer_state = state if optimizer == self._settings.optimizer else None
+        done, stopped = self._run(members, new, training, task, together)
+        if together is not None and not kept:
+            self._take_training(together, training)
         rest = [m for m in members[len(done) :] if hasattr(m, "n_iter_")]
         members_now = [*kept, *done, *rest]
+        # The members have trained their base.
+        base = members_now[0].base_ if self._fitted_as["base"] == "joint" else base
         self._take_in(base, members_now, numbers[: len(members_now)])
         self._made = max([self._made, *(number + 1 for number in numbers)])
         self._after_members(held_out)
@@ -242,8 +270,20 @@ class CheapEnsemble(NetworkEstimator):
             for part in (_BASE_PART, *map(_member_part, new)):
                 checkpoint.part(part).remove()
 
+    def _take_training(self, together: Together, fit_data: FitData) -> None:
+        """Set what training in one pass returned besides the members."""
+        self.history_ = together.history
+        continues = self.warm_start or fit_data.one_pass
+        state = together.optimizer_state if continues else None
+        self._joint_optimizer = None if state is None else (self._settings.optimizer, state)
+
     def _run(
-        self, members: list[PartialNet], numbers: list[int], fit_data: FitData, task: Any
+        self,
+        members: list[PartialNet],
+        numbers: list[int],
+        fit_data: FitData,
+        task: Any,
+        together: Together | None,
     ) -> tuple[list[PartialNet], KeyboardInterrupt | None]:
         data_of_members, seeds = [], []
         for member, number in zip(members, numbers, strict=True):
@@ -253,15 +293,7 @@ class CheapEnsemble(NetworkEstimator):
             # same parameters for all; the other seeds differ.
             seeds.append(part_seeds(seed) | {"selector": self._seeds["selector"]})
         done: list[PartialNet] = []
-        # The callbacks of scikit-learn follow one member after the other.
-        follows = has_callbacks(self)
-        if follows and self.vectorize is True:
-            raise ValueError(
-                "`vectorize=True` requires an ensemble without callbacks of scikit-learn, which "
-                "follow one member after the other. Use vectorize='auto', or remove them."
-            )
-        vectorize = False if follows else self.vectorize
-        training = train_members(members, data_of_members, seeds, vectorize)
+        training = train_members(members, data_of_members, seeds, together)
         try:
             # Members whose frozen layers agree compute the features of these layers once.
             with shared_features.sharing():
@@ -291,9 +323,33 @@ class CheapEnsemble(NetworkEstimator):
     def _after_members(self, held_out: AnyData | None) -> None:
         """Fit what depends on the trained members, such as a temperature."""
 
+    def _average(self, outputs: np.ndarray) -> np.ndarray:
+        """Compute the outputs of the ensemble from those of the members, (members, n, k)."""
+        return outputs.mean(axis=0)
+
+    @property
+    def _calibrates(self) -> bool:
+        """Whether samples are held out for something that depends on the trained members."""
+        return False
+
     def _hold_out(self, fit_data: FitData, seeds: dict[str, int]) -> tuple[FitData, AnyData | None]:
-        """Split off samples on which neither base nor members are trained."""
-        return fit_data, None
+        """Split off samples on which neither base nor members are trained, where they are needed.
+
+        They calibrate the ensemble, and end the training of all its members.
+        """
+        if fit_data.validation is not None:
+            return fit_data, fit_data.validation
+        stops = stops_together(self) and stops_early(self._settings, fit_data)
+        if not (stops or self._calibrates):
+            return fit_data, None
+        assert isinstance(fit_data.data, Data)  # `_check_streams` refuses a source
+        rng = np.random.default_rng(seeds["held_out"])
+        fraction = self._settings.validation_fraction
+        # Before the base is trained: a temperature fitted on samples of training would be too low.
+        stratify = fit_data.task == "classification"
+        training, held_out = split(fit_data.data, fraction, rng, stratify=stratify)
+        validation = held_out if stops else None
+        return replace(fit_data, data=training, validation=validation), held_out
 
     def _part(self, model: Any, model_params: Any, weight_init: Any, trainable: Any) -> PartialNet:
         """Create a PartialNet with the settings of `estimator` and the attributes of the data."""
@@ -315,7 +371,7 @@ class CheapEnsemble(NetworkEstimator):
 
     def _trained_base(self, base: Base, fit_data: FitData, task: Any) -> Base:
         """Train the whole base for `base_epochs`, and return the result as a new base."""
-        if self.base == "frozen":
+        if self.base != "trained":
             self.base_history_ = {}
             return base
         trainer = self._part(base, None, None, 1.0)
@@ -407,9 +463,11 @@ class CheapEnsemble(NetworkEstimator):
         Raises
         ------
         ValueError
-            If the length of the list is not `n`, or disjoint members would overlap.
+            If the length of the list is not `n`, disjoint members would overlap, or the base was
+            trained jointly with its members.
         """
         check_is_fitted(self)
+        refuse_if_joint(self, "add_members")
         if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
             raise ValueError(f"`n` must be an int >= 1, got {n!r}.")
         with self._restored_on_error():
@@ -438,9 +496,11 @@ class CheapEnsemble(NetworkEstimator):
         Raises
         ------
         ValueError
-            If the member does not exist, or it is the only one.
+            If the member does not exist, it is the only one, or the base was trained jointly with
+            its members.
         """
         check_is_fitted(self)
+        refuse_if_joint(self, "remove_member")
         count = len(self.estimators_)
         if isinstance(i, bool) or not isinstance(i, Integral) or not 0 <= int(i) < count:
             raise ValueError(f"`i` must be an int from 0 to {count - 1}, got {i!r}.")
@@ -516,47 +576,7 @@ class CheapEnsemble(NetworkEstimator):
     def _fitted_state(
         self, include_frozen: bool, include_optimizer: bool = False
     ) -> tuple[dict, dict[str, np.ndarray]]:
-        # Members are restored with the optimizer of `estimator`, which may have changed.
-        optimizer = self._settings.optimizer
-        with workspace.check_out(self.base_) as network:
-            about, values = stored_base.write(self.base_, network, include_frozen, True)
-            parts = [
-                stored.part_state(
-                    m, network, include_frozen, include_optimizer and m.optimizer == optimizer
-                )
-                for m in self.estimators_
-            ]
-        own = {
-            "base": about,
-            "base_history": self.base_history_,
-            "seeds": self._seeds,
-            "numbers": self._numbers,
-            "made": self._made,
-            "temperature": getattr(self, "temperature_", None),
-        }
-        arrays = {f"base/{path}": value for path, value in values.items()}
-        own["members"] = []
-        for i, (member, (meta, trainable)) in enumerate(zip(self.estimators_, parts, strict=True)):
-            own["members"].append(
-                {**meta, "trainable": member.trainable, "number": self._numbers[i]}
-            )
-            arrays |= {f"{i}/{name}": value for name, value in trainable.items()}
-        return stored.data_state(self) | own, arrays
+        return stored_ensemble.fitted_state(self, include_frozen, include_optimizer)
 
     def _restore(self, meta: dict, arrays: dict[str, np.ndarray], base: Any = None) -> None:
-        stored.restore_data(self, meta)
-        found = stored.restore_base(self, meta, stored.group(arrays, "base"), base)
-        self._seeds, self._made = meta["seeds"], meta["made"]
-        self._fitted_as = self._settings_fitted()
-        self.base_history_ = meta["base_history"]
-        members = []
-        with workspace.check_out(found) as network:
-            for i, about in enumerate(meta["members"]):
-                member = self._member(found, about["trainable"], about["number"])
-                own = stored.group(arrays, str(i))
-                part = stored.restore_part(member, about, own, network, found)
-                set_fitted(member, part, about["history"])
-                members.append(member)
-        if meta["temperature"] is not None:
-            self.temperature_ = meta["temperature"]
-        self._take_in(found, members, meta["numbers"])
+        stored_ensemble.restore(self, meta, arrays, base)

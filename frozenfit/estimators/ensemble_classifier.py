@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -14,8 +13,8 @@ from frozenfit.estimators import ensemble_report as _report
 from frozenfit.estimators.calibration import label_logits, pooled, temperature
 from frozenfit.estimators.classifier import NetworkClassifier
 from frozenfit.estimators.ensemble_base import CheapEnsemble
+from frozenfit.estimators.one_network import train_one_network
 from frozenfit.estimators.partial_net import PartialNetClassifier
-from frozenfit.training.data import Data, split
 from frozenfit.types import RandomState, Trainable
 
 if TYPE_CHECKING:
@@ -37,12 +36,15 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         it has a `checkpoint`. ``set_params(estimator__trainable=0.2)`` sets one of its parameters.
     n_estimators : int, default=5
         Number of members.
-    base : {"trained", "frozen"}, default="trained"
+    base : {"trained", "frozen", "joint"}, default="trained"
         The network that the members share. "trained" trains all of it for `base_epochs`, as in
         the published protocol. "frozen" does not train it: it is drawn from the seed, in which
-        case no file stores it, or it is the model that `estimator` was given.
+        case no file stores it, or it is the model that `estimator` was given. "joint" trains its
+        kernels together with the members, on the sum of their losses, and requires
+        ``members="adapters"``: the kernels are stored once, and members cannot be added or removed
+        afterwards.
     base_epochs : int, default=1
-        Number of epochs in which the base is trained; unused with ``base="frozen"``.
+        Number of epochs in which the base is trained; unused unless it is "trained".
     members : {"same", "disjoint", "adapters"} or list of selectors, default="same"
         Which parameters each member trains. With "same", those of ``estimator.trainable``, from
         different seeds. With "disjoint", members have no trainable parameter in common: if
@@ -56,13 +58,21 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Whether to divide the outputs of all members by one temperature, fitted on `X_val`,
         `y_val` of `fit` or on ``estimator.validation_fraction`` of the training data, which is
         then held out from base and members.
+    stopping : {"auto", "members", "ensemble"}, default="auto"
+        Which validation loss the early stopping of `estimator` and the pilot run of
+        ``epochs="auto"`` follow. With "members", each member follows its own loss, on a part of
+        the samples that is held out from it alone. With "ensemble", all members follow the loss of
+        their averaged prediction, on one part that is held out from all of them: they end after
+        the same epoch, and have the parameters of the best epoch of the ensemble. This requires
+        members that are trained in one compiled pass. "auto" is "ensemble" for
+        ``base="joint"``, else "members".
     vectorize : bool or "auto", default="auto"
         Whether the members are trained in one compiled pass, each with its own batch order and
         early stopping; the results are those of training one after the other up to rounding.
         "auto" does so for networks of dense layers, normalizations and activations, and settings
-        that all members can follow together, see the user guide. True raises an error for others.
-        With False, a member is bit for bit what `estimator` alone would become. Predictions are
-        computed in one pass where training can be, except on torch.
+        that all members can follow together, see the user guide. True raises an error for others,
+        as ``base="joint"`` and ``stopping="ensemble"`` do. With False, a member is bit for bit what
+        `estimator` alone would become.
     warm_start : bool, default=False
         Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
         has increased.
@@ -77,11 +87,15 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     classes_ : ndarray of shape (n_classes,)
         The class labels.
     base_ : Base
-        The network that all members share; it is never modified.
+        The network that all members share; it is never modified. With ``base="joint"`` it has the
+        trained kernels.
     estimators_ : list of PartialNetClassifier
         The members; each is a fitted estimator that can be used alone.
     base_history_ : dict of str to list of float
-        Loss and accuracy of the epochs of the base; empty with ``base="frozen"``.
+        Loss and accuracy of the epochs of the base; empty unless it is "trained".
+    history_ : dict of str to list of float
+        Validation metrics of the averaged prediction after each epoch of the last call of `fit`,
+        where the members stop together and there are validation samples; else empty.
     n_trainable_ : int
         Number of trained parameters of all members together, without those of the base.
     freeze_fraction_ : float
@@ -111,7 +125,10 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     ensemble are the mean of those of its members.
 
     ``members="adapters"`` is BatchEnsemble (Wen, Tran and Ba 2020, arXiv:2002.06715) on kernels
-    that are not trained with the members.
+    that are not trained with the members. With ``base="joint"`` they are, and it is BatchEnsemble
+    as published; TabM (Gorishniy, Kotelnikov and Babenko 2025, arXiv:2410.24210) is such an
+    ensemble for tables. The loss is the sum of those of the members, so that the gradient of a
+    kernel is the sum of the gradients of the members.
 
     Examples
     --------
@@ -145,6 +162,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         base_epochs: int = 1,
         members: str | Sequence[Trainable] = "same",
         calibrate: bool = False,
+        stopping: str = "auto",
         vectorize: bool | Literal["auto"] = "auto",
         warm_start: bool = False,
         random_state: RandomState = None,
@@ -156,6 +174,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             base=base,
             base_epochs=base_epochs,
             members=members,
+            stopping=stopping,
             vectorize=vectorize,
             warm_start=warm_start,
             random_state=random_state,
@@ -171,17 +190,9 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
                 "split. Pass validation data as X_val to `fit`, or set calibrate=False."
             )
 
-    def _hold_out(self, fit_data, seeds):
-        if not self.calibrate or fit_data.validation is not None:
-            return fit_data, fit_data.validation
-        assert isinstance(fit_data.data, Data)  # `_check_streams` refuses a source
-        rng = np.random.default_rng(seeds["held_out"])
-        fraction = self._settings.validation_fraction
-        # Before the base is trained: a temperature fitted on samples of training would be too low.
-        training, held_out = split(
-            fit_data.data, fraction, rng, stratify=fit_data.task == "classification"
-        )
-        return replace(fit_data, data=training), held_out
+    @property
+    def _calibrates(self) -> bool:
+        return self.calibrate
 
     def _after_members(self, held_out):
         self.temperature_ = 1.0
@@ -195,10 +206,13 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             self.temperature_ = temperature(outputs, y, weight)
 
     def _logits(self, X: np.ndarray, n_members: int | None = None) -> np.ndarray:
-        outputs = self._member_logits(X, n_members)
+        return self._average(self._member_logits(X, n_members), self.temperature_)
+
+    def _average(self, outputs: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+        outputs = outputs.astype(np.float64)
         if self._task == "classification":
-            return pooled(outputs, self.temperature_)
-        no, yes = pooled(label_logits(outputs), self.temperature_).T
+            return pooled(outputs, temperature)
+        no, yes = pooled(label_logits(outputs), temperature).T
         return (yes - no).reshape(outputs.shape[1:])
 
     def _joined(self, outputs: Any) -> Any:
@@ -302,8 +316,15 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         shared = self._entropy(each.mean(axis=0)) - self._entropy(each).mean(axis=0)
         return np.maximum(shared, 0.0)
 
-    def ensemble_report(self, X: SamplesLike, y: ArrayLike) -> list[_report.ClassifierRow]:
-        """Evaluate each member and the ensemble.
+    def ensemble_report(
+        self,
+        X: SamplesLike,
+        y: ArrayLike,
+        *,
+        X_train: SamplesLike | None = None,
+        y_train: ArrayLike | None = None,
+    ) -> list[_report.ClassifierRow]:
+        """Evaluate each member, the ensemble, and one network trained as a whole.
 
         Parameters
         ----------
@@ -311,11 +332,17 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             Samples.
         y : array-like of shape (n_samples,)
             True labels.
+        X_train, y_train : array-like, default=None
+            Training data, with which one network is trained as a whole, with the settings of
+            `estimator` and from the values that the base started from: the network to beat. With
+            ``base="trained"`` it is trained for `base_epochs` more than a member, unless
+            `epochs` is "auto". By default there is no such network.
 
         Returns
         -------
         list of ClassifierRow
-            One row for each member, for their mean and for the ensemble, with the fields
+            One row for each member, for their mean, for the ensemble, and for the one network if
+            there are training data, with the fields
             ``(member, accuracy, nll, brier, ece, disagreement)``: negative log likelihood, Brier
             score from 0 to 2, expected calibration error over 15 bins, and the fraction of samples
             for which two members predict different labels. `frozenfit.estimators.report_text`
@@ -328,6 +355,9 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
                 "matrix of labels. Evaluate `predict_members` label by label."
             )
         samples, targets = self._check_data(X, y, reset=False)
+        one = train_one_network(self, X_train, y_train)
         return _report.classifier_report(
-            self.predict_members(samples), self._encode(targets, reset=False)
+            self.predict_members(samples),
+            self._encode(targets, reset=False),
+            None if one is None else one.predict_proba(samples),
         )

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import ensemble_report as _report
 from frozenfit.estimators.ensemble_base import CheapEnsemble
+from frozenfit.estimators.one_network import train_one_network
 from frozenfit.estimators.partial_net import PartialNetRegressor
 from frozenfit.estimators.regressor import NetworkRegressor
 
@@ -31,12 +32,15 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         it has a `checkpoint`. ``set_params(estimator__trainable=0.2)`` sets one of its parameters.
     n_estimators : int, default=5
         Number of members.
-    base : {"trained", "frozen"}, default="trained"
+    base : {"trained", "frozen", "joint"}, default="trained"
         The network that the members share. "trained" trains all of it for `base_epochs`, as in
         the published protocol. "frozen" does not train it: it is drawn from the seed, in which
-        case no file stores it, or it is the model that `estimator` was given.
+        case no file stores it, or it is the model that `estimator` was given. "joint" trains its
+        kernels together with the members, on the sum of their losses, and requires
+        ``members="adapters"``: the kernels are stored once, and members cannot be added or removed
+        afterwards.
     base_epochs : int, default=1
-        Number of epochs in which the base is trained; unused with ``base="frozen"``.
+        Number of epochs in which the base is trained; unused unless it is "trained".
     members : {"same", "disjoint", "adapters"} or list of selectors, default="same"
         Which parameters each member trains. With "same", those of ``estimator.trainable``, from
         different seeds. With "disjoint", members have no trainable parameter in common: if
@@ -46,13 +50,21 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         the scales of their inputs and outputs, all biases, the batch normalizations and the head;
         the scales of the first inputs start at random signs, a different draw for each member. A
         list has one selector for each member.
+    stopping : {"auto", "members", "ensemble"}, default="auto"
+        Which validation loss the early stopping of `estimator` and the pilot run of
+        ``epochs="auto"`` follow. With "members", each member follows its own loss, on a part of
+        the samples that is held out from it alone. With "ensemble", all members follow the loss of
+        their averaged prediction, on one part that is held out from all of them: they end after
+        the same epoch, and have the parameters of the best epoch of the ensemble. This requires
+        members that are trained in one compiled pass. "auto" is "ensemble" for
+        ``base="joint"``, else "members".
     vectorize : bool or "auto", default="auto"
         Whether the members are trained in one compiled pass, each with its own batch order and
         early stopping; the results are those of training one after the other up to rounding.
         "auto" does so for networks of dense layers, normalizations and activations, and settings
-        that all members can follow together, see the user guide. True raises an error for others.
-        With False, a member is bit for bit what `estimator` alone would become. Predictions are
-        computed in one pass where training can be, except on torch.
+        that all members can follow together, see the user guide. True raises an error for others,
+        as ``base="joint"`` and ``stopping="ensemble"`` do. With False, a member is bit for bit what
+        `estimator` alone would become.
     warm_start : bool, default=False
         Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
         has increased.
@@ -65,11 +77,15 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
     Attributes
     ----------
     base_ : Base
-        The network that all members share; it is never modified.
+        The network that all members share; it is never modified. With ``base="joint"`` it has the
+        trained kernels.
     estimators_ : list of PartialNetRegressor
         The members; each is a fitted estimator that can be used alone.
     base_history_ : dict of str to list of float
-        Loss of the epochs of the base; empty with ``base="frozen"``.
+        Loss of the epochs of the base; empty unless it is "trained".
+    history_ : dict of str to list of float
+        Validation metrics of the averaged prediction after each epoch of the last call of `fit`,
+        where the members stop together and there are validation samples; else empty.
     n_trainable_ : int
         Number of trained parameters of all members together, without those of the base.
     freeze_fraction_ : float
@@ -112,7 +128,7 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
     }
 
     def _logits(self, X: np.ndarray, n_members: int | None = None) -> np.ndarray:
-        return self._member_logits(X, n_members).mean(axis=0)
+        return self._average(self._member_logits(X, n_members))
 
     def predict(self, X: SamplesLike, n_members: int | None = None) -> np.ndarray:
         """Predict targets.
@@ -150,8 +166,15 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         """
         return self._on_scale(self._outputs_of_members(X))
 
-    def ensemble_report(self, X: SamplesLike, y: ArrayLike) -> list[_report.RegressorRow]:
-        """Evaluate each member and the ensemble.
+    def ensemble_report(
+        self,
+        X: SamplesLike,
+        y: ArrayLike,
+        *,
+        X_train: SamplesLike | None = None,
+        y_train: ArrayLike | None = None,
+    ) -> list[_report.RegressorRow]:
+        """Evaluate each member, the ensemble, and one network trained as a whole.
 
         Parameters
         ----------
@@ -159,16 +182,25 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
             Samples.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             True targets.
+        X_train, y_train : array-like, default=None
+            Training data, with which one network is trained as a whole, with the settings of
+            `estimator` and from the values that the base started from: the network to beat. With
+            ``base="trained"`` it is trained for `base_epochs` more than a member, unless
+            `epochs` is "auto". By default there is no such network.
 
         Returns
         -------
         list of RegressorRow
-            One row for each member, for their mean and for the ensemble, with the fields
+            One row for each member, for their mean, for the ensemble, and for the one network if
+            there are training data, with the fields
             ``(member, rmse, disagreement)``: root mean square error, and root mean square
             difference of two members. `frozenfit.estimators.report_text` formats the rows.
         """
         check_is_fitted(self)
         samples, targets = self._check_data(X, y, reset=False)
+        one = train_one_network(self, X_train, y_train)
         return _report.regressor_report(
-            self.predict_members(samples), self._encode(targets, reset=False)
+            self.predict_members(samples),
+            self._encode(targets, reset=False),
+            None if one is None else one.predict(samples).reshape(len(targets), -1),
         )

@@ -22,7 +22,7 @@ def require(condition: bool, what: str) -> None:
 
 
 def load_stack(
-    parts: Sequence[FittedPart], network: Network
+    parts: Sequence[FittedPart], network: Network, joint: bool = False
 ) -> tuple[CompiledModel, CompiledStack]:
     """Load parts as a stack.
 
@@ -32,6 +32,8 @@ def load_stack(
         The parts.
     network : Network
         A network with the structure of their bases.
+    joint : bool, default=False
+        Whether the kernels that they share are trained with them.
 
     Returns
     -------
@@ -60,9 +62,25 @@ def load_stack(
     }
     require(len(kinds) == 1, "members that train equally many parameters of each weight")
     compiled = first.load(network)
-    reason = vectorization.unsuitable_network(compiled)
+    reason = vectorization.unsuitable_network(compiled, joint)
     require(reason is None, str(reason))
     own_positions = any(part.selection != first.selection for part in parts)
-    stack = compiled.stack(len(parts), own_positions)
-    stack.load([part.selection for part in parts], [part.delta for part in parts])
+    stack = compiled.stack(len(parts), own_positions, joint)
+    load_members(stack, parts, network)
     return compiled, stack
+
+
+def load_members(stack: CompiledStack, parts: Sequence[FittedPart], network: Network) -> None:
+    """Load parts and the values of their base into a stack that was compiled for them.
+
+    Parameters
+    ----------
+    stack : CompiledStack
+        The stack.
+    parts : sequence of FittedPart
+        The parts.
+    network : Network
+        A network with the structure of their base.
+    """
+    selections, deltas = zip(*((part.selection, part.delta) for part in parts), strict=True)
+    stack.load(selections, deltas, network.values(parts[0].base))

@@ -2,8 +2,8 @@
 
 Every function is exact and returns the canonical form: `Nothing` and `Everything` where no or all
 parameters are selected, `Leading` for the first positions along an axis, `Indices` for other
-positions along one axis, and `Mask` for anything else. `Scales` selects no parameters of the weight
-but adds some, so that it has no mask; the whole weight contains it.
+positions along one axis, and `Mask` for anything else. `Scales` and `Subspace` select no parameters
+of the weight but add some, so that they have no mask; the whole weight contains them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
-from . import scale_form
+from . import scale_form, subspace_form
 from .scale_form import Scales
+from .subspace_form import Subspace
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class Mask:
         return Mask, (self.array,)
 
 
-Form = Nothing | Everything | Leading | Indices | Mask | Scales
+Form = Nothing | Everything | Leading | Indices | Mask | Scales | Subspace
 
 
 def _along(form: Leading | Indices, shape: tuple[int, ...]) -> range | tuple[int, ...]:
@@ -217,7 +219,8 @@ def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
     -------
     tuple of int
         The shape of the weight for `Everything`, with a shorter axis for `Leading` and `Indices`;
-        one axis, in C order, for `Mask`; one axis for `Scales`; ``(0,)`` for `Nothing`.
+        one axis, in C order, for `Mask`; one axis for `Scales` and `Subspace`; ``(0,)`` for
+        `Nothing`.
 
     Raises
     ------
@@ -243,6 +246,8 @@ def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (size(form, shape),)
     if isinstance(form, Scales):
         return (sum(form.counts(shape)),)
+    if isinstance(form, Subspace):
+        return (form.n_coordinates,)
     length = len(_along(form, shape))
     return (*shape[: form.axis], length, *shape[form.axis + 1 :])
 
@@ -300,7 +305,7 @@ def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the form does not fit the shape, or is `Scales`.
+        If the form does not fit the shape, or is `Scales` or `Subspace`.
 
     See Also
     --------
@@ -314,18 +319,24 @@ def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
     """
     if isinstance(form, Mask):
         return _checked(form, shape).copy()
-    if isinstance(form, Scales):
-        scale_form.refuse_entries(form)
+    if isinstance(form, Scales | Subspace):
+        _refuse_entries(form)
     mask = np.full(shape, isinstance(form, Everything))
     if isinstance(form, Leading | Indices):
         mask[_index(form, shape)] = True
     return mask
 
 
+def _refuse_entries(form: Scales | Subspace) -> NoReturn:
+    if isinstance(form, Scales):
+        scale_form.refuse_entries(form)
+    subspace_form.refuse_entries(form)
+
+
 def take(form: Form, array: np.ndarray) -> np.ndarray:
     """Return a copy of the trainable parameters of a weight.
 
-    Scales are not part of the weight: their values are those before training.
+    Scales and coordinates are not part of the weight: their values are those before training.
 
     Parameters
     ----------
@@ -364,6 +375,8 @@ def take(form: Form, array: np.ndarray) -> np.ndarray:
         return array[_checked(form, array.shape)]
     if isinstance(form, Scales):
         return form.start(array.shape).astype(array.dtype)
+    if isinstance(form, Subspace):
+        return np.zeros(form.n_coordinates, array.dtype)
     return array[_index(form, array.shape)].copy()
 
 
@@ -387,7 +400,8 @@ def put(form: Form, array: np.ndarray, compact: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the form does not fit the array, or `compact` has another shape.
+        If the form does not fit the array or is `Subspace`, whose coordinates are those of several
+        weights, or `compact` has another shape.
 
     See Also
     --------
@@ -400,6 +414,8 @@ def put(form: Form, array: np.ndarray, compact: np.ndarray) -> np.ndarray:
     >>> forms.put(Leading(0, 1), np.zeros(3), np.ones(1)).tolist()
     [1.0, 0.0, 0.0]
     """
+    if isinstance(form, Subspace):
+        subspace_form.refuse_entries(form)
     whole, compact = np.array(array), np.asarray(compact)
     wanted = compact_shape(form, whole.shape)
     # NumPy would broadcast a wrong shape without an error.
@@ -459,6 +475,8 @@ def describe(form: Form, shape: tuple[int, ...]) -> str:
     if isinstance(form, Scales):
         sides = zip(form.counts(shape), ("inputs", "outputs"), strict=True)
         return "scales of " + " and ".join(f"{n} {side}" for n, side in sides if n)
+    if isinstance(form, Subspace):
+        return form.describe()
     start = "first " if isinstance(form, Leading) else ""
     return f"{start}{len(_along(form, shape))} of {shape[form.axis]} on axis {form.axis}"
 
@@ -584,7 +602,7 @@ def union(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
     Raises
     ------
     ValueError
-        If one form is `Scales` and the other one a part of the weight.
+        If one form is `Scales` or `Subspace`, and the other one a part of the weight.
 
     See Also
     --------
@@ -600,6 +618,8 @@ def union(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
         return canonical(b, shape)
     if isinstance(b, Nothing) or isinstance(a, Everything):
         return canonical(a, shape)
+    if isinstance(a, Subspace) or isinstance(b, Subspace):
+        return subspace_form.same_subspace(a, b)
     if isinstance(a, Scales) or isinstance(b, Scales):
         return canonical(scale_form.union_of_scales(a, b), shape)
     # Slices along one axis are joined without masks, which may have millions of values.
@@ -626,7 +646,7 @@ def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
     Raises
     ------
     ValueError
-        If one form is `Scales` and the other one a part of the weight.
+        If one form is `Scales` or `Subspace`, and the other one a part of the weight.
 
     See Also
     --------
@@ -644,6 +664,8 @@ def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
         return canonical(b, shape)
     if isinstance(b, Everything):
         return canonical(a, shape)
+    if isinstance(a, Subspace) or isinstance(b, Subspace):
+        return subspace_form.same_subspace(a, b)
     if isinstance(a, Scales) or isinstance(b, Scales):
         return canonical(scale_form.intersection_of_scales(a, b), shape)
     if isinstance(a, Leading | Indices) and isinstance(b, Leading | Indices) and a.axis == b.axis:
@@ -669,7 +691,7 @@ def complement(form: Form, shape: tuple[int, ...]) -> Form:
     Raises
     ------
     ValueError
-        If the form is `Scales`.
+        If the form is `Scales` or `Subspace`.
 
     See Also
     --------
@@ -687,8 +709,8 @@ def complement(form: Form, shape: tuple[int, ...]) -> Form:
         return Nothing()
     if isinstance(form, Mask):
         return from_mask(~_checked(form, shape))
-    if isinstance(form, Scales):
-        scale_form.refuse_entries(form)
+    if isinstance(form, Scales | Subspace):
+        _refuse_entries(form)
     return _slice(form.axis, set(range(shape[form.axis])) - set(_along(form, shape)), shape)
 
 

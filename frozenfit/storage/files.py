@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators.base import NetworkEstimator
-from frozenfit.estimators.partial_base import trained_base
+from frozenfit.estimators.bases import trained_base
 from frozenfit.estimators.stored_base import Base
 from frozenfit.storage import mapping, pipelines
 from frozenfit.storage.codec import (

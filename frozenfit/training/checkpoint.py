@@ -143,6 +143,13 @@ class Progress:
     best_loss: float = np.inf
     epochs_waited: int = 0
 
+    def improves(self, loss: float) -> bool:
+        """Take in the validation loss of an epoch; return whether it is the lowest one so far."""
+        better = loss < self.best_loss
+        self.best_loss = loss if better else self.best_loss
+        self.epochs_waited = 0 if better else self.epochs_waited + 1
+        return better
+
 
 # JSON has these; floats are stored as arrays, which keep their bits and can be infinite.
 _COUNTS = ("epochs", "stopped", "phase_start", "first_step", "step", "epochs_waited")

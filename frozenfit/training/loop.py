@@ -109,8 +109,9 @@ class TrainResult:
         The trained parameters: the best ones with early stopping, else the last.
     history : dict of str to list of float
         One value per epoch for each metric.
-    optimizer_state : OptimizerState
-        The optimizer after the last step, for a call that continues.
+    optimizer_state : OptimizerState or None
+        The optimizer after the last step, for a call that continues; None for a member whose
+        optimizer updates weights of other members too.
     interrupted : bool
         Whether the user interrupted training from the keyboard.
     callbacks : list of keras.callbacks.Callback
@@ -119,7 +120,7 @@ class TrainResult:
 
     delta: Delta
     history: dict[str, list[float]]
-    optimizer_state: OptimizerState
+    optimizer_state: OptimizerState | None
     interrupted: bool
     callbacks: list[keras.callbacks.Callback]
 
@@ -368,41 +369,15 @@ class _Run:
         return with_statistics(self.compiled, delta, plan, progress.step, samples, self.rng, phase)
 
     def _out_of_patience(self) -> bool:
-        # A delta is as small as what is trained, so that the best one is kept in memory without
-        # a file.
-        delta = self.compiled.model.delta
-        patience = self.plan.patience
-        return patience is not None and out_of_patience(
-            self.progress, self.logs["val_loss"], patience, delta
-        )
-
-
-def out_of_patience(
-    progress: Progress, loss: float, patience: int, delta: Callable[[], Delta]
-) -> bool:
-    """Return whether early stopping ends training after an epoch.
-
-    Parameters
-    ----------
-    progress : Progress
-        State of the run, of which the best delta and the epochs since then are updated.
-    loss : float
-        Validation loss of the epoch.
-    patience : int
-        Number of epochs without a lower loss after which training stops.
-    delta : callable
-        Returns a copy of the present delta.
-
-    Returns
-    -------
-    bool
-        Whether there were as many epochs without a lower loss.
-    """
-    if loss < progress.best_loss:
-        progress.best_loss, progress.epochs_waited, progress.best = loss, 0, delta()
-        return False
-    progress.epochs_waited += 1
-    return progress.epochs_waited >= patience
+        """Return whether early stopping ends training after an epoch."""
+        progress, patience = self.progress, self.plan.patience
+        if patience is None:
+            return False
+        if progress.improves(self.logs["val_loss"]):
+            # A delta is as small as what is trained, so that the best one is kept in memory
+            # without a file.
+            progress.best = self.compiled.model.delta()
+        return progress.epochs_waited >= patience
 
 
 def with_statistics(

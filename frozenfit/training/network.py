@@ -99,6 +99,18 @@ class Network:
             variable.assign(values[path])
         self._loaded = base
 
+    def assign(self, values: Mapping[str, np.ndarray]) -> None:
+        """Set some weights, until the next `load` of any base.
+
+        Parameters
+        ----------
+        values : mapping of str to ndarray
+            Values by path.
+        """
+        self._loaded = None
+        for path, value in values.items():
+            self._weights[path].assign(value)
+
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every state, by path."""
@@ -308,7 +320,7 @@ class CompiledModel:
         self._suffix_predictors: dict[Phase, Predictor] = {}
         self._statistics: dict[tuple[Phase, ThinNetwork | None], MovingStatistics] = {}
         self._trainers: OrderedDict[tuple, Trainer] = OrderedDict()
-        self._stacks: OrderedDict[tuple[int, bool], CompiledStack] = OrderedDict()
+        self._stacks: OrderedDict[tuple[int, bool, bool], CompiledStack] = OrderedDict()
         self._loaded: Delta | None = None
 
     def load(
@@ -432,7 +444,7 @@ class CompiledModel:
         limit = prefix.memory_limit()
         return shared_features.features(found, self.network.key, data, limit, on_disk)
 
-    def stack(self, count: int, own_positions: bool) -> CompiledStack:
+    def stack(self, count: int, own_positions: bool, joint: bool = False) -> CompiledStack:
         """Return several members of this model, with compiled functions for all of them.
 
         Parameters
@@ -441,17 +453,19 @@ class CompiledModel:
             Number of members.
         own_positions : bool
             Whether they select different positions.
+        joint : bool, default=False
+            Whether the kernels that they share are trained with them.
 
         Returns
         -------
         CompiledStack
             Its members are yet to be loaded.
         """
-        key = count, own_positions
+        key = count, own_positions, joint
         found = self._stacks.pop(key, None)
         if found is None:
             with isolated(0):
-                found = CompiledStack(self.model, count, own_positions)
+                found = CompiledStack(self.model, *key)
         self._stacks[key] = found
         while len(self._stacks) > _MAX_STACKS:
             self._stacks.popitem(last=False)

@@ -4,7 +4,8 @@ The loss of a stack is the sum of the losses of its members. Each member has sep
 parameters, so that the gradient of the sum is that of each member alone, and an optimizer that
 treats every number by itself takes the step of each member. What runs is the network of one
 member, vectorized over the first axis by the backend. The frozen kernels have no such axis: their
-products are computed for the samples of all members as one.
+products are computed for the samples of all members as one. A joint stack trains these kernels
+too: the gradient of a kernel is then the sum of those of the members.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -22,7 +24,8 @@ from keras import ops
 from frozenfit.delta import Delta, computed_forms, positions
 from frozenfit.isolation import isolated
 from frozenfit.partial import PartialModel, weights_of
-from frozenfit.selectors import Selection
+from frozenfit.partial_weights import variable_name
+from frozenfit.selectors import Selection, forms
 from frozenfit.training import optimizers
 from frozenfit.training.backends import Predictor, Trainer
 from frozenfit.training.objective import Objective
@@ -31,6 +34,7 @@ from frozenfit.utils.arrays import to_numpy
 
 # Trainers that stay compiled for one stack.
 _MAX_TRAINERS = 4
+_NONE: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class StackTotals(NamedTuple):
@@ -62,16 +66,19 @@ class Stack:
         Number of members.
     own_positions : bool, default=False
         Whether the members select different positions.
-    shared : frozenset of str, default=frozenset()
-        Paths of trainable weights that are the same for all members: they have no axis of members,
-        and their gradient is the sum over the members.
+    joint : bool, default=False
+        Whether the frozen values of weights that members scale, or of which they train nothing,
+        are trained with the members.
 
     Attributes
     ----------
-    model, count, shared
+    model, count
         The parameters.
     compact : dict of str to keras.Variable
-        Trainable parameters by path, shape (count, ...) unless they are shared.
+        Trainable parameters of the members by path, shape (count, ...).
+    shared : dict of str to keras.Variable
+        Weights that are trained for all members together, by path; empty unless the stack is
+        joint.
     states : dict of str to keras.Variable
         States by path, shape (count, ...).
     """
@@ -81,13 +88,15 @@ class Stack:
         model: PartialModel,
         count: int,
         own_positions: bool = False,
-        shared: frozenset[str] = frozenset(),
+        joint: bool = False,
     ):
-        self.model, self.count, self.shared = model, count, shared
+        self.model, self.count = model, count
         self._one = weights_of(model)
-        self.compact = {
-            path: _like(variable, () if path in shared else (count,))
-            for path, variable in self._one.compact.items()
+        self.compact = {path: _like(v, (count,)) for path, v in self._one.compact.items()}
+        self.shared = {
+            path: _like(self._one.survey.trainable[path], (), variable_name(f"shared/{path}"))
+            for path, form in self._one.computed.items()
+            if joint and isinstance(form, forms.Nothing | forms.Scales)
         }
         self.states = {path: _like(v, (count,)) for path, v in self._one.states.items()}
         index = self._one.index.items() if own_positions else ()
@@ -111,7 +120,7 @@ class Stack:
     @property
     def trainable_variables(self) -> list:
         """Trainable parameters of all members."""
-        return list(self.compact.values())
+        return [*self.compact.values(), *self.shared.values()]
 
     @property
     def non_trainable_variables(self) -> list:
@@ -142,7 +151,12 @@ class Stack:
         """Do nothing: a stack has no constraints, which would read the fixed variables."""
         yield
 
-    def load(self, selections: Sequence[Selection], deltas: Sequence[Delta]) -> None:
+    def load(
+        self,
+        selections: Sequence[Selection],
+        deltas: Sequence[Delta],
+        values: Mapping[str, np.ndarray] = _NONE,
+    ) -> None:
         """Set the positions, parameters and states of all members.
 
         Parameters
@@ -150,16 +164,19 @@ class Stack:
         selections : sequence of Selection
             One for each member, of equal forms.
         deltas : sequence of Delta
-            One for each member. The first one determines what is shared.
+            One for each member.
+        values : mapping of str to ndarray, default={}
+            Values of the base by path, from which the shared weights start.
         """
         for path, variable in self.compact.items():
-            values = [delta.trained[path] for delta in deltas]
-            variable.assign(values[0] if path in self.shared else np.stack(values))
+            variable.assign(np.stack([delta.trained[path] for delta in deltas]))
         for path, variable in self.states.items():
             variable.assign(np.stack([delta.states[path] for delta in deltas]))
+        for path, variable in self.shared.items():
+            variable.assign(np.array(values[path]))
         computed: list[dict[str, Any]] = [dict(computed_forms(each)) for each in selections]
         for path, variable in self.index.items():
-            variable.assign(np.stack([positions(forms[path]) for forms in computed]))
+            variable.assign(np.stack([positions(each[path]) for each in computed]))
 
     def deltas(self) -> list[Delta]:
         """Return a copy of the parameters and states of each member."""
@@ -167,11 +184,35 @@ class Stack:
         states = {path: to_numpy(v) for path, v in self.states.items()}
         return [
             Delta(
-                {p: a if p in self.shared else a[i].copy() for p, a in trained.items()},
-                {p: a[i].copy() for p, a in states.items()},
+                {path: array[i].copy() for path, array in trained.items()},
+                {path: array[i].copy() for path, array in states.items()},
             )
             for i in range(self.count)
         ]
+
+    def shared_values(self) -> dict[str, np.ndarray]:
+        """Return a copy of the weights that are trained for all members together, by path."""
+        return {path: to_numpy(variable) for path, variable in self.shared.items()}
+
+    def apply(self, x: Any, training: bool, **options: Any) -> tuple[Any, list, list]:
+        """Run the network of one member, in a function that `of_each` calls.
+
+        Parameters
+        ----------
+        x : tensor
+            Inputs of the network.
+        training : bool
+            Whether layers run in training mode.
+        **options : object
+            Further arguments of `PartialWeights.apply`.
+
+        Returns
+        -------
+        outputs, states, losses
+            As of `PartialWeights.apply`.
+        """
+        frozen = {path: variable.value for path, variable in self.shared.items()}
+        return self._one.apply(x, training, in_parts=True, frozen=frozen, **options)
 
     def of_each(self, function: Callable[..., Any], elements: Sequence[Any] = ()) -> Any:
         """Call a function once for all members.
@@ -189,13 +230,12 @@ class Stack:
         tensor, or tuples of tensor
             The results of the members on a first axis.
         """
-        own = self._pairs(lambda path: path not in self.shared)
-        shared = self._pairs(lambda path: path in self.shared)
+        own = self._pairs()
         variables = [one for one, _ in own]
         # Scopes are not nested: the one below has to have everything that is read in it, or JAX
         # would compile the present values as constants.
-        same = [*shared, *((v, v) for v in self._one.fixed_variables)]
-        same = [(one, ops.convert_to_tensor(mine.value)) for one, mine in same]
+        same = [*self.shared.values(), *self._one.fixed_variables]
+        same = [(variable, ops.convert_to_tensor(variable.value)) for variable in same]
 
         def of_one(arguments: Any) -> Any:
             values, given = arguments
@@ -206,19 +246,14 @@ class Stack:
         values = tuple(ops.convert_to_tensor(mine.value) for _, mine in own)
         return ops.vectorized_map(of_one, (values, tuple(elements)))
 
-    def _pairs(self, chosen: Callable[[str], bool]) -> list[tuple[Any, Any]]:
+    def _pairs(self) -> list[tuple[Any, Any]]:
         """Return pairs of a variable of the model and the one of the members."""
         groups: list[tuple[Mapping, Mapping]] = [
             (self._one.compact, self.compact),
             (self._one.states, self.states),
             (self._one.index, self.index),
         ]
-        return [
-            (of_one[path], mine)
-            for of_one, of_all in groups
-            for path, mine in of_all.items()
-            if chosen(path)
-        ]
+        return [(of_one[path], mine) for of_one, of_all in groups for path, mine in of_all.items()]
 
     def objective(
         self, objective: Objective, batch: Sequence[Any], **options: Any
@@ -249,7 +284,7 @@ class Stack:
         changed: list[Any] = []
 
         def of_one(x: Any, y: Any, weight: Any) -> tuple:
-            outputs, states, losses = self._one.apply(x, training=True, in_parts=True, **options)
+            outputs, states, losses = self.apply(x, True, **options)
             loss, totals = objective(y, outputs, weight)
             for extra in losses:
                 loss = loss + ops.cast(extra, loss.dtype)
@@ -316,7 +351,7 @@ class StackTrainer(Trainer):
         )
 
     def optimizer_states(self) -> list[list[np.ndarray]]:
-        """Copy the optimizer's variables of each member.
+        """Copy the optimizer's variables of each member of a stack that is not joint.
 
         Returns
         -------
@@ -360,7 +395,7 @@ class StackPredictor(Predictor):
 
         def of_one(*given: Any) -> Any:
             samples = given[0] if given else x
-            return stack._one.apply(samples, False, network=self.network, in_parts=True)[0]
+            return stack.apply(samples, False, network=self.network)[0]
 
         own = [ops.moveaxis(x, 1, 0)] if self._own_samples else []
         # Rows first, as in the outputs of every predictor.
@@ -378,6 +413,8 @@ class CompiledStack:
         Number of members.
     own_positions : bool
         Whether the members select different positions.
+    joint : bool, default=False
+        Whether the kernels that they share are trained with them.
 
     Attributes
     ----------
@@ -385,13 +422,18 @@ class CompiledStack:
         The members.
     """
 
-    def __init__(self, model: PartialModel, count: int, own_positions: bool):
-        self.stack = Stack(model, count, own_positions)
+    def __init__(self, model: PartialModel, count: int, own_positions: bool, joint: bool = False):
+        self.stack = Stack(model, count, own_positions, joint)
         self._trainers: OrderedDict[tuple, StackTrainer] = OrderedDict()
         self._predictors: dict[bool, StackPredictor] = {}
         self._loaded: tuple[Any, ...] = ()
 
-    def load(self, selections: Sequence[Selection], deltas: Sequence[Delta]) -> None:
+    def load(
+        self,
+        selections: Sequence[Selection],
+        deltas: Sequence[Delta],
+        values: Mapping[str, np.ndarray] = _NONE,
+    ) -> None:
         """Load members, unless they are loaded already.
 
         Parameters
@@ -400,13 +442,16 @@ class CompiledStack:
             The trainable parameters of each member, of equal forms.
         deltas : sequence of Delta
             Trained parameters and states of each member.
+        values : mapping of str to ndarray, default={}
+            Values of the base by path, from which the shared weights start.
         """
         # By identity: a delta is never changed, and belongs to one selection.
-        if len(deltas) == len(self._loaded) and all(map(operator.is_, deltas, self._loaded)):
+        given = (values, *deltas)
+        if len(given) == len(self._loaded) and all(map(operator.is_, given, self._loaded)):
             return
         self._loaded = ()
-        self.stack.load(selections, deltas)
-        self._loaded = tuple(deltas)
+        self.stack.load(selections, deltas, values)
+        self._loaded = given
 
     def invalidate(self) -> None:
         """Load the members again at the next use."""
@@ -466,12 +511,12 @@ class CompiledStack:
         return self._predictors[own_samples]
 
 
-def _like(variable: Any, axes: tuple[int, ...]) -> keras.Variable:
+def _like(variable: Any, axes: tuple[int, ...], name: str | None = None) -> keras.Variable:
     """Create a variable with further axes before those of another one."""
     return keras.Variable(
         np.zeros((*axes, *variable.shape), keras.backend.standardize_dtype(variable.dtype)),
         trainable=variable.trainable,
         dtype=keras.backend.standardize_dtype(variable.dtype),
         autocast=False,
-        name=variable.name,
+        name=name or variable.name,
     )

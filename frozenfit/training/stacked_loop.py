@@ -1,20 +1,20 @@
 """The loop over epochs for members that are trained together.
 
-Each member has its own samples, batch order, number of epochs and early stopping, and ends with
-what `loop.train` would return for it alone, to float tolerance. What the loop does not have, such
-as callbacks, checkpoints, sources of batches and freeze schedules, is trained by `loop.train`.
+Each member has its own samples, batch order and number of epochs. Where it also stops early by
+itself and the stack is not joint, it ends with what `loop.train` would return for it alone, to
+float tolerance. What the loop does not have, such as callbacks, checkpoints, sources of batches and
+freeze schedules, is trained by `loop.train`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from frozenfit.delta import Delta, computed_forms
-from frozenfit.selectors import forms
+from frozenfit.delta import Delta, computed_forms, stores_parameters
 from frozenfit.training import schedules
 from frozenfit.training.checkpoint import Progress
 from frozenfit.training.data import Data
@@ -23,7 +23,6 @@ from frozenfit.training.loop import (
     Plan,
     TrainResult,
     evaluate,
-    out_of_patience,
     rows_are_independent,
     with_statistics,
 )
@@ -68,57 +67,111 @@ class MemberRun:
 
 
 class StoppingRule(Protocol):
-    """Decides after each epoch which members stop."""
+    """Decides after each epoch which members have improved, and which stop."""
 
     def __call__(
-        self,
-        runs: Sequence[MemberRun],
-        outputs: np.ndarray | None,
-        deltas: Callable[[], list[Delta]],
-    ) -> Sequence[bool]:
-        """Return for each member whether its training ends.
+        self, runs: Sequence[MemberRun], outputs: np.ndarray | None
+    ) -> tuple[Sequence[bool], Sequence[bool]]:
+        """Judge an epoch.
 
         Parameters
         ----------
         runs : sequence of MemberRun
-            The members; the best delta and loss in `progress` are set by the rule.
+            The members.
         outputs : ndarray of shape (n_validation, n_members, n_outputs) or None
             Outputs for the validation samples of each member, where there are any.
-        deltas : callable
-            Returns a copy of the present delta of each member.
+
+        Returns
+        -------
+        improved : sequence of bool
+            Whether the present parameters of each member are the best ones so far.
+        stops : sequence of bool
+            Whether the training of each member ends.
         """
         ...
 
 
 def each_by_its_loss(
-    runs: Sequence[MemberRun], outputs: np.ndarray | None, deltas: Callable[[], list[Delta]]
-) -> list[bool]:
+    runs: Sequence[MemberRun], outputs: np.ndarray | None
+) -> tuple[list[bool], list[bool]]:
     """Stop each member by its own validation loss, as it would stop if trained alone.
 
     Parameters
     ----------
-    runs, outputs, deltas
+    runs, outputs
         As for every `StoppingRule`.
 
     Returns
     -------
-    list of bool
-        Whether each member is out of patience.
+    improved, stops : list of bool
+        Whether the loss of each member is its lowest one, and whether it is out of patience.
     """
-    copies: list[list[Delta]] = []
+    improved, stops = [], []
+    for run in runs:
+        patience, progress = run.plan.patience, run.progress
+        judged = patience is not None and not progress.stopped
+        improved.append(judged and progress.improves(run.logs["val_loss"]))
+        stops.append(judged and progress.epochs_waited >= patience)
+    return improved, stops
 
-    def delta(i: int) -> Delta:
-        copies[:] = copies or [deltas()]
-        return copies[0][i]
 
-    return [
-        not run.progress.stopped
-        and run.plan.patience is not None
-        and out_of_patience(
-            run.progress, run.logs["val_loss"], run.plan.patience, lambda i=i: delta(i)
-        )
-        for i, run in enumerate(runs)
-    ]
+class EnsembleLoss:
+    """Stops all members by the validation loss of their averaged prediction.
+
+    The members have one set of validation samples, and equal numbers of epochs.
+
+    Parameters
+    ----------
+    average : callable
+        ``f(outputs) -> averaged``, from outputs of shape (n_members, n, n_outputs) to the outputs
+        of the ensemble, of shape (n, n_outputs).
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        Validation metrics of the averaged prediction, one value per epoch.
+    """
+
+    def __init__(self, average: Callable[[np.ndarray], np.ndarray]):
+        self.average = average
+        self.history: dict[str, list[float]] = {}
+        self._progress = Progress()
+
+    def __call__(
+        self, runs: Sequence[MemberRun], outputs: np.ndarray | None
+    ) -> tuple[list[bool], list[bool]]:
+        """Judge an epoch, as every `StoppingRule` does."""
+        no = [False] * len(runs)
+        if outputs is None:
+            return no, no
+        run, progress = runs[0], self._progress
+        averaged = self.average(np.moveaxis(outputs, 1, 0)).astype(np.float32)
+        logs = evaluate(_in_order(averaged), run.validation, run.plan.objective, run.plan.metrics)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+        if run.plan.patience is None:
+            return no, no
+        better = progress.improves(logs["val_loss"])
+        out_of_patience = progress.epochs_waited >= run.plan.patience
+        return [better] * len(runs), [out_of_patience] * len(runs)
+
+
+class StackResult(NamedTuple):
+    """The result of `train_stack`.
+
+    Attributes
+    ----------
+    members : list of TrainResult
+        One for each member. Those of a joint stack have no optimizer states.
+    shared : dict of str to ndarray
+        The weights that were trained for all members together, by path.
+    optimizer_state : OptimizerState or None
+        That of a joint stack as a whole, whose optimizer updates the shared weights too.
+    """
+
+    members: list[TrainResult]
+    shared: dict[str, np.ndarray]
+    optimizer_state: OptimizerState | None
 
 
 def train_stack(
@@ -126,8 +179,9 @@ def train_stack(
     stack: CompiledStack,
     runs: Sequence[MemberRun],
     epoch_callbacks: Sequence[EpochCallback] = (),
-    stops: StoppingRule = each_by_its_loss,
-) -> list[TrainResult]:
+    rule: StoppingRule = each_by_its_loss,
+    optimizer_state: OptimizerState | None = None,
+) -> StackResult:
     """Train the members that are loaded in a stack.
 
     Parameters
@@ -140,26 +194,28 @@ def train_stack(
         One for each member.
     epoch_callbacks : sequence of EpochCallback, default=()
         Receive the means of the metrics of the members in training.
-    stops : StoppingRule, default=each_by_its_loss
-        Decides which members stop early.
+    rule : StoppingRule, default=each_by_its_loss
+        Decides which members stop early. All members of a joint stack stop after the same epoch.
+    optimizer_state : OptimizerState or None, default=None
+        The optimizer of a joint stack to continue with.
 
     Returns
     -------
-    list of TrainResult
-        One for each member.
+    StackResult
+        The trained members, and what they share.
     """
-    return _StackedLoop(compiled, stack, runs, epoch_callbacks, stops).train()
+    return _StackedLoop(compiled, stack, runs, epoch_callbacks, rule).train(optimizer_state)
 
 
 class _StackedLoop:
     """The state of one call of `train_stack`."""
 
-    def __init__(self, compiled, stack, runs, epoch_callbacks, stops):
+    def __init__(self, compiled, stack, runs, epoch_callbacks, rule):
         self.compiled: CompiledModel = compiled
         self.stack: CompiledStack = stack
         self.runs: Sequence[MemberRun] = runs
         self.epoch_callbacks: Sequence[EpochCallback] = epoch_callbacks
-        self.stops: StoppingRule = stops
+        self.rule: StoppingRule = rule
         plan = runs[0].plan
         self.own_rates = any(run.plan.epochs != plan.epochs for run in runs)
         self.trainer = stack.trainer(plan.optimizer(), plan.objective, self.own_rates)
@@ -167,13 +223,22 @@ class _StackedLoop:
         self.paths = tuple(
             path
             for path, form in computed_forms(compiled.model.selection).items()
-            if not isinstance(form, forms.Nothing)
+            if stores_parameters(form)
         )
-        self.ended: dict[int, tuple[Delta, OptimizerState]] = {}
-        self._continue()
+        self.joint = bool(stack.stack.shared)
+        self.ended: dict[int, tuple[Delta, OptimizerState | None]] = {}
+        self.best_shared: dict[str, np.ndarray] | None = None
 
-    def _continue(self) -> None:
+    def _continue(self, whole: OptimizerState | None) -> None:
         """Load the optimizer states to continue with, where they are those of this optimizer."""
+        if self.joint:
+            now = self._whole_state()
+            shapes = [[a.shape for a in each.variables] for each in (now, whole or now)]
+            if whole is not None and whole.paths == now.paths and shapes[0] == shapes[1]:
+                self.trainer.load_optimizer_state(whole.variables)
+                for run in self.runs:
+                    run.progress.first_step = run.progress.step = whole.steps
+            return
         states = [run.optimizer_state for run in self.runs if run.optimizer_state is not None]
         if len(states) < len(self.runs):
             return
@@ -186,8 +251,15 @@ class _StackedLoop:
             for run, state in zip(self.runs, states, strict=True):
                 run.progress.first_step = run.progress.step = state.steps
 
-    def train(self) -> list[TrainResult]:
+    def _whole_state(self) -> OptimizerState:
+        """Copy the state of the optimizer of a joint stack."""
+        paths = (*self.paths, *self.stack.stack.shared)
+        steps = self.runs[0].progress.step
+        return OptimizerState(paths, self.trainer.optimizer_state(), steps)
+
+    def train(self, optimizer_state: OptimizerState | None) -> StackResult:
         """Run epochs until all members have stopped."""
+        self._continue(optimizer_state)
         interrupted, epoch = [False] * len(self.runs), 0
         try:
             while not all(run.progress.stopped for run in self.runs):
@@ -199,7 +271,13 @@ class _StackedLoop:
                 raise
             interrupted = [not run.progress.stopped for run in self.runs]
             self._end([i for i, run in enumerate(self.runs) if not run.progress.stopped])
-        return [self._result(i, interrupted[i]) for i in range(len(self.runs))]
+        state = self._whole_state() if self.joint else None
+        last = self.stack.stack.shared_values()
+        shared = last if self.best_shared is None else self.best_shared
+        if shared:  # moving statistics are computed anew on the trained weights
+            self.compiled.network.assign(shared)
+        members = [self._result(i, interrupted[i]) for i in range(len(self.runs))]
+        return StackResult(members, shared, state)
 
     def _result(self, i: int, interrupted: bool) -> TrainResult:
         run, (last, optimizer_state) = self.runs[i], self.ended[i]
@@ -214,10 +292,12 @@ class _StackedLoop:
         """Keep what members have reached; the others of the stack train on."""
         if not members:
             return
-        deltas, states = self.stack.stack.deltas(), self.trainer.optimizer_states()
+        deltas = self.stack.stack.deltas()
+        states = [] if self.joint else self.trainer.optimizer_states()
         for i in members:
             steps = self.runs[i].progress.step
-            self.ended[i] = deltas[i], OptimizerState(self.paths, states[i], steps)
+            state = None if self.joint else OptimizerState(self.paths, states[i], steps)
+            self.ended[i] = deltas[i], state
 
     def _epoch(self, number: int) -> None:
         active = [i for i, run in enumerate(self.runs) if not run.progress.stopped]
@@ -233,7 +313,11 @@ class _StackedLoop:
             names = self.runs[active[0]].logs
             logs = {n: float(np.mean([self.runs[i].logs[n] for i in active])) for n in names}
             callback.epoch_end(number, logs)
-        stop = self.stops(self.runs, outputs, self.stack.stack.deltas)
+        improved, stop = self.rule(self.runs, outputs)
+        if any(improved):
+            deltas, self.best_shared = self.stack.stack.deltas(), self.stack.stack.shared_values()
+            for i in np.flatnonzero(improved):
+                self.runs[i].progress.best = deltas[i]
         for i in active:
             progress = self.runs[i].progress
             progress.epochs = number + 1
@@ -303,12 +387,18 @@ class _StackedLoop:
             ]
         )
         for i in active:
-            run, start = self.runs[i], 0
-
-            def of_member(x: np.ndarray, i: int = i) -> np.ndarray:
-                nonlocal start
-                start += len(x)
-                return outputs[start - len(x) : start, i]
-
-            run.logs |= evaluate(of_member, run.validation, run.plan.objective, run.plan.metrics)
+            run, its = self.runs[i], _in_order(outputs[:, i])
+            run.logs |= evaluate(its, run.validation, run.plan.objective, run.plan.metrics)
         return outputs
+
+
+def _in_order(outputs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a predictor that returns known outputs for consecutive parts of the samples."""
+    start = 0
+
+    def predictor(x: np.ndarray) -> np.ndarray:
+        nonlocal start
+        start += len(x)
+        return outputs[start - len(x) : start]
+
+    return predictor

@@ -77,13 +77,15 @@ def depends_on_past_rates(optimizer: keras.optimizers.Optimizer) -> bool:
     return bool(getattr(optimizer, "momentum", 0))
 
 
-def unsuitable_network(compiled: CompiledModel) -> str | None:
+def unsuitable_network(compiled: CompiledModel, joint: bool = False) -> str | None:
     """Return what prevents that members of a model are trained together.
 
     Parameters
     ----------
     compiled : CompiledModel
         The model of one member.
+    joint : bool, default=False
+        Whether the kernels that members share are trained with them.
 
     Returns
     -------
@@ -98,8 +100,10 @@ def unsuitable_network(compiled: CompiledModel) -> str | None:
                 f"{part.name!r}, a layer of class {type(part).__name__}"
             )
     for path, variable in network.survey.trainable.items():
-        if variable.constraint is not None and path in compiled.weights.compact:
+        if variable.constraint is not None and (joint or path in compiled.weights.compact):
             return f"weights without a constraint, got one of {path!r}"
+    if compiled.weights.projections.variables:
+        return "members outside a subspace, got `subspace`"
     if compiled.model.compute_dtype == "float16":
         return "a dtype policy without loss scaling, got float16"
     if keras.distribution.distribution() is not None:

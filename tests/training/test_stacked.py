@@ -14,7 +14,6 @@ from frozenfit.training.backends import Trainer
 from frozenfit.training.base import Base
 from frozenfit.training.network import CompiledModel, Network
 from frozenfit.training.objective import Objective
-from frozenfit.training.stacked import Stack, StackTrainer
 
 COUNT, STEPS, ROWS = 3, 4, 8
 SELECTORS = {
@@ -23,6 +22,7 @@ SELECTORS = {
     "scattered": [f"random(0.3, seed={i})" for i in range(COUNT)],
     "other units": [f"disjoint(0.25, {i}, 4, seed=0)" for i in range(COUNT)],
     "everything": ["everything()"] * COUNT,
+    "scales": [f"scales(signs={i}) | biases() | batch_norm() | head()" for i in range(COUNT)],
 }
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(),
@@ -162,22 +162,34 @@ def test_the_state_of_the_optimizer_can_be_divided_and_joined():
         assert all(np.array_equal(a, b) for a, b in zip(again, before, strict=True))
 
 
-def test_a_shared_weight_gets_the_sum_of_the_gradients():
-    members, objective = Members("everything"), Objective("classification")
-    path = members.network.layout.weights[0].path
-    same = members.deltas[0].trained[path]
-    for delta in members.deltas:
-        delta.trained[path] = same
+def test_a_joint_stack_adds_the_gradients_of_the_kernels_that_members_scale():
+    members, objective = Members("scales"), Objective("classification")
     x, y, weight, _ = (array[0] for array in batches())
-    members.load(0)
-    with isolated(0):
-        stack = Stack(members.compiled.model, COUNT, shared=frozenset([path]))
-        trainer = StackTrainer(stack, keras.optimizers.SGD(), objective)
-    stack.load(members.selections, members.deltas)
-    assert stack.compact[path].shape == same.shape
-    together = dict(zip(stack.compact, trainer.gradients(x, y, weight), strict=True))
-    total = np.zeros_like(same)
-    for i in range(COUNT):
-        alone: Trainer = members.load(i).trainer(keras.optimizers.SGD(), objective)
-        total += dict(zip(stack.compact, alone.gradients(x[i], y[i], weight[i]), strict=True))[path]
-    np.testing.assert_allclose(together[path], total, rtol=1e-4, atol=1e-6)
+    stack = members.load(0).stack(COUNT, False, joint=True)
+    values = members.network.values(members.base)
+    stack.load(members.selections, members.deltas, values)
+    trainer = stack.trainer(keras.optimizers.SGD(), objective)
+    paths = [*stack.stack.compact, *stack.stack.shared]
+    assert len(stack.stack.shared) == 2
+    together = list(zip(paths, trainer.gradients(x, y, weight), strict=True))
+    shared = dict(together[len(stack.stack.compact) :])
+    # The gradient of a scaled kernel, by the chain rule, is that of a trained kernel times scales.
+    whole = Members("everything")
+    totals = {path: np.zeros_like(values[path]) for path in shared}
+    for i, (selection, delta) in enumerate(zip(members.selections, members.deltas, strict=True)):
+        scaled, products = dict(delta.trained), {}
+        for path in shared:
+            sides = selection[path].factors(delta.trained[path], values[path].shape)
+            products[path] = np.multiply(*sides)
+            scaled[path] = values[path] * products[path]
+        # Weights that all members share as they are.
+        scaled |= {path: values[path] for path in whole.deltas[i].trained if path not in scaled}
+        whole.deltas[i] = Delta(scaled, delta.states)
+        alone: Trainer = whole.load(i).trainer(keras.optimizers.SGD(), objective)
+        gradients = alone.gradients(x[i], y[i], weight[i])
+        for path, gradient in zip(whole.compiled.weights.compact, gradients, strict=True):
+            if path in totals:
+                totals[path] += gradient * products[path]
+    for path, total in totals.items():
+        np.testing.assert_allclose(shared[path], total, rtol=1e-4, atol=1e-6, err_msg=path)
+        np.testing.assert_array_equal(stack.stack.shared_values()[path], values[path])
