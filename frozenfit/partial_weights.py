@@ -304,7 +304,7 @@ class PartialWeights:
                 for p, v in self.compact.items()
             }
             whole = {
-                p: self._frozen(p, frozen)
+                p: self._frozen_or(p, frozen)
                 if in_parts and p in self.products and v.regularizer is None
                 else self._assemble(p, trainable.get(p), frozen)
                 for p, v in self.survey.trainable.items()
@@ -348,11 +348,13 @@ class PartialWeights:
     def _apart(self, path: str, in_parts: bool, given: Mapping[str, Any]) -> Any:
         """Return the frozen kernel where what is trained is not a part of the product with it."""
         scaled = isinstance(self.computed[path], forms.Scales)
-        return self._frozen(path, given) if in_parts or scaled else None
+        return self._frozen_or(path, given) if in_parts or scaled else None
 
-    def _frozen(self, path: str, given: Mapping[str, Any] = _NONE):
-        if path in given:
-            return given[path]
+    def _frozen_or(self, path: str, given: Mapping[str, Any]):
+        """Return the weight that is given in place of the frozen one, else the frozen one."""
+        return given[path] if path in given else self._frozen(path)
+
+    def _frozen(self, path: str):
         variable = self.random.get(path, self.survey.trainable[path])
         if self.frozen == "zero" and not self.keeps_values(path):
             return ops.zeros(variable.shape, dtype=variable.dtype)
@@ -370,7 +372,7 @@ class PartialWeights:
         form = self.computed[path]
         if isinstance(form, forms.Everything):
             return ops.convert_to_tensor(compact)
-        frozen = self._frozen(path, given)
+        frozen = self._frozen_or(path, given)
         if compact is None:
             return frozen
         return write_trained(form, frozen, ops.convert_to_tensor(compact), self.index.get(path))
