@@ -100,7 +100,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Number of trained parameters of all members together, without those of the base.
     freeze_fraction_ : float
         Number of frozen parameters divided by the number of all parameters, averaged over the
-        members.
+        members, in which the parameters of the base are frozen however it was trained.
     n_iter_ : int
         Number of epochs of the member that was trained longest.
     n_features_in_ : int
