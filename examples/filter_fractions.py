@@ -15,7 +15,6 @@ from frozenfit import PartialNetClassifier, plots
 ALL = "all"
 PARTS = (1, 0.1, 0.4, 0.7, ALL)
 SMALL = {
-    "densenet": ("densenet", {"depth": 16, "growth": 12}),
     "wide_resnet": ("wide_resnet", {"depth": 16, "width": 1}),
     "lenet5": ("lenet5", {}),
 }
@@ -27,7 +26,7 @@ MEDIUM = {
     "densenet": ("densenet", {"depth": 22, "growth": 12}),
     "wide_resnet": ("wide_resnet", {"depth": 16, "width": 1}),
 }
-ADAM = {"optimizer": "adam", "batch_size": 32, "rates": (0.002, 0.006, 0.02)}
+ADAM = {"optimizer": "adam", "batch_size": 32, "rates": (0.006,)}
 SETTINGS = {
     "tiny": {
         "networks": {"densenet": ("mlp", {"hidden_layer_sizes": (20,)})},
@@ -58,8 +57,8 @@ SETTINGS = {
         "test": 10000,
         "epochs": 10,
         **ADAM,
-        "rates": (0.006,),
         "augment": "crop+flip",
+        "seeds": 3,
     },
     "gpu": {
         "networks": LARGE,
@@ -163,11 +162,24 @@ def draw(results):
         axes.set_xticks((0.03, 0.1, 0.3, 1), ("3 %", "10 %", "30 %", "100 %"))
         axes.minorticks_off()
         axes.margins(y=0.15)
+        one = lab.pick(results.rows, network=network)[0]
+        _count_axis(axes, one["parameters"] / one["fraction"])
         figures.chance_line(axes.axhline, axes.get_ylim, axes.set_ylim, 0.1)
         axes.grid(alpha=0.25)
     pictures[0].set_ylabel(figures.ACCURACY)
     figures.legend(figure, results, ("random frozen values", "zeros"), "accuracy", 0.1)
     return figure
+
+
+def _count_axis(axes, total):
+    """Add the number of trained parameters above the fraction of all `total` parameters."""
+    from matplotlib.ticker import FuncFormatter
+
+    scales = lambda x: x * total, lambda x: x / total
+    counts = axes.secondary_xaxis("top", functions=scales)
+    counts.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    counts.tick_params(labelsize=8)
+    counts.set_xlabel(f"number of trained parameters of {total:,.0f}", fontsize=8)
 
 
 def _name(axes, arm, place, color):

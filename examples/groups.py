@@ -36,7 +36,8 @@ SETTINGS = {
 for name, budget in SETTINGS.items():
     budget["networks"] = {k: v for k, v in budget["networks"].items() if k != "lenet5"}
     budget["groups"] = ("head",) if name == "tiny" else tuple(GROUPS)
-    budget["parts with and without batch norm"] = () if name == "tiny" else PARTS
+    parts = {"tiny": (), "cpu": (0.1, 0.4)}.get(name, PARTS)
+    budget["parts with and without batch norm"] = parts
 
 
 def arms(settings):

@@ -1,4 +1,4 @@
-"""Write docs/experiments from the scripts and the records in docs/results.
+"""Write docs/experiments, and a sentence of the README, from scripts and records.
 
 python examples/report.py
 """
@@ -13,9 +13,11 @@ from lab import Experiment, Results, pages
 from lab.contents import ENTRIES
 from lab.records import Records, row
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 SCRIPTS = (*(entry.script for entry in ENTRIES if entry.script), "elm_images")
 CONTENTS = re.compile(r"(<!-- contents -->\n).*?(<!-- end -->)", re.DOTALL)
+SUMMARY = re.compile(r"(<!-- experiments -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def declared(script: str) -> Experiment:
@@ -61,16 +63,28 @@ def state(results: Results) -> str:
     return f"budget `{results.budget}`, n = {results.n}. {pages.count(results)}"
 
 
+def summary(measured: list[Results]) -> str:
+    """Return the sentence of the README on all experiments."""
+    some = [results for results in measured if results.rows]
+    total = len(ENTRIES) + len(SCRIPTS) - sum(entry.script is not None for entry in ENTRIES)
+    verdicts = pages.tally([verdict for results in some for verdict in pages.verdicts(results)])
+    return f"{len(some)} of {total} questions have been measured so far. {verdicts}."
+
+
 def main() -> None:
-    """Write all pages and the contents."""
-    states = {}
+    """Write all pages, the contents, and the sentence of the README."""
+    states, measured = {}, []
     for script in SCRIPTS:
         results, records = recorded(declared(script))
+        measured.append(results)
         states[script] = state(results)
         page_path(script).write_text(pages.page(results, records), "utf-8")
     path = DOCS / "experiments" / "README.md"
     text = path.read_text("utf-8")
     path.write_text(CONTENTS.sub(rf"\1\n{contents(states)}\n\2", text), "utf-8")
+    path = ROOT / "README.md"
+    text = path.read_text("utf-8")
+    path.write_text(SUMMARY.sub(rf"\g<1>{summary(measured)}\n\2", text), "utf-8")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ BLOCKS, UNIFORM = "a fraction per block", "one fraction"
 TABLES = ("satimage", "pendigits", "spambase", "bank_additional")
 SETTINGS = {
     "tiny": {"tables": ("digits",), "blocks": (), "trials": 2, "folds": 2, "units": 30},
-    "cpu": {"tables": ("digits",), "blocks": (), "trials": 12, "folds": 3},
+    "cpu": {"tables": ("digits",), "blocks": (), "trials": 8, "folds": 3},
     "long": {"tables": ("digits", *TABLES), "blocks": ("digits images",), "trials": 40, "folds": 3},
 }
 for budget in SETTINGS.values():

@@ -31,12 +31,12 @@ SETTINGS = {
     },
     "cpu": {
         "dimensions": tuple(DIMENSIONS),
-        "parts": (0.1, 0.4, 0.7),
+        "parts": (0.1, 0.4),
         "data": "cifar10",
         "shrink": 2,
-        "train": 4000,
+        "train": 2000,
         "test": 4000,
-        "rates": (0.002, 0.006, 0.02),
+        "rates": (0.006,),
     },
     "long": {
         "dimensions": tuple(DIMENSIONS),

@@ -43,7 +43,7 @@ SETTINGS = {
         "train": 2000,
         "test": 4000,
         "epochs": 6,
-        "rates": (0.002, 0.006, 0.02),
+        "rates": (0.006,),
     },
     "long": {
         "networks": NETWORKS,

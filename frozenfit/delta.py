@@ -71,7 +71,8 @@ def form_kind(form: forms.Form) -> tuple:
     -------
     tuple
         The name of the kind, the axis of a slice, and the number of positions; for scales, the
-        number of axes of inputs, these axes and those of outputs.
+        number of axes of inputs, these axes and those of outputs; for a subspace, everything but
+        its seed.
     """
     if isinstance(form, forms.Leading):
         return ("leading", form.axis, form.count)
@@ -81,7 +82,28 @@ def form_kind(form: forms.Form) -> tuple:
         return ("mask", int(form.array.sum()))
     if isinstance(form, forms.Scales):
         return ("scales", len(form.inputs), *form.inputs, *form.outputs)
+    if isinstance(form, forms.Subspace):
+        return ("subspace", form.d, form.projection, form.offset, form.total)
     return (type(form).__name__.lower(),)
+
+
+def stores_parameters(form: forms.Form) -> bool:
+    """Return whether a delta has trained parameters for a weight of this form.
+
+    Parameters
+    ----------
+    form : Form
+        A form.
+
+    Returns
+    -------
+    bool
+        False where nothing is trainable, and in a subspace, whose coordinates are stored with its
+        first weight, for all other weights.
+    """
+    if isinstance(form, forms.Subspace):
+        return form.n_coordinates > 0
+    return not isinstance(form, forms.Nothing)
 
 
 def positions(form: forms.Indices | forms.Mask) -> np.ndarray:
@@ -103,16 +125,16 @@ def positions(form: forms.Indices | forms.Mask) -> np.ndarray:
 
 
 def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> Any:
-    """Write trained parameters into the frozen values of a weight, or scale these.
+    """Write trained parameters into the frozen values of a weight, or scale or move these.
 
     Parameters
     ----------
-    form : Leading, Indices, Mask or Scales
+    form : Leading, Indices, Mask, Scales or Subspace
         Which parameters are trained.
     frozen : tensor
         The whole weight.
     trained : tensor
-        The trained parameters, in compact shape.
+        The trained parameters, in compact shape; for a subspace, the change of the weight.
     index : keras.Variable or None
         Their positions, where the form is not a slice.
 
@@ -121,6 +143,8 @@ def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> An
     tensor
         Of the shape of `frozen`.
     """
+    if isinstance(form, forms.Subspace):
+        return frozen + ops.cast(ops.reshape(trained, frozen.shape), frozen.dtype)
     if isinstance(form, forms.Scales):
         for factor in form.factors(trained, tuple(frozen.shape), ops.reshape):
             frozen = frozen * factor
@@ -172,7 +196,7 @@ def read_trained(form: forms.Form, whole: Any, index: Any) -> Any:
     Parameters
     ----------
     form : Everything, Leading, Indices or Mask
-        Which parameters are trained. Scales are not part of the weight.
+        Which parameters are trained. Scales and coordinates are not part of the weight.
     whole : tensor
         The weight.
     index : keras.Variable or None
@@ -196,7 +220,7 @@ def read_trained(form: forms.Form, whole: Any, index: Any) -> Any:
 
 
 def check_constraint(path: str, form: forms.Form, constraint: Any) -> None:
-    """Raise a ValueError where the scales of a weight cannot keep its constraint.
+    """Raise a ValueError where a weight that is scaled or moved cannot keep its constraint.
 
     Parameters
     ----------
@@ -210,9 +234,15 @@ def check_constraint(path: str, form: forms.Form, constraint: Any) -> None:
     Raises
     ------
     ValueError
-        If the weight has a constraint and is scaled: the constrained weight need not be a scaled
-        one.
+        If the weight has a constraint and is scaled or in a subspace: the constrained weight need
+        not be a scaled one, or in the subspace.
     """
+    if constraint is not None and isinstance(form, forms.Subspace):
+        raise ValueError(
+            f"`subspace` requires weights without a constraint, got {type(constraint).__name__} of "
+            f"{path!r}. Remove the constraint, or leave the weight out: "
+            f"subspace({form.d}) - layers({path!r})."
+        )
     if constraint is not None and isinstance(form, forms.Scales):
         raise ValueError(
             f"`scales` requires kernels without a constraint, got {type(constraint).__name__} of "

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from frozenfit.activations import dropped_early
 from frozenfit.delta import (
     Delta,
     check_arrays,
@@ -22,6 +23,7 @@ from frozenfit.delta import (
     computed_forms,
     positions,
     read_trained,
+    stores_parameters,
     write_trained,
 )
 from frozenfit.frozen_values import draw_weight
@@ -31,6 +33,7 @@ from frozenfit.selection_config import at_positions
 from frozenfit.selectors import Selection, forms
 from frozenfit.slices import Slice, sliced, sliced_products
 from frozenfit.statistics import layers_with_moving_statistics
+from frozenfit.subspaces import Projections
 from frozenfit.thin import ThinNetwork
 from frozenfit.utils.arrays import to_numpy
 
@@ -86,6 +89,8 @@ class PartialWeights:
         The forms by which weights are assembled.
     inference_layers : list of keras.Layer
         Batch normalizations that use their moving statistics in training.
+    projections : Projections
+        The random matrices of subspaces.
     products : dict of str to (Layer, SlicedProduct or ScaledProduct)
         Products of which only the gradient of the trainable slice or scales is computed, by path.
     """
@@ -107,6 +112,7 @@ class PartialWeights:
         self.random: dict[str, Any] = {}
         self.states: dict[str, Any] = {}
         self.computed = computed_forms(selection)
+        self.projections = Projections(self.computed, frozen)
         self.inference_layers = self.layers_with_stored_statistics()
         self.products = sliced_products(survey, self.computed)
         self._add_weight = add_weight
@@ -121,8 +127,8 @@ class PartialWeights:
     def _make_variables(self) -> None:
         for path, form in self.computed.items():
             variable = self.survey.trainable[path]
-            if not isinstance(form, forms.Nothing):
-                check_constraint(path, form, variable.constraint)
+            check_constraint(path, form, variable.constraint)
+            if stores_parameters(form):
                 value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
                 self.compact[path] = self._own(f"trained/{path}", value, True, constraint)
@@ -196,8 +202,9 @@ class PartialWeights:
 
     @property
     def fixed_variables(self) -> list:
-        """Variables that no step changes: indices, random frozen values, the base's variables."""
-        return [*self.index.values(), *self.random.values(), *self.base.variables]
+        """Variables that no step changes: indices, random values, the base's variables."""
+        own = [*self.index.values(), *self.random.values(), *self.projections.variables]
+        return [*own, *self.base.variables]
 
     def active_variables(self, waiting: frozenset[str] = frozenset()) -> list[keras.Variable]:
         """Return the trainable variables that a phase of training updates.
@@ -258,14 +265,15 @@ class PartialWeights:
         model: Any = self.base if network is None else network
         kwargs = {"training": training} if model._call_has_training_arg else {}
         inference = self.inference_layers if inference_layers is None else inference_layers
-        return self.run(
-            lambda: model(inputs, **kwargs),
-            inference if training else (),
-            training,
-            waiting=waiting,
-            in_parts=in_parts,
-            frozen=frozen,
-        )
+        with dropped_early(model):
+            return self.run(
+                lambda: model(inputs, **kwargs),
+                inference if training else (),
+                training,
+                waiting=waiting,
+                in_parts=in_parts,
+                frozen=frozen,
+            )
 
     def run(
         self,
@@ -303,8 +311,9 @@ class PartialWeights:
                 p: ops.stop_gradient(v.value) if p in waiting else v.value
                 for p, v in self.compact.items()
             }
+            trainable |= self.projections.changes(trainable)
             whole = {
-                p: self._frozen_or(p, frozen)
+                p: self._frozen_or_given(p, frozen)
                 if in_parts and p in self.products and v.regularizer is None
                 else self._assemble(p, trainable.get(p), frozen)
                 for p, v in self.survey.trainable.items()
@@ -348,13 +357,13 @@ class PartialWeights:
     def _apart(self, path: str, in_parts: bool, given: Mapping[str, Any]) -> Any:
         """Return the frozen kernel where what is trained is not a part of the product with it."""
         scaled = isinstance(self.computed[path], forms.Scales)
-        return self._frozen_or(path, given) if in_parts or scaled else None
+        return self._frozen_or_given(path, given) if in_parts or scaled else None
 
-    def _frozen_or(self, path: str, given: Mapping[str, Any]):
-        """Return the weight that is given in place of the frozen one, else the frozen one."""
+    def _frozen_or_given(self, path: str, given: Mapping[str, Any]):
         return given[path] if path in given else self._frozen(path)
 
     def _frozen(self, path: str):
+        """Return the frozen values of a weight; `Partial` has them in its own variables."""
         variable = self.random.get(path, self.survey.trainable[path])
         if self.frozen == "zero" and not self.keeps_values(path):
             return ops.zeros(variable.shape, dtype=variable.dtype)
@@ -372,7 +381,7 @@ class PartialWeights:
         form = self.computed[path]
         if isinstance(form, forms.Everything):
             return ops.convert_to_tensor(compact)
-        frozen = self._frozen_or(path, given)
+        frozen = self._frozen_or_given(path, given)
         if compact is None:
             return frozen
         return write_trained(form, frozen, ops.convert_to_tensor(compact), self.index.get(path))
@@ -500,6 +509,7 @@ class PartialWeights:
         refill = seed != self.seed
         self.selection, self.seed = selection, seed
         self.computed = computed_forms(selection)
+        self.projections.load(self.computed)
         for path, variable in self.index.items():
             variable.assign(positions(self.computed[path]))  # pyright: ignore
         for path, variable in self.random.items():
@@ -533,9 +543,11 @@ class PartialWeights:
             The value.
         """
         chosen = None if network is None else {id(variable) for variable in network.variables}
+        compact: dict[str, Any] = dict(self.compact)
+        compact |= self.projections.changes(compact)
         for path, variable in self.survey.trainable.items():
             if chosen is None or id(variable) in chosen:
-                yield path, to_numpy(self._assemble(path, self.compact.get(path)))
+                yield path, to_numpy(self._assemble(path, compact.get(path)))
         for path, variable in self.states.items():
             if chosen is None or id(self.survey.states[path]) in chosen:
                 yield path, to_numpy(variable)

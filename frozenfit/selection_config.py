@@ -60,7 +60,7 @@ def selection_config(trainable: Any, selection: Selection | None) -> dict[str, A
         return {"selector": text, "forms": None, "shapes": None}
     return {
         "selector": text,
-        "forms": [list(form_kind(form)) for form in computed_forms(selection).values()],
+        "forms": _kinds(selection),
         "shapes": [list(info.shape) for info in selection.layout.weights],
     }
 
@@ -94,8 +94,7 @@ def selection_from_config(config: Mapping[str, Any], survey: Survey, seed: int) 
     if text is not None:
         selection = resolve(text, survey, seed)
         # A layer may be built for another number of inputs than the one it was described with.
-        kinds = [list(form_kind(form)) for form in computed_forms(selection).values()]
-        if not same or kinds == config["forms"]:
+        if not same or _kinds(selection) == config["forms"]:
             return selection
     if not same:
         raise ValueError(
@@ -158,6 +157,14 @@ def _text(selector: Selector) -> str | None:
         return None
 
 
+def _kinds(selection: Selection) -> list[list]:
+    """Return the kind of form of each weight, with the seeds of subspaces."""
+    return [
+        ["subspace", *form.key] if isinstance(form, forms.Subspace) else list(form_kind(form))
+        for form in computed_forms(selection).values()
+    ]
+
+
 def _of_kind(kind: Sequence[Any], shape: tuple[int, ...]) -> forms.Form:
     """Return a form of a kind, at the first positions where the kind does not say which."""
     name, *values = kind
@@ -170,4 +177,6 @@ def _of_kind(kind: Sequence[Any], shape: tuple[int, ...]) -> forms.Form:
     if name == "scales":
         split = values[0] + 1
         return forms.Scales(tuple(values[1:split]), tuple(values[split:]))
+    if name == "subspace":
+        return forms.Subspace(*values)
     return {"everything": forms.Everything, "nothing": forms.Nothing}[name]()

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -15,18 +16,26 @@ pytest.importorskip("matplotlib")
 FOLDER = Path(__file__).parents[1] / "examples"
 DOCS = FOLDER.parent / "docs"
 SCRIPTS = (
+    "criticality",
     "elm_images",
     "ensembles",
     "filter_fractions",
+    "fixed_heads",
     "freezeout",
     "frozen_distributions",
     "groups",
+    "intrinsic_dimension",
     "last_layers",
     "lenet_layers",
+    "lottery",
+    "magnitudes",
+    "random_features",
     "search",
     "side_by_side",
     "slicing_dimensions",
+    "subsets_contest",
     "tasks",
+    "text_and_series",
     "transfer",
 )
 
@@ -79,6 +88,12 @@ def test_the_claims_of_every_budget_are_about_its_arms(name):
     assert experiment.seeds >= 5
 
 
+def test_distances_after_a_wide_random_layer_are_those_of_theory():
+    X = np.random.default_rng(0).normal(size=(30, 8))
+    (layer,) = script("random_features").after_layers(X, np.arange(30) % 2, 20_000, 1, 0)
+    assert layer["error"] < 0.01
+
+
 def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     experiment = script("lenet_layers").EXPERIMENT
@@ -105,7 +120,12 @@ def test_the_page_is_made_from_the_records(name):
 
 def test_the_contents_have_every_experiment_with_its_state():
     report = script("report")
-    states = {name: report.state(report.recorded(report.declared(name))[0]) for name in SCRIPTS}
+    measured = [report.recorded(report.declared(name))[0] for name in report.SCRIPTS]
+    states = {results.experiment.name: report.state(results) for results in measured}
+    sentence = report.summary(measured)
+    assert sentence in (DOCS.parent / "README.md").read_text("utf-8"), (
+        "run python examples/report.py"
+    )
     text = (DOCS / "experiments" / "README.md").read_text("utf-8")
     assert report.contents(states) in text, "run python examples/report.py"
     assert set(SCRIPTS) == set(report.SCRIPTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import sys
@@ -190,6 +191,14 @@ def test_an_interrupted_experiment_continues(experiment, tmp_path):
     assert sorted(calls) == [("a", 2), ("a", 3), ("b", 2), ("b", 3)]
     calls.clear()
     assert len(main(made, tmp_path, "--redraw").rows) == 8 and not calls
+
+
+def test_a_budget_may_have_fewer_seeds(experiment):
+    made, _ = experiment
+    seeds = module("runner")._seeds
+    assert seeds(made, "tiny") == 1 and seeds(made, "cpu") == 5
+    fewer = dataclasses.replace(made, settings={"cpu": {"seeds": 3}})
+    assert seeds(fewer, "cpu") == 3
 
 
 def test_records_of_other_settings_are_refused(experiment, tmp_path):

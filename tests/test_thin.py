@@ -40,6 +40,12 @@ PARTS = {
 }
 # Networks in which units are dead if filters are selected.
 SEEDS = (1, 2, 3, 7, 14, 20, 23, 28, 31, 33, 36, 38, 39)
+# Units are followed through a network in the same way on each backend, so that a few are enough on
+# the second and third.
+RANDOM = [
+    pytest.param(seed, marks=[pytest.mark.any_backend] if i >= 4 else [])
+    for i, seed in enumerate(SEEDS)
+]
 
 
 def partial_model(network, part):
@@ -78,7 +84,7 @@ def applied(model, X, training, network=None):
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", RANDOM)
 def test_outputs_and_states_are_those_of_the_whole_network(seed, part):
     model = random_model(seed, part)
     living = living_of(model)
@@ -98,7 +104,7 @@ def test_outputs_and_states_are_those_of_the_whole_network(seed, part):
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
-@pytest.mark.parametrize("seed", SEEDS[::2])
+@pytest.mark.parametrize("seed", RANDOM[::2])
 def test_the_thin_model_has_the_outputs_of_the_whole_one(seed, part):
     model = random_model(seed, part)
     whole, thin = model.to_keras(), model.thin_model()

@@ -88,7 +88,8 @@ class Experiment:
         What the arms are, and what all of them have in common.
     settings : mapping from a budget to a mapping
         The settings of the budgets "tiny", "cpu", "long" and "gpu". Records carry them, and records
-        of other settings are refused.
+        of other settings are refused. "seeds" overrides the number of seeds of a budget whose runs
+        take longer than a quarter of an hour each.
     arms : callable
         Receives the settings of a budget and returns the arms.
     run : callable

@@ -65,29 +65,49 @@ def dots(
 
 
 def cells(
-    results: Results, *, lines: str, columns: str, of: str = "accuracy", label: str = ACCURACY
+    results: Results,
+    *,
+    lines: str,
+    columns: str,
+    panels: str | None = None,
+    of: str = "accuracy",
+    label: str = ACCURACY,
 ) -> Any:
-    """Draw a map with mean and standard deviation in each cell."""
-    arms = [arm for arm in results.arms() if arm.get(columns) is not None]
-    rows, names = _values(arms, lines), _values(arms, columns)
-    figure, (axes,) = new(1, max(6.5, 1.6 + 0.72 * len(names)), 1.4 + 0.55 * len(rows))
-    values = np.full((len(rows), len(names)), np.nan)
-    for arm in arms:
-        mean, sd, _ = results.spread(arm, of)
-        i, j = rows.index(arm[lines]), names.index(arm[columns])
-        values[i, j] = 100 * mean
-        text = f"{100 * mean:.1f}" + (f"\n±{100 * sd:.1f}" if sd == sd else "")
-        color = "black" if mean > 0.55 else "white"
-        axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=color)
-    axes.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
-    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set(xlabel=columns, ylabel=lines)
-    title = f"{label}: mean ± standard deviation, n = {results.n} seeds"
-    for arm in results.arms():
-        if arm.get(columns) is None:
-            title += f"; {lines} {arm[lines]}: {100 * results.spread(arm, of).mean:.1f}"
-    axes.set_title(title, fontsize=9)
+    """Draw a map with mean and standard deviation in each cell.
+
+    Arms without a value of `columns` are references: their means stand in the titles.
+    """
+    arms = results.arms()
+    titles, names = _values(arms, panels), _values(arms, columns)
+    names = [name for name in names if name is not None]
+    groups = [pick(arms, **_where(panels, title)) for title in titles]
+    tallest = max(len(_values(group, lines)) for group in groups)
+    figure, pictures = new(
+        len(titles), max(6.5, 1.6 + 0.72 * len(names)), 1.4 + 0.55 * tallest, columns=1
+    )
+    for axes, title, group in zip(pictures, titles, groups, strict=True):
+        inner = [arm for arm in group if arm.get(columns) is not None]
+        rows = _values(inner, lines)
+        values = np.full((len(rows), len(names)), np.nan)
+        for arm in inner:
+            mean, sd, _ = results.spread(arm, of)
+            i, j = rows.index(arm[lines]), names.index(arm[columns])
+            values[i, j] = 100 * mean
+            text = f"{100 * mean:.1f}" + (f"\n±{100 * sd:.1f}" if sd == sd else "")
+            color = "black" if mean > 0.55 else "white"
+            axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=color)
+        axes.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
+        axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_ylabel(lines)
+        references = [arm for arm in group if arm.get(columns) is None]
+        parts = [] if title is None else [title]
+        for arm in references:
+            parts.append(f"{lines} {arm[lines]}: {100 * results.spread(arm, of).mean:.1f}")
+        axes.set_title("; ".join(parts), fontsize=9)
+    pictures[-1].set_xlabel(columns)
+    text = f"{label}: mean ± standard deviation, n = {results.n} seeds"
+    figure.suptitle(text, fontsize=9)
     return figure
 
 

@@ -29,7 +29,8 @@ def page(results: Results, records: Sequence[dict[str, Any]]) -> str:
         parts += ["## Measured", means_table(results), measured_note(results)]
     if about.published:
         parts += ["## Published", published_table(results), about.published_source]
-    parts += ["## Setting", about.setting, settings_table(results)]
+    heading = "## Setting, and what was shrunk" if about.published_setting else "## Setting"
+    parts += [heading, about.setting, settings_table(results)]
     if about.remarks:
         parts += ["## Remarks", about.remarks]
     parts += ["## Run", run_note(results, records)]
@@ -46,16 +47,26 @@ def answer(results: Results) -> str:
     return lines[0] + "\n\n" + "\n".join(lines[1:]) if lines[1:] else lines[0]
 
 
-def count(results: Results) -> str:
-    """Return how many comparisons have which verdict."""
-    judged = [claim.verdict(results.rows) for claim in results.claims()]
+def verdicts(results: Results) -> list[str]:
+    """Return the verdicts on the comparisons that were measured."""
+    return [claim.verdict(results.rows) for claim in results.claims()]
+
+
+def tally(judged: Sequence[str]) -> str:
+    """Return how many comparisons have which verdict, as a sentence without its period."""
     if not judged:
         return "No comparison has two common seeds yet"
     found = [f"{judged.count(v)} {v}" for v in VERDICTS if v in judged]
-    total = len(list(results.experiment.claims(results.settings)))
-    waiting = f"; {total - len(judged)} not yet measured" if total > len(judged) else ""
     what = "comparison" if len(judged) == 1 else "comparisons"
-    return f"Of {len(judged)} {what}, " + ", ".join(found) + waiting
+    return f"Of {len(judged)} {what}, " + ", ".join(found)
+
+
+def count(results: Results) -> str:
+    """Return the verdicts of an experiment, and how many comparisons are still missing."""
+    judged = verdicts(results)
+    total = len(list(results.experiment.claims(results.settings)))
+    waiting = f"; {total - len(judged)} not yet measured" if total > len(judged) > 0 else ""
+    return tally(judged) + waiting
 
 
 def claims_table(results: Results) -> str:

@@ -8,8 +8,9 @@ from scipy.special import log_softmax, logsumexp
 
 __all__ = ["label_logits", "pooled", "temperature"]
 
-# Bounds of the logarithm: where all held-out samples are correct, the loss has no minimum.
+# Of the logarithm of the temperature.
 _RANGE = (-3.0, 3.0)
+_PRIOR_SCALE = 0.5
 
 
 def label_logits(logits: np.ndarray) -> np.ndarray:
@@ -59,7 +60,7 @@ def pooled(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def temperature(logits: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """Compute the temperature that minimizes the mean log loss of the ensemble.
+    """Compute the temperature with which held-out samples are most probable.
 
     Parameters
     ----------
@@ -79,9 +80,12 @@ def temperature(logits: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
     Notes
     -----
     Guo, Pleiss, Sun and Weinberger (2017), "On Calibration of Modern Neural Networks",
-    arXiv:1706.04599. One temperature is fitted to the probabilities of the ensemble instead of one
-    per member, because the mean of calibrated members is underconfident: Rahaman and Thiery
-    (2021), "Uncertainty Quantification and Deep Ensembles", arXiv:2007.08792.
+    arXiv:1706.04599, with a normal prior of the logarithm (mean 0, standard deviation 0.5): where
+    all held-out samples are correct, the log loss alone has no minimum, and a temperature at the
+    bound would make each error on new samples very expensive. One temperature is fitted to the
+    probabilities of the ensemble instead of one per member, because the mean of calibrated members
+    is underconfident: Rahaman and Thiery (2021), "Uncertainty Quantification and Deep Ensembles",
+    arXiv:2007.08792.
 
     Examples
     --------
@@ -93,7 +97,8 @@ def temperature(logits: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:
         chosen = pooled(logits, np.exp(log_temperature))[rows, y]
-        return -float(np.average(chosen, weights=weight))
+        prior = 0.5 * (log_temperature / _PRIOR_SCALE) ** 2
+        return (prior - float(chosen @ weight)) / weight.sum()
 
     # Over the logarithm, in which the loss is smooth and the temperature stays positive.
     result = minimize_scalar(loss, bounds=_RANGE, method="bounded", options={"xatol": 1e-6})

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import stored_ensemble
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
+from frozenfit.estimators.bases import make_base
 from frozenfit.estimators.ensemble_members import check_members, member_selectors
 from frozenfit.estimators.ensemble_settings import (
     check_settings,
@@ -25,7 +26,6 @@ from frozenfit.estimators.ensemble_settings import (
 from frozenfit.estimators.ensemble_training import Together, train_members
 from frozenfit.estimators.partial_base import (
     PartialNet,
-    make_base,
     part_seeds,
     train_part,
 )

@@ -13,6 +13,7 @@ from frozenfit.estimators import ensemble_report as _report
 from frozenfit.estimators.calibration import label_logits, pooled, temperature
 from frozenfit.estimators.classifier import NetworkClassifier
 from frozenfit.estimators.ensemble_base import CheapEnsemble
+from frozenfit.estimators.one_network import train_one_network
 from frozenfit.estimators.partial_net import PartialNetClassifier
 from frozenfit.types import RandomState, Trainable
 
@@ -316,8 +317,15 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         shared = self._entropy(each.mean(axis=0)) - self._entropy(each).mean(axis=0)
         return np.maximum(shared, 0.0)
 
-    def ensemble_report(self, X: SamplesLike, y: ArrayLike) -> list[_report.ClassifierRow]:
-        """Evaluate each member and the ensemble.
+    def ensemble_report(
+        self,
+        X: SamplesLike,
+        y: ArrayLike,
+        *,
+        X_train: SamplesLike | None = None,
+        y_train: ArrayLike | None = None,
+    ) -> list[_report.ClassifierRow]:
+        """Evaluate each member, the ensemble, and one network trained as a whole.
 
         Parameters
         ----------
@@ -325,11 +333,17 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
             Samples.
         y : array-like of shape (n_samples,)
             True labels.
+        X_train, y_train : array-like, default=None
+            Training data, with which one network is trained as a whole, with the settings of
+            `estimator` and from the values that the base started from: the network to beat. With
+            ``base="trained"`` it is trained for `base_epochs` more than a member, unless
+            `epochs` is "auto". By default there is no such network.
 
         Returns
         -------
         list of ClassifierRow
-            One row for each member, for their mean and for the ensemble, with the fields
+            One row for each member, for their mean, for the ensemble, and for the one network if
+            there are training data, with the fields
             ``(member, accuracy, nll, brier, ece, disagreement)``: negative log likelihood, Brier
             score from 0 to 2, expected calibration error over 15 bins, and the fraction of samples
             for which two members predict different labels. `frozenfit.estimators.report_text`
@@ -342,6 +356,9 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
                 "matrix of labels. Evaluate `predict_members` label by label."
             )
         samples, targets = self._check_data(X, y, reset=False)
+        one = train_one_network(self, X_train, y_train)
         return _report.classifier_report(
-            self.predict_members(samples), self._encode(targets, reset=False)
+            self.predict_members(samples),
+            self._encode(targets, reset=False),
+            None if one is None else one.predict_proba(samples),
         )

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from frozenfit.estimators import ensemble_report as _report
 from frozenfit.estimators.ensemble_base import CheapEnsemble
+from frozenfit.estimators.one_network import train_one_network
 from frozenfit.estimators.partial_net import PartialNetRegressor
 from frozenfit.estimators.regressor import NetworkRegressor
 
@@ -166,8 +167,15 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
         """
         return self._on_scale(self._outputs_of_members(X))
 
-    def ensemble_report(self, X: SamplesLike, y: ArrayLike) -> list[_report.RegressorRow]:
-        """Evaluate each member and the ensemble.
+    def ensemble_report(
+        self,
+        X: SamplesLike,
+        y: ArrayLike,
+        *,
+        X_train: SamplesLike | None = None,
+        y_train: ArrayLike | None = None,
+    ) -> list[_report.RegressorRow]:
+        """Evaluate each member, the ensemble, and one network trained as a whole.
 
         Parameters
         ----------
@@ -175,16 +183,25 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
             Samples.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             True targets.
+        X_train, y_train : array-like, default=None
+            Training data, with which one network is trained as a whole, with the settings of
+            `estimator` and from the values that the base started from: the network to beat. With
+            ``base="trained"`` it is trained for `base_epochs` more than a member, unless
+            `epochs` is "auto". By default there is no such network.
 
         Returns
         -------
         list of RegressorRow
-            One row for each member, for their mean and for the ensemble, with the fields
+            One row for each member, for their mean, for the ensemble, and for the one network if
+            there are training data, with the fields
             ``(member, rmse, disagreement)``: root mean square error, and root mean square
             difference of two members. `frozenfit.estimators.report_text` formats the rows.
         """
         check_is_fitted(self)
         samples, targets = self._check_data(X, y, reset=False)
+        one = train_one_network(self, X_train, y_train)
         return _report.regressor_report(
-            self.predict_members(samples), self._encode(targets, reset=False)
+            self.predict_members(samples),
+            self._encode(targets, reset=False),
+            None if one is None else one.predict(samples).reshape(len(targets), -1),
         )

@@ -19,12 +19,13 @@ __all__ = [
     "report_text",
 ]
 
+ONE_NETWORK = "one network"
 _BINS = 15
 _TINY = np.finfo(np.float64).tiny
 
 
 class ClassifierRow(NamedTuple):
-    """One row of a classifier's report; the disagreement of a single member is NaN."""
+    """One row of a classifier's report; the disagreement of a single network is NaN."""
 
     member: str
     accuracy: float
@@ -35,7 +36,7 @@ class ClassifierRow(NamedTuple):
 
 
 class RegressorRow(NamedTuple):
-    """One row of a regressor's report, in the unit of the targets."""
+    """One row of a regressor's report, in the unit of the targets, as `ClassifierRow`."""
 
     member: str
     rmse: float
@@ -114,7 +115,9 @@ def disagreements(distances: np.ndarray) -> np.ndarray:
     return distances.sum(axis=1) / others if others else np.full(1, np.nan)
 
 
-def classifier_report(probabilities: np.ndarray, y: np.ndarray) -> list[ClassifierRow]:
+def classifier_report(
+    probabilities: np.ndarray, y: np.ndarray, one_network: np.ndarray | None = None
+) -> list[ClassifierRow]:
     """Compute the report of a classifier.
 
     Parameters
@@ -123,26 +126,32 @@ def classifier_report(probabilities: np.ndarray, y: np.ndarray) -> list[Classifi
         Probabilities of each member.
     y : ndarray of int, shape (n,)
         True classes.
+    one_network : ndarray of shape (n, n_classes) or None, default=None
+        Probabilities of a network to compare the ensemble with.
 
     Returns
     -------
     list of ClassifierRow
-        One row for each member, for their mean and for the ensemble of mean probabilities.
+        One row for each member, for their mean, for the ensemble of mean probabilities, and for
+        the one network where there is one.
     """
     labels = probabilities.argmax(axis=2)
     apart = disagreements((labels[:, None] != labels[None]).mean(axis=2))
-    rows = [_figures(p, y) for p in probabilities]
-    mean = tuple(np.mean(rows, axis=0).tolist())
+    each = [_figures(p, y) for p in probabilities]
+    mean = tuple(np.mean(each, axis=0).tolist())
     members = [
         ClassifierRow(str(i), r[0], r[1], r[2], r[3], float(d))
-        for i, (r, d) in enumerate(_zip(rows, apart))
+        for i, (r, d) in enumerate(_zip(each, apart))
     ]
     together = _figures(probabilities.mean(axis=0), y)
-    return [
+    rows = [
         *members,
         ClassifierRow("mean", mean[0], mean[1], mean[2], mean[3], float(apart.mean())),
         ClassifierRow("ensemble", *together, float(apart.mean())),
     ]
+    if one_network is not None:
+        rows.append(ClassifierRow(ONE_NETWORK, *_figures(one_network, y), np.nan))
+    return rows
 
 
 def _figures(probabilities: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
@@ -157,7 +166,9 @@ def _figures(probabilities: np.ndarray, y: np.ndarray) -> tuple[float, float, fl
     )
 
 
-def regressor_report(predictions: np.ndarray, y: np.ndarray) -> list[RegressorRow]:
+def regressor_report(
+    predictions: np.ndarray, y: np.ndarray, one_network: np.ndarray | None = None
+) -> list[RegressorRow]:
     """Compute the report of a regressor.
 
     Parameters
@@ -166,12 +177,15 @@ def regressor_report(predictions: np.ndarray, y: np.ndarray) -> list[RegressorRo
         Predictions of each member.
     y : ndarray of shape (n, n_targets)
         True targets.
+    one_network : ndarray of shape (n, n_targets) or None, default=None
+        Predictions of a network to compare the ensemble with.
 
     Returns
     -------
     list of RegressorRow
-        One row for each member, for their mean and for the ensemble of mean predictions. The
-        disagreement is the root mean square difference of two members.
+        One row for each member, for their mean, for the ensemble of mean predictions, and for the
+        one network where there is one. The disagreement is the root mean square difference of two
+        members.
     """
     apart = [[_rms(a - b) for b in predictions] for a in predictions]
     distances = disagreements(np.array(apart))
@@ -180,11 +194,14 @@ def regressor_report(predictions: np.ndarray, y: np.ndarray) -> list[RegressorRo
         RegressorRow(str(i), e, float(d)) for i, (e, d) in enumerate(_zip(errors, distances))
     ]
     mean = float(distances.mean())
-    return [
+    rows = [
         *members,
         RegressorRow("mean", float(np.mean(errors)), mean),
         RegressorRow("ensemble", _rms(predictions.mean(axis=0) - y), mean),
     ]
+    if one_network is not None:
+        rows.append(RegressorRow(ONE_NETWORK, _rms(one_network - y), np.nan))
+    return rows
 
 
 def _rms(values: np.ndarray) -> float:

@@ -13,11 +13,11 @@ import numpy as np
 
 from frozenfit.estimators import plans
 from frozenfit.estimators.base import FitData, TrainingInterrupted
+from frozenfit.estimators.bases import make_base
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.estimators.partial_base import (
     PartialNet,
     finish_part,
-    make_base,
     start_part,
     train_part,
 )

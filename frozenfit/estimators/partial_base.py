@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from frozenfit.delta import Delta
 from frozenfit.estimators import fit_checks, plans, stored
 from frozenfit.estimators.base import FitData, NetworkEstimator, TrainingInterrupted
+from frozenfit.estimators.bases import make_base
 from frozenfit.estimators.fit_signature import signature
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.estimators.tasks import EpochTasks
@@ -35,7 +35,6 @@ from frozenfit.training.loop import Plan, TrainResult, train
 from frozenfit.training.network import CompiledModel, Network
 from frozenfit.training.optimizers import OptimizerState
 from frozenfit.training.progress import EpochProgress
-from frozenfit.training.recipe import Recipe, initializer_json
 from frozenfit.training.schedules import LR_SCHEDULES, FreezeSchedule
 from frozenfit.training.streamed import AnyData
 from frozenfit.training.workspace import workspace
@@ -57,9 +56,6 @@ from frozenfit.types import KerasCallbacks as KerasCallbackList
 from frozenfit.types import Network as NetworkLike
 from frozenfit.utils import sent_once
 from frozenfit.utils.scikit_learn import Interval, StrOptions, clone_parametrized
-
-# Enough to see the range of pixels without reading a memory map as a whole.
-_ROWS_LOOKED_AT = 64
 
 
 def part_seeds(seed: int) -> dict[str, int]:
@@ -356,6 +352,16 @@ class PartialNet(NetworkEstimator):
             return None
         return optimizer_state
 
+    def _as_base(self) -> Base:
+        """Return the trained network as a base for another estimator."""
+        if not self.__sklearn_is_fitted__():
+            raise ValueError(
+                f"`model` must be a fitted estimator, but this {type(self).__name__} is not "
+                "fitted. Fit it first. Where a parameter grid holds it, wrap it in "
+                "sklearn.frozen.FrozenEstimator, because scikit-learn clones the values of a grid."
+            )
+        return self.part_.trained_base
+
     def _logits(self, X: np.ndarray) -> np.ndarray:
         return self.part_.outputs(X)
 
@@ -537,114 +543,6 @@ def _send(model: Any) -> None:
     source = inner.model if isinstance(inner, Base) else inner
     if isinstance(source, keras.Model):
         sent_model.send(source)
-
-
-def make_base(estimator: PartialNet, fit_data: FitData, seed: int) -> Base:
-    """Return the base that an estimator is trained on.
-
-    Parameters
-    ----------
-    estimator : PartialNet
-        The estimator, with the attributes of the data set.
-    fit_data : FitData
-        Training data.
-    seed : int
-        Seed of the base.
-
-    Returns
-    -------
-    Base
-        That of the last fit where training continues.
-
-    Raises
-    ------
-    ValueError
-        If a parameter has no effect on a given model, or the network has changed since the last
-        fit.
-    """
-    if fit_data.resume:
-        estimator._check_same_network()
-        return estimator.base_
-    model = estimator.model
-    n_logits = None if fit_data.task == "regression" else fit_data.n_outputs
-    if isinstance(model, NetworkEstimator | FrozenEstimator):
-        model = trained_base(model)
-    if isinstance(model, Base | keras.Model):
-        for name in ("model_params", "weight_init"):
-            if getattr(estimator, name) is not None:
-                raise ValueError(
-                    f"`{name}` has no effect on a given network. Use {name}=None, or pass "
-                    "the model as a name or a callable."
-                )
-        if isinstance(model, Base):
-            return model.with_outputs(fit_data.n_outputs)
-        return Base(model, seed=seed, n_logits=n_logits)
-    if model == "application":
-        _warn_of_odd_application(estimator, fit_data)
-    recipe = Recipe(
-        model,
-        estimator.input_shape_,
-        fit_data.n_outputs,
-        dict(estimator.model_params or {}),
-        initializer_json(estimator.weight_init),
-        drawn=estimator.frozen != "keep",
-    )
-    return Base(recipe, seed=seed, n_logits=n_logits)
-
-
-def _warn_of_odd_application(estimator: PartialNet, fit_data: FitData) -> None:
-    """Warn where a network of keras.applications would be trained on useless features."""
-    params = estimator.model_params or {}
-    if estimator.frozen == "keep" and params.get("weights") is None:
-        warnings.warn(
-            "The frozen parameters of `application` are random, because weights=None. Use "
-            "model_params={'weights': 'imagenet'} or the path of a weights file for pretrained "
-            "ones, or frozen='auto' for random ones.",
-            UserWarning,
-            stacklevel=2,
-        )
-    data, high = fit_data.data.first, max(params.get("value_range", (0, 1)))
-    largest = float(np.max(data.X[data.rows[:_ROWS_LOOKED_AT]], initial=0))
-    if largest > 2 * high:
-        warnings.warn(
-            f"The pixels of X should have values in value_range={params.get('value_range', (0, 1))}"
-            f", got {largest:g}. Scale X, or use model_params={{'value_range': (0, 255)}}.",
-            UserWarning,
-            stacklevel=2,
-        )
-
-
-def trained_base(model: NetworkEstimator | FrozenEstimator) -> Base:
-    """Return the trained network of a fitted estimator as a base.
-
-    Parameters
-    ----------
-    model : PartialNet or FrozenEstimator
-        A fitted estimator.
-
-    Returns
-    -------
-    Base
-        The same object for the same fit.
-
-    Raises
-    ------
-    ValueError
-        If the estimator is of another kind, or not fitted.
-    """
-    inner = model.estimator if isinstance(model, FrozenEstimator) else model
-    if not isinstance(inner, PartialNet):
-        raise ValueError(
-            "`model` must be the name of a network, a callable, a keras.Model, or a fitted "
-            f"PartialNetClassifier or PartialNetRegressor, got {type(inner).__name__}."
-        )
-    if not inner.__sklearn_is_fitted__():
-        raise ValueError(
-            f"`model` must be a fitted estimator, but this {type(inner).__name__} is not fitted. "
-            "Fit it first. Where a parameter grid holds it, wrap it in "
-            "sklearn.frozen.FrozenEstimator, because scikit-learn clones the values of a grid."
-        )
-    return inner.part_.trained_base
 
 
 def set_fitted(estimator: PartialNet, part: FittedPart, history: dict[str, list[float]]) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from frozenfit.delta import Delta
+from frozenfit.delta import Delta, stores_parameters
 from frozenfit.estimators import stored_base
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.frozen_values import draw_frozen, partly_frozen
+from frozenfit.projections import n_values
 from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
-from frozenfit.selectors.forms import Everything, Form, Indices, Leading, Scales
+from frozenfit.selectors.forms import Everything, Form, Indices, Leading, Scales, Subspace
 from frozenfit.training import optimizers
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
@@ -376,7 +377,7 @@ def _check_delta(delta: Delta, selection: Selection, network: Network) -> None:
     wanted = {
         info.path: forms.compact_shape(selection[info.path], info.shape)
         for info in selection.layout.weights
-        if not isinstance(selection[info.path], Nothing)
+        if stores_parameters(selection[info.path])
     }
     _check_arrays("trainable parameters", delta.trained, wanted)
     _check_arrays("states", delta.states, network.state_shapes)
@@ -425,6 +426,8 @@ def _write_form(form: Form) -> Any:
         return ("mask", form.array.shape, np.packbits(form.array))
     if isinstance(form, Scales):
         return ("scales", form.inputs, form.outputs, form.signs)
+    if isinstance(form, Subspace):
+        return ("subspace", *form.key)
     return (type(form).__name__.lower(),)
 
 
@@ -441,11 +444,19 @@ def _read_form(written: tuple) -> Form:
         return Mask(np.unpackbits(values[1], count=count).astype(bool).reshape(values[0]))
     if kind == "scales":
         return Scales(*values)
+    if kind == "subspace":
+        return Subspace(*values)
     return {"everything": Everything, "nothing": Nothing}[kind]()
 
 
 def _read_forms(meta: Mapping, estimator: Any, network: Network, base: Base) -> Selection:
     if meta["forms"] is None:
-        return _resolve_again(estimator, meta["seeds"], network, base)
-    written = {path: _read_form(form) for path, form in meta["forms"].items()}
-    return Selection(written, network.layout)
+        selection = _resolve_again(estimator, meta["seeds"], network, base)
+    else:
+        written = {path: _read_form(form) for path, form in meta["forms"].items()}
+        selection = Selection(written, network.layout)
+    for _, form in selection.items():
+        if isinstance(form, Subspace) and form.n_coordinates:
+            n = n_values(form.projection, form.d, form.total)
+            charge(f"the projection of a subspace of {form.d} dimensions", (n,))
+    return selection

@@ -1,8 +1,8 @@
 """Selectors: rules that choose the trainable parameters of a network, in NumPy only.
 
 A `Selector` is resolved against the `Layout` of a network; the result is a `Selection`, which
-assigns one form (`Everything`, `Nothing`, `Leading`, `Indices`, `Mask` or `Scales`) to each weight.
-`parse` reads a selector from text.
+assigns one form to each weight: `Everything`, `Nothing`, `Leading`, `Indices`, `Mask`, `Scales` or
+`Subspace`. `parse` reads a selector from text.
 """
 
 from frozenfit.parameter_table import ParameterTable, TableRow
@@ -24,6 +24,8 @@ from .scores import fisher, magnitude, movement
 from .selection import Selection
 from .selector import Selector
 from .slices import columns, conv_filters, filters, inputs, rows
+from .subspace_form import Subspace
+from .subspaces import subspace
 from .weight_info import WeightInfo
 from .whole_layers import between, block, first, head, last, layers
 
@@ -40,6 +42,7 @@ __all__ = [
     "Scales",
     "Selection",
     "Selector",
+    "Subspace",
     "TableRow",
     "WeightInfo",
     "as_selector",
@@ -72,5 +75,6 @@ __all__ = [
     "registered",
     "rows",
     "scales",
+    "subspace",
     "where",
 ]

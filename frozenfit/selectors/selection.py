@@ -10,6 +10,7 @@ from frozenfit.parameter_table import ParameterTable, TableRow
 
 from .forms import Form, describe, size
 from .layout import Layout
+from .subspace_form import Subspace, placed
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Selection:
     Raises
     ------
     ValueError
-        If the paths of the forms are not those of the layout.
+        If the paths of the forms are not those of the layout, or a subspace has more dimensions
+        than its weights have parameters.
 
     See Also
     --------
@@ -54,6 +56,9 @@ class Selection:
                 "`forms` must have one form for each weight, in the order of the layout, got "
                 f"{len(self.forms)} forms for {len(self.layout.weights)} weights."
             )
+        if any(isinstance(form, Subspace) for form in self.forms.values()):
+            # Which weights share a subspace is known only now, after all set operations.
+            object.__setattr__(self, "forms", placed(self.forms, self.layout))
 
     def __hash__(self) -> int:
         """Hash the forms, so that a selection can be the key of a cached network."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frozenfit.delta import computed_forms
+from frozenfit.delta import computed_forms, stores_parameters
 from frozenfit.partial import PartialModel, weights_of
 from frozenfit.selectors import forms
 from frozenfit.training.schedules import FreezeSchedule
@@ -55,9 +55,13 @@ class PhasePlan:
     def __init__(self, schedule: FreezeSchedule | None, model: PartialModel, epochs: int):
         self.schedule, self.epochs = schedule, epochs
         selection = model.selection
-        trainable = [
-            p for p, f in computed_forms(selection).items() if not isinstance(f, forms.Nothing)
-        ]
+        computed = computed_forms(selection)
+        if schedule is not None and any(isinstance(f, forms.Subspace) for f in computed.values()):
+            raise ValueError(
+                "`freeze_schedule` trains layers at different times, but those of `subspace` have "
+                f"their coordinates in common, got {schedule!r}. Use freeze_schedule=None."
+            )
+        trainable = [p for p, f in computed.items() if stores_parameters(f)]
         owner = {w.path: w.layer for w in selection.layout.weights}
         used = {owner[p] for p in trainable}
         self._layers = [layer for layer in selection.layout.layers if layer in used]

@@ -14,8 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from frozenfit.delta import Delta, computed_forms
-from frozenfit.selectors import forms
+from frozenfit.delta import Delta, computed_forms, stores_parameters
 from frozenfit.training import schedules
 from frozenfit.training.checkpoint import Progress
 from frozenfit.training.data import Data
@@ -224,7 +223,7 @@ class _StackedLoop:
         self.paths = tuple(
             path
             for path, form in computed_forms(compiled.model.selection).items()
-            if not isinstance(form, forms.Nothing)
+            if stores_parameters(form)
         )
         self.joint = bool(stack.stack.shared)
         self.ended: dict[int, tuple[Delta, OptimizerState | None]] = {}

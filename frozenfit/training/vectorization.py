@@ -115,6 +115,8 @@ def unsuitable_network(compiled: CompiledModel, joint: bool = False) -> str | No
     for path, variable in network.survey.trainable.items():
         if variable.constraint is not None and (joint or path in compiled.weights.compact):
             return f"weights without a constraint, got one of {path!r}"
+    if compiled.weights.projections.variables:
+        return "members outside a subspace, got `subspace`"
     if compiled.model.compute_dtype == "float16":
         return "a dtype policy without loss scaling, got float16"
     if keras.distribution.distribution() is not None:

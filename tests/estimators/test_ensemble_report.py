@@ -117,3 +117,16 @@ def test_weights_count_in_the_temperature():
     even = temperature(logits, y, np.ones(3))
     sure = temperature(logits, y, np.array([1.0, 1.0, 0.1]))
     assert sure < even
+
+
+def test_a_temperature_of_few_samples_without_an_error_stays_moderate():
+    logits = np.tile([4.0, 0.0], (3, 50, 1))
+    found = temperature(logits, np.zeros(50, int), np.ones(50))
+    assert 0.3 < found < 1  # the log loss alone decreases down to 0
+
+
+def test_a_weight_of_two_in_a_temperature_is_a_repeated_sample():
+    logits = np.array([[[2.0, 0.0], [1.0, 0.0], [2.5, 0.0]]])
+    y, weight = np.array([0, 0, 1]), np.array([1.0, 2.0, 1.0])
+    repeated = temperature(np.repeat(logits, [1, 2, 1], axis=1), y[[0, 1, 1, 2]], np.ones(4))
+    assert temperature(logits, y, weight) == pytest.approx(repeated, rel=1e-4)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from selector_contract import AnySelectorContract, SelectorContract
-from selector_networks import SMALL
+from selector_networks import NETWORKS, SMALL
 
 from frozenfit.selectors import (
+    Context,
+    Nothing,
     WeightInfo,
     batch_norm,
     between,
@@ -34,6 +36,7 @@ from frozenfit.selectors import (
     registered,
     rows,
     scales,
+    subspace,
     where,
 )
 from frozenfit.selectors.registry import find
@@ -135,6 +138,42 @@ class TestScales(AnySelectorContract):
         return request.param
 
 
+SUBSPACES = [subspace(7), subspace(3, "dense", 2), subspace(3, "sparse") | head()]
+
+
+class TestSubspace(AnySelectorContract):
+    invalid = tuple(
+        f"subspace({arguments})"
+        for arguments in """
+        0 -1 1.5 True "a" 5,projection="normal" 5,projection=None 5,seed=-1 5,seed=0.5 5,"dense",0,1
+        """.split()
+    )
+
+    @pytest.fixture(params=SUBSPACES, ids=str)
+    def selector(self, request):
+        return request.param
+
+    def test_a_restriction_selects_the_same_in_the_weights_that_match(self, selector):
+        # A subspace of fewer weights has another place for each of them.
+        for name in self.networks:
+            layout = NETWORKS[name]
+            glob = layout.layers[0]
+            inside = layout.match(glob)
+            if sum(layout[path].size for path in inside) < 7:
+                continue
+            whole, part = (
+                each.resolve(layout, Context(seed=5), allow_empty=True)
+                for each in (selector, selector.on(glob))
+            )
+            for info in layout.weights:
+                expected = whole[info.path] if info.path in inside else Nothing()
+                assert of_any_place(part[info.path]) == of_any_place(expected)
+
+
+def of_any_place(form):
+    return getattr(form, "key", form)
+
+
 def leading_pair(info: WeightInfo) -> int | None:
     return 2 if info.role == "kernel" else None
 
@@ -149,8 +188,8 @@ class TestWhere(SelectorContract):
 
 
 def test_the_contract_is_tested_for_every_selector_of_the_package():
-    texts = " ".join(map(str, [*ANY_NETWORK, *NAMED, *SCALED, where(leading_pair)]))
+    texts = " ".join(map(str, [*ANY_NETWORK, *NAMED, *SCALED, *SUBSPACES, where(leading_pair)]))
     own = [name for name in registered() if find(name).__module__.startswith("frozenfit.")]
-    assert len(own) == 25
+    assert len(own) == 26
     # The results of `movement` are masks.
     assert all(f"{name}(" in texts for name in own if name != "movement")
