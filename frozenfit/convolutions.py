@@ -117,7 +117,11 @@ class Convolution:
         Keras copies the input of each convolution to channels that come first and back.
         """
         is_last = self.data_format == "channels_last"
-        x, *others = [ops.moveaxis(t, -1, 1) if is_last else t for t in (x, *upstream)]
+        given = x, *upstream
+        # Axes in an order, because torch cannot vectorize the move of an axis over members.
+        rank = len(self.strides)
+        first, last = (0, rank + 1, *range(1, rank + 1)), (0, *range(2, rank + 2), 1)
+        x, *others = [ops.transpose(t, first) if is_last else t for t in given]
         shape: Any = x.shape
         pads = [(0, 0)] * len(self.strides)
         if self.padding == "same":
@@ -125,7 +129,7 @@ class Convolution:
             pads = [_same_padding(n, stride, *extent) for n, stride, extent in sizes]
         y = function(x, kernel, *others, self.strides, pads, self.dilation_rate)
         # The gradient of a kernel has its axes; an output those of the input.
-        return y if others or not is_last else ops.moveaxis(y, 1, -1)
+        return y if others or not is_last else ops.transpose(y, last)
 
     def _extents(self, kernel: Any) -> list[tuple[int, int]]:
         """Return size and dilation of the kernel along each spatial axis."""

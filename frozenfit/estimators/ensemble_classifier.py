@@ -69,8 +69,9 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     vectorize : bool or "auto", default="auto"
         Whether the members are trained in one compiled pass, each with its own batch order and
         early stopping; the results are those of training one after the other up to rounding.
-        "auto" does so for networks of dense layers, normalizations and activations, and settings
-        that all members can follow together, see the user guide. True raises an error for others,
+        "auto" does so for networks of dense layers, normalizations, pooling and activations, for
+        convolutions whose kernels are shared, and settings that all members can follow together,
+        see the user guide. True raises an error for others,
         as ``base="joint"`` and ``stopping="ensemble"`` do. With False, a member is bit for bit what
         `estimator` alone would become.
     warm_start : bool, default=False
@@ -100,7 +101,7 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
         Number of trained parameters of all members together, without those of the base.
     freeze_fraction_ : float
         Number of frozen parameters divided by the number of all parameters, averaged over the
-        members.
+        members, in which the parameters of the base are frozen however it was trained.
     n_iter_ : int
         Number of epochs of the member that was trained longest.
     n_features_in_ : int

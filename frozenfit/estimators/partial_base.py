@@ -25,7 +25,7 @@ from frozenfit.frozen_values import is_drawable, partly_frozen
 from frozenfit.isolation import spawn
 from frozenfit.parameter_table import ParameterTable
 from frozenfit.partial import PartialModel
-from frozenfit.selectors import Context, Selector, as_selector
+from frozenfit.selectors import Context, Selection, Selector, as_selector, forms
 from frozenfit.training import epoch_count, sent_model
 from frozenfit.training.base import Base
 from frozenfit.training.checkpoint import Checkpoint, CheckpointFile
@@ -245,7 +245,8 @@ class PartialNet(NetworkEstimator):
             if self.freeze_statistics == self._fitted_as["freeze_statistics"]:
                 statistics = self.part_.statistics
             # Trained parameters that are frozen from here on keep their values, so the base takes
-            # them.
+            # them, and scaled kernels have the signs that their scales started at.
+            selection = _without_signs(selection)
             base, frozen = base.with_values(dict(self.model_.assembled())), "keep"
         elif frozen == "random" and network.is_copy:
             # A compiled model draws these values itself, which several members of an ensemble
@@ -520,6 +521,16 @@ def finish_part(
             f"training was interrupted after {estimator.n_iter_} epochs; the estimator is fitted "
             "with the parameters reached so far"
         )
+
+
+def _without_signs(selection: Selection) -> Selection:
+    """Return a selection whose scales start at 1."""
+    kernels = {
+        path: replace(form, signs=None)
+        for path, form in selection.items()
+        if isinstance(form, forms.Scales)
+    }
+    return Selection({**selection.forms, **kernels}, selection.layout) if kernels else selection
 
 
 def _send(model: Any) -> None:

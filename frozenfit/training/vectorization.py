@@ -7,18 +7,26 @@ from typing import Any
 import keras
 from keras import layers as kl
 
+from frozenfit.selectors import forms
 from frozenfit.training.loop import Plan
 from frozenfit.training.network import CompiledModel
 from frozenfit.training.prefix import is_plain, operations
 
-# Layers whose computation is products of matrices, or acts on each number or row by itself. A
-# convolution with a separate kernel for each member is slower than one convolution after the other.
+# Layers that compute products of matrices, or act on each number, row or channel by itself.
 _LAYERS = (
     *(kl.InputLayer, kl.Dense, kl.EinsumDense, kl.BatchNormalization, kl.LayerNormalization),
     *(kl.Activation, kl.ReLU, kl.LeakyReLU, kl.PReLU, kl.ELU, kl.Softmax, kl.Identity),
     *(kl.Flatten, kl.Reshape, kl.Rescaling, kl.Normalization),
     *(kl.Add, kl.Subtract, kl.Multiply, kl.Average, kl.Maximum, kl.Minimum, kl.Concatenate),
 )
+_LAYERS += (
+    *(kl.MaxPooling1D, kl.MaxPooling2D, kl.AveragePooling1D, kl.AveragePooling2D),
+    *(kl.GlobalMaxPooling1D, kl.GlobalMaxPooling2D),
+    *(kl.GlobalAveragePooling1D, kl.GlobalAveragePooling2D, kl.ZeroPadding1D, kl.ZeroPadding2D),
+)
+# A kernel that all members share makes one convolution of the samples of all. With a kernel for
+# each member it is slower than one convolution after the other.
+_CONVOLUTIONS = (kl.Conv1D, kl.Conv2D)
 # Optimizers that treat every number by itself.
 _OPTIMIZERS = ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Adagrad", "Adadelta", "Lion")
 
@@ -94,10 +102,15 @@ def unsuitable_network(compiled: CompiledModel, joint: bool = False) -> str | No
     """
     network = compiled.network
     for part in operations(network.model):
-        if not is_plain(part) or type(part) not in _LAYERS:
+        if not is_plain(part) or type(part) not in (*_LAYERS, *_CONVOLUTIONS):
             return (
-                "a network of dense layers, normalizations, activations and merging layers, got "
-                f"{part.name!r}, a layer of class {type(part).__name__}"
+                "a network of dense layers, convolutions, normalizations, pooling, activations and "
+                f"merging layers, got {part.name!r}, a layer of class {type(part).__name__}"
+            )
+        if isinstance(part, _CONVOLUTIONS) and not _shares_kernel(compiled, part):
+            return (
+                "convolutions whose kernel all members share, as with members='adapters', got "
+                f"{part.name!r} with a kernel for each member"
             )
     for path, variable in network.survey.trainable.items():
         if variable.constraint is not None and (joint or path in compiled.weights.compact):
@@ -109,3 +122,14 @@ def unsuitable_network(compiled: CompiledModel, joint: bool = False) -> str | No
     if keras.distribution.distribution() is not None:
         return "no keras.distribution, got one"
     return None
+
+
+def _shares_kernel(compiled: CompiledModel, layer: Any) -> bool:
+    """Return whether members train at most the scales of the kernel of a convolution."""
+    weights = compiled.weights
+    for path, variable in weights.survey.trainable.items():
+        if variable is layer._kernel:
+            form = weights.computed[path]
+            scaled = isinstance(form, forms.Scales) and path in weights.products
+            return scaled or isinstance(form, forms.Nothing)
+    return True

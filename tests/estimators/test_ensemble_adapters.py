@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pickle
 
+import keras
 import numpy as np
 import pytest
 from ensembles import cheap_ensemble
+from keras import layers as kl
 from sklearn.datasets import load_digits
 
 import frozenfit
@@ -148,3 +150,37 @@ def test_adapters_trained_together_equal_adapters_trained_apart(case):
     np.testing.assert_allclose(
         together.predict_members(X), apart.predict_members(X), rtol=1e-2, atol=1e-3
     )
+
+
+def with_pooling(input_shape, n_outputs):
+    x = inputs = keras.Input(input_shape)
+    x = kl.MaxPooling2D()(kl.Conv2D(6, 3, activation="relu")(kl.ZeroPadding2D(1)(x)))
+    x = kl.Conv2D(8, 3, strides=2, padding="same", activation="tanh")(x)
+    return keras.Model(inputs, kl.Dense(n_outputs)(kl.Flatten()(kl.AveragePooling2D(2)(x))))
+
+
+CONVOLUTIONS = {
+    "residual": {"model": "resnet", "model_params": {"depth": 8, "width": 0.5}},
+    "pooling": {"model": with_pooling, "model_params": None},
+}
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_convolutional_adapters_trained_together_equal_adapters_trained_apart(case):
+    images, settings = X.reshape(-1, 8, 8, 1)[:100], CONVOLUTIONS[case]
+    # A large epsilon: the steps of Adam have the same size for gradients that are rounding errors.
+    optimizer = keras.optimizers.Adam(0.05, epsilon=0.01)
+    settings = {**settings, "optimizer": optimizer, "batch_size": 50, "epochs": 2, "n": 2}
+    together = ensemble(vectorize=True, **settings).fit(images, Y[:100])
+    clear_workspace()
+    apart = ensemble(vectorize=False, **settings).fit(images, Y[:100])
+    for ours, theirs in zip(together.estimators_, apart.estimators_, strict=True):
+        mine, its = ours.part_.delta, theirs.part_.delta
+        for a, b in ((mine.trained, its.trained), (mine.states, its.states)):
+            for path in a:
+                np.testing.assert_allclose(a[path], b[path], rtol=1e-3, atol=2e-5, err_msg=path)
+    first, second = (member.part_.delta.trained for member in together.estimators_)
+    forms = together.estimators_[0].part_.selection
+    scales = [path for path in first if isinstance(forms[path], Scales)]
+    assert max(np.abs(np.abs(first[path]) - 1).max() for path in scales) > 1e-3
+    assert all(not np.array_equal(first[path], second[path]) for path in scales)

@@ -19,6 +19,8 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 6)).astype("float32")
 Y = (X[:, :3] @ RNG.normal(size=(3, 3))).argmax(axis=1)
 TARGETS = X[:, :2] @ RNG.normal(size=(2, 2)) + 0.1 * RNG.normal(size=(60, 2))
+IMAGES = RNG.normal(size=(60, 6, 6, 2)).astype("float32")
+IMAGES += Y[:, None, None, None]
 WEIGHT = RNG.uniform(0.5, 2, 60)
 COUNT, WIDTH = 3, 8
 
@@ -29,6 +31,14 @@ def network(input_shape, n_outputs):
     # Without a bias, whose gradient before a normalization is rounding errors alone.
     x = kl.Dense(WIDTH, use_bias=False, name="second")(x)
     x = kl.ReLU()(kl.BatchNormalization(name="norm")(x))
+    return keras.Model(inputs, kl.Dense(n_outputs, name="head")(x))
+
+
+def convolutions(input_shape, n_outputs):
+    x = inputs = keras.Input(input_shape)
+    x = kl.Conv2D(WIDTH, 2, strides=2, activation="relu", name="first")(x)
+    x = kl.Conv2D(WIDTH, 2, padding="same", use_bias=False, name="second")(x)
+    x = kl.GlobalAveragePooling2D()(kl.ReLU()(kl.BatchNormalization(name="norm")(x)))
     return keras.Model(inputs, kl.Dense(n_outputs, name="head")(x))
 
 
@@ -68,11 +78,14 @@ class Offsets(kl.Layer):
 
 
 class Reference:
-    """Plain Keras: a model of all members with an input each, and two common Dense layers."""
+    """Plain Keras: a model of all members with an input each, and two common layers."""
 
-    def __init__(self, start, starts, n_outputs, loss):
-        inputs = [keras.Input((6,)) for _ in range(COUNT)]
+    def __init__(self, start, starts, n_outputs, loss, images):
+        inputs = [keras.Input(start.input_shape[1:]) for _ in range(COUNT)]
         self.first, self.second = (kl.Dense(WIDTH, use_bias=False) for _ in range(2))
+        if images:
+            self.first = kl.Conv2D(WIDTH, 2, strides=2, use_bias=False)
+            self.second = kl.Conv2D(WIDTH, 2, padding="same", use_bias=False)
         self.members, outputs = [], []
         for x, signs in zip(inputs, starts, strict=True):
             own = [Factors(signs), Factors(np.ones(WIDTH)), Offsets(WIDTH)]
@@ -80,7 +93,7 @@ class Reference:
             own += [kl.Dense(n_outputs)]
             x = kl.ReLU()(own[2](own[1](self.first(own[0](x)))))
             x = kl.ReLU()(own[5](own[4](self.second(own[3](x)))))
-            outputs.append(own[6](x))
+            outputs.append(own[6](kl.GlobalAveragePooling2D()(x) if images else x))
             own[6].set_weights(start.get_layer("head").get_weights())
             self.members.append(own)
         for mine, name in ((self.first, "first"), (self.second, "second")):
@@ -88,10 +101,10 @@ class Reference:
         self.model = keras.Model(inputs, outputs)
         self.model.compile(optimizer(), loss=[loss] * COUNT, run_eagerly=True)
 
-    def train(self, y, epochs, weight=None):
+    def train(self, x, y, epochs, weight=None):
         weights = None if weight is None else [weight / weight.mean()] * COUNT
         for _ in range(epochs):
-            self.model.train_on_batch([X] * COUNT, [y] * COUNT, sample_weight=weights)
+            self.model.train_on_batch([x] * COUNT, [y] * COUNT, sample_weight=weights)
 
     def trained(self, i):
         """Return the parameters and moving statistics of a member by the paths of the network."""
@@ -109,24 +122,28 @@ class Reference:
 
 
 CASES = {
-    "classes": (CheapEnsembleClassifier, Y, WEIGHT),
-    "regression": (CheapEnsembleRegressor, TARGETS, None),
+    "classes": (CheapEnsembleClassifier, X, Y, WEIGHT),
+    "regression": (CheapEnsembleRegressor, X, TARGETS, None),
+    "images": (CheapEnsembleClassifier, IMAGES, Y, WEIGHT),
 }
 
 
 @pytest.mark.parametrize("case", list(CASES))
 def test_training_is_that_of_a_plain_model_with_common_layers(case):
-    kind, y, weight = CASES[case]
-    estimator = ensemble(kind).fit(X, y, sample_weight=weight)
-    start = ensemble(kind, base="frozen", epochs=1).fit(X, y).base_.to_keras()
+    kind, x, y, weight = CASES[case]
+    images = case == "images"
+    settings = {"model": convolutions if images else network}
+    estimator = ensemble(kind, **settings).fit(x, y, sample_weight=weight)
+    start = ensemble(kind, base="frozen", epochs=1, **settings).fit(x, y).base_.to_keras()
     forms = [member.part_.selection["first/kernel"] for member in estimator.estimators_]
-    signs = [form.start((6, WIDTH))[:6] for form in forms]
+    shape = start.get_layer("first").kernel.shape
+    signs = [form.start(shape)[: shape[-2]] for form in forms]
     if kind is CheapEnsembleRegressor:
         n_outputs, loss, y = 2, "mse", (y - y.mean(axis=0)) / y.std(axis=0)
     else:
         n_outputs, loss = 3, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    plain = Reference(start, signs, n_outputs, loss)
-    plain.train(y, 4, weight)
+    plain = Reference(start, signs, n_outputs, loss, images)
+    plain.train(x, y, 4, weight)
     trained = estimator.base_.to_keras()
     for name, layer in (("first", plain.first), ("second", plain.second)):
         kernel, its = trained.get_layer(name).get_weights()[0], layer.get_weights()[0]

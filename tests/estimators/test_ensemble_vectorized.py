@@ -196,7 +196,7 @@ def test_an_interrupt_keeps_what_all_members_have_reached(monkeypatch):
 
 REFUSED = {
     "one member": ({"n_estimators": 1}, "at least two members"),
-    "convolution": ({"model": "lenet5", "model_params": None}, "dense layers"),
+    "convolution": ({"model": "lenet5", "model_params": None}, "kernel all members share"),
     "dropout": ({"model": with_dropout, "model_params": None}, "a layer of class Dropout"),
     "callbacks": ({"callbacks": [keras.callbacks.TerminateOnNaN()]}, "no callbacks"),
     "metrics": ({"metrics": [keras.metrics.SparseTopKCategoricalAccuracy(2)]}, "metrics=None"),

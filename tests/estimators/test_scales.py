@@ -133,3 +133,18 @@ def test_a_part_of_a_scaled_kernel_is_refused():
     model = PartialNetClassifier("mlp", trainable="scales() | filters(0.1)", epochs=1)
     with pytest.raises(ValueError, match="cannot be combined with a part of the same kernel"):
         model.fit(X, Y)
+
+
+def test_a_fit_that_continues_with_other_parameters_applies_the_signs_once():
+    settings = {"learning_rate": 1e-6, "optimizer": "sgd", "lr_schedule": None, "epochs": 1}
+    keras.utils.set_random_seed(0)
+    model = PartialNetClassifier(
+        network(), trainable=PART, warm_start=True, random_state=0, **settings
+    )
+    before = model.fit(X, Y).predict_proba(X)
+    assert np.any(model.part_.delta.trained["first/kernel"] < 0)
+    model.set_params(trainable="scales(signs=1) | head()").fit(X, Y)
+    np.testing.assert_allclose(model.predict_proba(X), before, atol=1e-3)
+    assert np.all(model.part_.delta.trained["first/kernel"] > 0)
+    again = pickle.loads(pickle.dumps(model)).fit(X, Y)
+    np.testing.assert_allclose(again.predict_proba(X), before, atol=1e-3)
