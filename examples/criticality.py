@@ -39,7 +39,7 @@ SETTINGS = {
         "epochs kept": (0, 1, 2, 5),
         "epochs": 10,
         "train": 5000,
-        "test": 4000,
+        "test": 2000,
         "rates": (0.001, 0.002, 0.004),
     },
     "long": {

@@ -143,6 +143,10 @@ EXPERIMENT = lab.Experiment(
         "rates": "0.1, divided by 10 after 15 and 30 epochs",
     },
     published_source="Figure 6 shows curves; no number is given.",
+    remarks=(
+        "LeNet-5 has 6 and 16 filters in its convolutions, a tenth of which is a single filter, and"
+        " its dense layers are trained. The budget `long` has the wider networks of the claim."
+    ),
 )
 
 if __name__ == "__main__":

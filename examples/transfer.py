@@ -51,7 +51,7 @@ SETTINGS = {
         "arms": ("head", "head, dense", "everything", "LP-FT", "from scratch"),
         "data": "mnist",
         "source": (10000, 3),
-        "target_samples": (50, 500),
+        "target_samples": (500,),
         "steps": (100, 600),
         "test": 2000,
         "rates": (0.001, 0.003, 0.01),

@@ -32,6 +32,7 @@ _HOMES = {
     "PartialNetRegressor": "frozenfit.estimators",
     "StorageError": "frozenfit.storage",
     "TableEncoder": "frozenfit.table_encoder",
+    "TokenEncoder": "frozenfit.token_encoder",
     "clear_workspace": "frozenfit.training.workspace",
     "load": "frozenfit.storage",
     "save": "frozenfit.storage",

@@ -15,7 +15,9 @@ from typing import Any
 import keras
 from keras import layers as kl
 
-__all__ = ["Axes", "axes", "initializer", "is_normalization", "type_name"]
+from frozenfit.fixed_head import FixedHead
+
+__all__ = ["Axes", "axes", "has_fixed_kernel", "initializer", "is_normalization", "type_name"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,26 @@ def is_normalization(layer: Any) -> bool:
     (True, False)
     """
     return any("Norm" in kind.__name__ for kind in type(layer).__mro__)
+
+
+def has_fixed_kernel(layer: Any) -> bool:
+    """Return whether a layer multiplies by a kernel that is a constant and no weight.
+
+    Parameters
+    ----------
+    layer : keras.Layer
+        Any layer.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> has_fixed_kernel(FixedHead(3)), has_fixed_kernel(kl.Dense(3))
+    (True, False)
+    """
+    return isinstance(layer, FixedHead)
 
 
 def initializer_config(initializer: keras.Initializer) -> dict[str, Any] | None:

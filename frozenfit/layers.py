@@ -1,4 +1,4 @@
-"""Keras layers that train a part of their weights."""
+"""Keras layers that train a part of their weights, and a last layer with fixed directions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from frozenfit.delta import check_constraint, positions, read_trained
+from frozenfit.fixed_head import FixedHead
 from frozenfit.frozen_values import draw_weight, is_drawable
 from frozenfit.isolation import (
     forget_losses,
@@ -31,7 +32,7 @@ from frozenfit.selection_config import resolve, selection_config, selection_from
 from frozenfit.selectors import Selection, Selector, forms
 from frozenfit.utils.arrays import to_numpy
 
-__all__ = ["Partial"]
+__all__ = ["FixedHead", "Partial"]
 
 
 @keras.saving.register_keras_serializable(package="frozenfit")

@@ -209,6 +209,8 @@ class Survey:
         with_kernel = {
             id(self._owners[key].layer) for key, info in infos.items() if info.role == "kernel"
         }
+        layers = self.layers.values()
+        with_kernel |= {id(layer) for layer in layers if layer_kinds.has_fixed_kernel(layer)}
         weights = tuple(infos[id(variable)] for variable in self.model.trainable_variables)
         owning = {info.layer for info in weights}
         path_of = {id(layer): path for path, layer in self.layers.items()}

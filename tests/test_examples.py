@@ -20,9 +20,11 @@ SCRIPTS = (
     "elm_images",
     "ensembles",
     "filter_fractions",
+    "fixed_heads",
     "freezeout",
     "frozen_distributions",
     "groups",
+    "intrinsic_dimension",
     "last_layers",
     "lenet_layers",
     "lottery",
@@ -31,7 +33,9 @@ SCRIPTS = (
     "search",
     "side_by_side",
     "slicing_dimensions",
+    "subsets_contest",
     "tasks",
+    "text_and_series",
     "transfer",
 )
 

@@ -21,11 +21,11 @@ MODULES = {
 
 # Each unit may import the units before it; a unit is a module or a folder of the package.
 CHAIN = [
-    ["utils", "types"],
-    ["parameter_table"],
+    ["utils", "types", "activations"],
+    ["parameter_table", "fixed_head"],
     [
         *("selectors", "draws", "isolation", "gradients", "unit_rules"),
-        *("architectures", "datasets", "table_encoder"),
+        *("architectures", "datasets", "table_encoder", "token_encoder"),
     ],
     ["layer_kinds", "convolutions", "scaled_products"],
     ["layout"],
@@ -127,7 +127,11 @@ import os, sys
 import frozenfit
 assert frozenfit.selectors.filters(0.1)
 assert not {"keras", "sklearn", "tensorflow", "jax", "torch"} & set(sys.modules)
-import keras, sklearn.base
+import importlib
+for name in sys.argv[1:]:  # the other packages, once for all children
+    importlib.import_module("frozenfit." + name)
+for name in [name for name in sys.modules if name.partition(".")[0] == "frozenfit"]:
+    del sys.modules[name]
 for name in sys.argv[1:]:
     child = os.fork()
     if child == 0:
@@ -139,7 +143,7 @@ for name in sys.argv[1:]:
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0, name
 """
-    # Children are forked after Keras is loaded, which makes each cheap; they import and compute
+    # Children are forked after other packages are loaded, so that each is cheap; they compute
     # nothing, so that no backend hangs in them.
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     names = [name for name in MODULES if not name.endswith("__main__")]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -61,16 +63,44 @@ def _loaded(name: str, folder: Path | None) -> Data:
 
 
 def table(name: str, seed: int, train: float, folder: Path | None) -> Data:
-    """Draw a fraction of the training part of FOLDER/NAME.npz.
+    """Draw a fraction of the training part of FOLDER/NAME.npz, rows of a table or time series.
 
     The file has X, y and, where there is an official split, `split` (0 train, 1 test). Otherwise a
     third is the test part, the same for all seeds.
     """
-    if folder is None:
-        raise ValueError(f"--tabular, the folder with {name}.npz, is required for this budget.")
-    with np.load(folder / f"{name}.npz") as file:
+    path = _file(folder, f"{name}.npz")
+    with np.load(path) as file:
         X, y = file["X"], file["y"]
         official = file["split"] == 0 if "split" in file else None
+    return _drawn_of(X, y, official, seed, train)
+
+
+def texts(name: str, seed: int, train: float, folder: Path | None) -> Data:
+    """Draw a fraction of the training part of FOLDER/NAME.csv.gz.
+
+    The file has the columns `split`, `label` and `text`. Where no row has another split than
+    "train", a third is the test part, the same for all seeds.
+    """
+    path = _file(folder, f"{name}.csv.gz")
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    X = np.array([row["text"] for row in rows], dtype=object)
+    y = np.array([row["label"] for row in rows])
+    # A part for validation, where there is one, is left out: rates are chosen on training samples.
+    splits = np.array([row["split"] for row in rows])
+    chosen = np.isin(splits, ("train", "test"))
+    official = (splits == "train")[chosen] if (splits == "test").any() else None
+    return _drawn_of(X[chosen], y[chosen], official, seed, train)
+
+
+def _file(folder: Path | None, name: str) -> Path:
+    if folder is None:
+        raise ValueError(f"--tabular, the folder with {name}, is required for this budget.")
+    return folder / name
+
+
+def _drawn_of(X: np.ndarray, y: np.ndarray, official: Any, seed: int, train: float) -> Data:
+    """Split samples into training and test part, and draw a fraction of the former."""
     if official is None:
         X, X_test, y, y_test = train_test_split(X, y, test_size=1 / 3, random_state=0, stratify=y)
     else:

@@ -99,12 +99,15 @@ def cells(
         axes.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
         axes.set_yticks(range(len(rows)), rows)
-        axes.set(xlabel=columns, ylabel=lines)
-        text = f"{label}: mean ± standard deviation, n = {results.n} seeds"
-        for arm in group:
-            if arm.get(columns) is None:
-                text += f"; {lines} {arm[lines]}: {100 * results.spread(arm, of).mean:.1f}"
-        axes.set_title(text if title is None else f"{title}. {text}", fontsize=9)
+        axes.set_ylabel(lines)
+        references = [arm for arm in group if arm.get(columns) is None]
+        parts = [] if title is None else [title]
+        for arm in references:
+            parts.append(f"{lines} {arm[lines]}: {100 * results.spread(arm, of).mean:.1f}")
+        axes.set_title("; ".join(parts), fontsize=9)
+    pictures[-1].set_xlabel(columns)
+    text = f"{label}: mean ± standard deviation, n = {results.n} seeds"
+    figure.suptitle(text, fontsize=9)
     return figure
 
 

@@ -67,8 +67,12 @@ class Run:
         )
 
     def table(self, seed: int, name: str, train: float) -> Data:
-        """Draw a training sample of a table in the folder --tabular."""
+        """Draw a training sample of a table, or of time series, in the folder --tabular."""
         return data.table(name, seed, train, self._options.tabular)
+
+    def texts(self, seed: int, name: str, train: float) -> Data:
+        """Draw a training sample of texts in the folder --tabular."""
+        return data.texts(name, seed, train, self._options.tabular)
 
     def choose(
         self, arm: Arm, make: Callable[[Any], Any], X: Any, y: Any, rates: Sequence[Any] = ()
@@ -227,7 +231,9 @@ def _options(experiment: Experiment, given: Sequence[str] | None) -> argparse.Na
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them")
     parser.add_argument("--only", default="", metavar="ARM", help="arms whose name contains ARM")
     parser.add_argument("--data-dir", type=Path, help="folder of tensorflow-datasets")
-    parser.add_argument("--tabular", type=Path, help="folder with tables as NAME.npz")
+    parser.add_argument(
+        "--tabular", type=Path, help="folder with tables, series and texts, NAME.npz or NAME.csv.gz"
+    )
     parser.add_argument("--out", type=Path, help="folder for NAME.jsonl, NAME.png and NAME.svg")
     parser.add_argument(
         "--redraw", action="store_true", help="run nothing: tables and figure from the records"

@@ -10,9 +10,13 @@ from frozenfit.architectures import (
     alexnet,
     application,
     densenet,
+    fixed_head,
+    gru_encoder,
     lenet5,
     mlp,
     resnet,
+    series_cnn,
+    text_cnn,
     vgg19,
     wide_resnet,
 )
@@ -21,4 +25,7 @@ from frozenfit.architectures.registry import build, find, names, parameters, reg
 __all__ = ["build", "find", "names", "parameters", "register"]
 
 # Importing a family registers it.
-_FAMILIES = (alexnet, application, densenet, lenet5, mlp, resnet, vgg19, wide_resnet)
+_FAMILIES = (
+    *(alexnet, application, densenet, fixed_head, gru_encoder, lenet5, mlp),
+    *(resnet, series_cnn, text_cnn, vgg19, wide_resnet),
+)

@@ -11,7 +11,9 @@ from keras import layers
 __all__ = [
     "activate",
     "check_dropout",
+    "check_size",
     "conv",
+    "embed_tokens",
     "head",
     "image_input",
     "norm",
@@ -30,6 +32,36 @@ def image_input(family: str, input_shape: tuple[int, ...]) -> Any:
             f"{tuple(input_shape)}."
         )
     return keras.Input(input_shape, name="input")
+
+
+def embed_tokens(
+    family: str,
+    input_shape: tuple[int, ...],
+    max_tokens: int,
+    embedding_dim: int,
+    mask_zero: bool = False,
+) -> tuple[Any, Any]:
+    """Return the input of a network for rows of token ids, and their embedding.
+
+    Vectors are uniform in [-0.25, 0.25], as those of Kim 2014. With Keras's default, a fifth of
+    that, the outputs of frozen filters would be small against those that are trained.
+    """
+    if len(input_shape) != 1:
+        raise ValueError(
+            f"`input_shape` of {family} must be (length,), a row of token ids, got "
+            f"{tuple(input_shape)}."
+        )
+    rows = check_size(family, "max_tokens", max_tokens)
+    dimensions = check_size(family, "embedding_dim", embedding_dim)
+    inputs = keras.Input(input_shape, dtype="int32", name="input")
+    embedding = layers.Embedding(
+        rows,
+        dimensions,
+        embeddings_initializer=keras.initializers.RandomUniform(-0.25, 0.25),  # pyright: ignore
+        mask_zero=mask_zero,
+        name="embedding",
+    )
+    return inputs, embedding(inputs)
 
 
 def conv(x: Any, filters: int, size: int, name: str, *, stride: int = 1, bias: bool = False) -> Any:
@@ -130,3 +162,10 @@ def check_dropout(family: str, dropout: float) -> None:
     """Check that the dropout rate is in [0, 1)."""
     if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= dropout < 1:
         raise ValueError(f"`dropout` of {family} must be in [0, 1), got {dropout!r}.")
+
+
+def check_size(family: str, name: str, size: Any) -> int:
+    """Check that a parameter is an integer >= 1."""
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+        raise ValueError(f"`{name}` of {family} must be an int >= 1, got {size!r}.")
+    return int(size)

@@ -77,6 +77,7 @@ def subspace(d: int, projection: str = _DEFAULT, seed: int | None = None) -> Sel
     See Also
     --------
     scales : Train scales of the kernels.
+    frozenfit.analysis.intrinsic_dimension : Find the smallest dimension that solves a task.
 
     Notes
     -----

@@ -72,8 +72,8 @@ def save(
     Parameters
     ----------
     estimator : estimator, Pipeline or mapping of str to estimator
-        A fitted estimator of this package, a pipeline of a `TableEncoder` and such an estimator,
-        or several estimators. Shared bases and equal arrays are stored once.
+        A fitted estimator of this package, a pipeline of a `TableEncoder` or `TokenEncoder` and
+        such an estimator, or several estimators. Shared bases and equal arrays are stored once.
     path : str or path-like
         The file, by convention with the extension ``.frozenfit``. An existing file is replaced, and
         a symbolic link is followed.
@@ -247,7 +247,7 @@ def _record_of(
     if kind.__name__ not in _CLASSES or _class_of(kind.__name__) is not kind:
         raise ValueError(
             f"`estimator` must be a fitted {', '.join(_CLASSES)}, a dict of them, or a Pipeline of "
-            f"a TableEncoder and one of them, got {kind.__name__}"
+            f"a TableEncoder or TokenEncoder and one of them, got {kind.__name__}"
         )
     check_is_fitted(estimator)
     given = estimator.get_params(deep=False)

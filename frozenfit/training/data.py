@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from frozenfit.training.sparse_rows import SparseRows
+from frozenfit.training.token_ids import check_ids, count_ids
 from frozenfit.utils.describe import digest
 
 # Temporary arrays stay below these sizes, so that a memory map is never read at once.
@@ -180,11 +181,14 @@ class Data:
         Raises
         ------
         ValueError
-            If the input of the network cannot hold an integer of `X`. Where it is an input of
+            If the input of the network cannot hold an integer of `X`, or its embedding has no row
+            for it. Where it is an input of
             floats that cannot, a UserWarning is issued.
         """
         dtype = input_dtype(model)
         check_integers(self.X, dtype)
+        if (count := count_ids(model)) is not None:
+            check_ids(_parts(self.X), count)
         if self.X.dtype.kind in "iu" and np.dtype(dtype).kind == "f":
             for part in _parts(self.X):
                 if (part.astype(dtype).astype(np.float64) != part).any():

@@ -11,6 +11,7 @@ import numpy as np
 
 from frozenfit.training.data import Data, as_inputs, stack_length
 from frozenfit.training.sources import Source, checked, numbered, regrouped
+from frozenfit.training.token_ids import check_ids, count_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,8 @@ class StreamedData:
         What a fit that continues from a checkpoint must have in common with the one before.
     dtype : str or None, default=None
         The dtype of the batches, see `input_dtype`; None is that of floats.
+    n_ids : int or None, default=None
+        The number of ids that the network accepts, see `count_ids`.
     """
 
     is_stream: ClassVar[bool] = True
@@ -42,6 +45,7 @@ class StreamedData:
     n_batches: int | None
     about: Mapping[str, str] = field(default_factory=dict)
     dtype: str | None = None
+    n_ids: int | None = None
 
     def for_network(self, model: keras.Model) -> StreamedData:
         """Return the data with batches of the dtype that a network asks for; see `Data`.
@@ -57,7 +61,7 @@ class StreamedData:
             The same source.
         """
         first = self.first.for_network(model)
-        return replace(self, first=first, dtype=first.dtype)
+        return replace(self, first=first, dtype=first.dtype, n_ids=count_ids(model))
 
     def steps(self, batch_size: int) -> int | None:
         """Return the number of steps of an epoch, where it is known; see `Data`."""
@@ -137,6 +141,7 @@ class StreamedData:
             with numbered(number):
                 x, y, weight = self.prepare(*batch)
                 x = as_inputs(x, dtype)
+                check_ids([x], self.n_ids)
             kept = weight > 0
             if not kept.all():
                 # As in arrays, where a weight of 0 is the absence of a sample.

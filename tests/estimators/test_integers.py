@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import keras
@@ -90,6 +91,32 @@ def test_an_integer_out_of_the_range_of_the_input_is_refused():
         fitted.predict(X)
     with pytest.raises(ValueError, match=message):
         on_tokens().fit(*numbers(), X_val=X, y_val=y)
+
+
+@pytest.mark.parametrize("odd", [9, -1], ids=["large", "negative"])
+def test_an_id_without_a_row_of_the_embedding_is_refused_before_training(odd):
+    ids = np.random.default_rng(0).integers(0, 9, (24, 5))
+    y, wrong = ids[:, 0] > 4, ids.copy()
+    wrong[20, 3] = odd
+    net = {"max_tokens": 9, "embedding_dim": 4, "filters": 3, "kernel_sizes": (2,)}
+    clf = classifier(model="text_cnn", model_params=net, epochs=1)
+    fitted = copy.copy(clf).fit(ids, y)
+
+    def batches(X):
+        return lambda: iter([(X[:16], y[:16]), (X[16:], y[16:])])
+
+    for call in (
+        lambda: clf.fit(wrong, y),
+        lambda: clf.fit(ids, y, X_val=wrong, y_val=y),
+        lambda: clf.fit(batches(wrong)),
+        lambda: fitted.predict(wrong),
+        lambda: fitted.predict(wrong[20:21]),
+    ):
+        with pytest.raises(ValueError, match=f"ids from 0 to 8, .* has 9 rows, got {odd}"):
+            call()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # ids are neither scaled nor warned about
+        copy.copy(clf).fit(ids * [1, 1, 1, 1, 0], y)
 
 
 def test_64_bits_are_used_where_the_backend_has_them():

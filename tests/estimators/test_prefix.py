@@ -47,6 +47,18 @@ def test_training_with_the_cache_equals_training_without(trainable):
     agree(*pair(X, y, trainable=trainable, epochs=3, **DEEP), X)
 
 
+def test_a_mask_is_not_lost_between_a_frozen_embedding_and_a_recurrent_layer():
+    ids = np.random.default_rng(0).integers(1, 9, (24, 6))
+    ids[:, 3:] = 0  # padding, which the embedding masks
+    net = {"max_tokens": 9, "embedding_dim": 4, "units": 8}
+    params = {"model": "gru_encoder", "model_params": net, "trainable": "layers('gru') | head()"}
+    y = ids[:, 0] > 4
+    auto, without = (
+        classifier(cache_features=c, epochs=2, **params).fit(ids, y) for c in ("auto", False)
+    )
+    agree(auto, without, ids)
+
+
 def test_features_are_computed_once_per_fit(monkeypatch):
     X, y = table()
     seen = rows_through(monkeypatch)

@@ -1,4 +1,4 @@
-"""A pipeline of a TableEncoder and an estimator in a file: the same after loading, or refused."""
+"""A pipeline of an encoder and an estimator in a file: the same after loading, or refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import frozenfit
-from frozenfit import StorageError, TableEncoder
+from frozenfit import StorageError, TableEncoder, TokenEncoder
 from frozenfit.utils import container
 
 
@@ -207,3 +207,46 @@ def test_an_estimator_of_images_does_not_take_rows(tmp_path):
     (tmp_path / "m").write_bytes(container.to_bytes(record))
     with pytest.raises(StorageError, match="samples of shape"):
         frozenfit.load(tmp_path / "m")
+
+
+TEXTS = ["an apple", "two pears, please", "an apple, and an apple", "pears"] * 3
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """Return the file of a pipeline of texts, after a comparison of its predictions."""
+    net = {"max_tokens": 9, "embedding_dim": 4, "filters": 3, "kernel_sizes": (2,)}
+    network = classifier(model="text_cnn", model_params=net, epochs=1)
+    pipeline = make_pipeline(TokenEncoder(9, 5), network).fit(TEXTS, ["pears" in t for t in TEXTS])
+    path = tmp_path_factory.mktemp("texts") / "honest"
+    frozenfit.save(pipeline, path)
+    loaded = frozenfit.load(path)
+    new = ["Apple?", "Two PEARS and one more, and another", ""]
+    np.testing.assert_array_equal(loaded.predict_proba(new), pipeline.predict_proba(new))
+    assert vars(loaded[0]) == vars(pipeline[0])
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("fitted", "encoder", "tokens"), []),
+        (("fitted", "encoder", "tokens"), "abc"),
+        (("fitted", "encoder", "tokens"), ["a", "a"]),
+        (("fitted", "encoder", "tokens"), ["a", 3]),
+        (("fitted", "encoder", "tokens"), list("abcdefgh")),
+        (("fitted", "encoder", "length"), 6),
+        (("fitted", "encoder", "length"), 5.0),
+        (("fitted", "encoder"), {"tokens": ["a"]}),
+        (("parameters", "encoder"), {"max_tokens": 9, "length": 2**40}),
+        (("parameters", "encoder class"), "TableEncoder"),
+        (("parameters", "encoder class"), "StandardScaler"),
+        (("parameters", "encoder class"), ["TokenEncoder"]),
+    ],
+    ids=lambda value: "/".join(map(str, value)) if isinstance(value, tuple) else None,
+)
+def test_a_forged_pipeline_of_texts_is_refused(texts, tmp_path, keys, value):
+    forge(texts, tmp_path / "m", *keys, value=value)
+    with pytest.raises(StorageError) as caught:
+        frozenfit.load(tmp_path / "m")
+    assert "\n" not in str(caught.value)

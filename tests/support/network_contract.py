@@ -36,6 +36,7 @@ class NetworkContract:
             return architectures.build(self.name, self.input_shape, n_outputs, **self.params)
 
     def samples(self, n: int = 4) -> np.ndarray:
+        """Return samples; override it for a network that takes token ids."""
         return np.random.default_rng(0).random((n, *self.input_shape)).astype("float32")
 
     @pytest.mark.parametrize("n_outputs", [1, 3, 10])

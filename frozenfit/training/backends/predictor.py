@@ -11,6 +11,7 @@ import numpy as np
 from frozenfit.partial import PartialModel, weights_of
 from frozenfit.thin import ThinNetwork
 from frozenfit.training.data import as_inputs, input_dtype
+from frozenfit.training.token_ids import check_ids, count_ids
 from frozenfit.utils.arrays import to_numpy
 
 
@@ -38,6 +39,7 @@ class Predictor(ABC):
         self.model = model
         self.network = network
         self._dtype = input_dtype(model.base if network is None else network)
+        self._n_ids = count_ids(network if isinstance(network, keras.Model) else model.base)
         self._exact: dict[int, bool] = {}
         self._compile()
 
@@ -58,6 +60,7 @@ class Predictor(ABC):
         while start < len(x):
             size = self._size(x, start)
             rows = as_inputs(x[start : start + size], self._dtype)
+            check_ids([rows], self._n_ids)
             outputs = self._batch_outputs(pad_rows(rows, size))
             parts.append(_as_floats(outputs)[: len(rows)])
             start += size
