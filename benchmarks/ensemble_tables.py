@@ -67,16 +67,29 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
 
 
-def by_set(column: str) -> str:
-    """Return the table of a measure: data sets by models, and the mean over the sets."""
+def by_set(few: bool = False) -> str:
+    """Return the log losses: data sets by models, and the mean over the sets.
+
+    Models that were run with fewer seeds are left out, or compared over their seeds alone.
+    """
     rows = [row for row in table_records("classes") if "calibrated" not in row["model"]]
-    cells = means(rows, column)
-    sets, models = names(cells, 0), names(cells, 1)
-    lines = [
-        [name, *(number(cells.get((name, model)), 3) for model in models)] for name in sorted(sets)
-    ]
+    seeds = {model: seeds_of(rows, model) for model in dict.fromkeys(row["model"] for row in rows)}
+    most = max(seeds.values(), key=len)
+    if few:
+        common = set.intersection(*seeds.values())
+        rows = [row for row in rows if row["seed"] in common]
+    else:
+        rows = [row for row in rows if seeds[row["model"]] == most]
+    cells = means(rows, "log_loss")
+    sets, models = sorted(names(cells, 0)), names(cells, 1)
+    lines = [[name, *(number(cells.get((name, model)), 3) for model in models)] for name in sets]
     last = [mean_over(cells, model, sets) for model in models]
-    return markdown([column.replace("_", " "), *models], [*lines, ["mean", *last]])
+    return markdown(["log loss", *models], [*lines, ["mean", *last]])
+
+
+def seeds_of(rows: list[dict], model: str) -> set[int]:
+    """Return the seeds with which a model was run."""
+    return {row["seed"] for row in rows if row["model"] == model}
 
 
 def number(value: float | None, digits: int) -> str:
@@ -103,7 +116,7 @@ def summary() -> str:
     size = means(rows, "bytes")
     lines = []
     for model in models:
-        line = [model, str(len({row["seed"] for row in rows if row["model"] == model}))]
+        line = [model, str(len(seeds_of(rows, model)))]
         line += [mean_over(measures[c], model, sets, digits) for c, digits in columns.items()]
         ratios = [size[name, model] / size[name, ONE] for name in sets if (name, model) in size]
         line.append(f"{np.mean(ratios):.2f}" if len(ratios) == len(sets) else "")
@@ -115,7 +128,7 @@ def summary() -> str:
 
 def wins(rows: list[dict], model: str, other: str) -> str:
     """Count the sets on which a model has the lower log loss, over the seeds of both."""
-    seeds = {row["seed"] for row in rows if row["model"] == model}
+    seeds = seeds_of(rows, model)
     losses = means([row for row in rows if row["seed"] in seeds], "log_loss")
     both = [n for n in names(losses, 0) if (n, model) in losses and (n, other) in losses]
     lower = sum(losses[name, model] < losses[name, other] for name in both)
@@ -171,17 +184,18 @@ def regression() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "summary": summary,
-    "log loss": lambda: by_set("log_loss"),
+    "log loss": by_set,
+    "fewer seeds": lambda: by_set(few=True),
     "file": files,
     "choice": choice,
     "regression": regression,
 }
-PLACE = re.compile(r"(<!-- table: ([a-z ]+) -->\n\n)(.*?)(\n\n<!-- end of table -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- table: ([a-z ]+) -->\n)([^<]*)(<!-- end of table -->)")
 
 
 def filled(page: str) -> str:
     """Return a page with the tables in their places."""
-    return PLACE.sub(lambda place: place[1] + TABLES[place[2]]() + place[4], page)
+    return PLACE.sub(lambda place: f"{place[1]}\n{TABLES[place[2]]()}\n\n{place[4]}", page)
 
 
 def main() -> None:

@@ -20,5 +20,5 @@ def tables():
 def test_the_page_has_the_tables_of_the_records():
     page = (ROOT / "docs" / "ensembles.md").read_text(encoding="utf-8")
     module = tables()
-    assert [place[2] for place in module.PLACE.finditer(page)]
+    assert [place[2] for place in module.PLACE.finditer(page)] == list(module.TABLES)
     assert module.filled(page) == page  # else run the script with --write
