@@ -4,18 +4,20 @@
     python benchmarks/ensembles.py --data FOLDER --out table.jsonl --test    # once, on test parts
 
 FOLDER holds one NAME.npz per data set with X, y, `categorical` (one flag per column) and, where
-there is an official one, `split` (0 train, 1 test); else 30 % are the test part. At most 6,000 rows
-are trained on. Categories are one-hot encoded and other columns standardized, by the training part.
-Without --test, a quarter of each training part is what arms are compared on. Networks have two
-hidden layers, Adam at 0.002 with weight decay 0.0003, batches of 128, and stop early on 15 % of the
-rows. TabM runs where the package `tabm` and torch are installed. Runs are appended to the file as
-they are measured, and a run that is started again measures what is missing.
+there is an official one, `split` (0 train, 1 test); else 30 % are the test part. Categories are
+one-hot encoded and other columns standardized, by the training part. Without --test, a quarter of
+each training part is what arms are compared on. Networks have two hidden layers, Adam at 0.002 with
+weight decay 0.0003, batches of 128, and stop early on 15 % of the rows. TabM runs where the package
+`tabm` and torch are installed. Runs are appended to the file as they are measured, and a run that
+is started again measures what is missing; `ensemble_tables.py` turns the file into tables.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
+import itertools
 import tempfile
 import time
 import warnings
@@ -25,14 +27,25 @@ from typing import Any
 
 import keras
 import numpy as np
-from defaults import Rows, cells, encoded, has_classes, load
-from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier
+from defaults import Rows, encoded, has_classes, load
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import frozenfit
-from frozenfit import CheapEnsembleClassifier, PartialNetClassifier
+from frozenfit import (
+    CheapEnsembleClassifier,
+    CheapEnsembleRegressor,
+    PartialNetClassifier,
+    PartialNetRegressor,
+)
 from frozenfit.estimators.ensemble_report import calibration_error
 
 TRAINING = {
@@ -45,18 +58,23 @@ TRAINING = {
     "validation_fraction": 0.15,
     "patience": 6,
 }
-MOST_ROWS = 6000
+Predict = Callable[[np.ndarray], np.ndarray]
+# Predictions by the prefix of their measures, and what else is known about the fit.
+Fitted = tuple[dict[str, Predict], dict[str, float]]
 
-Probabilities = Callable[[np.ndarray], np.ndarray]
-Fitted = tuple[Probabilities, dict[str, float]]
 
-
-def network(width: int, seed: int, **settings: Any) -> PartialNetClassifier:
+def network(
+    y: np.ndarray, width: int, seed: int, **settings: Any
+) -> PartialNetClassifier | PartialNetRegressor:
     """Return a network with two hidden layers."""
     layers = {"hidden_layer_sizes": (width, width)}
-    return PartialNetClassifier(
-        "mlp", model_params=layers, random_state=seed, **TRAINING | settings
-    )
+    kind = PartialNetClassifier if has_classes(y) else PartialNetRegressor
+    return kind("mlp", model_params=layers, random_state=seed, **TRAINING | settings)
+
+
+def predictions(model: Any) -> Predict:
+    """Return the function that computes probabilities, or numbers."""
+    return getattr(model, "predict_proba", model.predict)
 
 
 def size_of_file(estimator: Any) -> int:
@@ -69,38 +87,50 @@ def size_of_file(estimator: Any) -> int:
 
 def one_network(X: np.ndarray, y: np.ndarray, seed: int, width: int = 128) -> Fitted:
     """Train everything."""
-    model = network(width, seed, trainable=1.0).fit(X, y)
-    return model.predict_proba, {"bytes": size_of_file(model), "epochs": model.n_iter_}
+    model = network(y, width, seed, trainable=1.0).fit(X, y)
+    return {"": predictions(model)}, {"bytes": size_of_file(model), "epochs": model.n_iter_}
 
 
 def deep_ensemble(X: np.ndarray, y: np.ndarray, seed: int, members: int = 8) -> Fitted:
     """Train independent networks."""
-    models = [network(128, 1000 * seed + i, trainable=1.0).fit(X, y) for i in range(members)]
+    seeds = range(1000 * seed, 1000 * seed + members)
+    models = [network(y, 128, each, trainable=1.0).fit(X, y) for each in seeds]
 
     def predict(X: np.ndarray) -> np.ndarray:
-        return np.mean([model.predict_proba(X) for model in models], axis=0)
+        return np.mean([predictions(model)(X) for model in models], axis=0)
 
-    return predict, {"bytes": sum(map(size_of_file, models))}
+    return {"": predict}, {"bytes": sum(map(size_of_file, models))}
 
 
 def adapters(X: np.ndarray, y: np.ndarray, seed: int, width: int, base: str) -> Fitted:
-    """Train adapters of 16 members."""
-    settings = {"n_estimators": 16, "members": "adapters", "random_state": seed}
-    model = CheapEnsembleClassifier(network(width, seed), base=base, **settings).fit(X, y)
-    return model.predict_proba, {"bytes": size_of_file(model), "epochs": model.n_iter_}
+    """Train adapters of 16 members, which stop together."""
+    settings = {"members": "adapters", "base": base, "stopping": "ensemble", "random_state": seed}
+    one = network(y, width, seed)
+    if not has_classes(y):
+        model = CheapEnsembleRegressor(one, 16, **settings).fit(X, y)
+        return {"": model.predict}, {"bytes": size_of_file(model), "epochs": model.n_iter_}
+    model = CheapEnsembleClassifier(one, 16, calibrate=True, **settings).fit(X, y)
+    # The samples that end the training also determine the temperature, so one fit serves both.
+    plain = copy.copy(model)
+    plain.temperature_ = 1.0
+    about = {"bytes": size_of_file(model), "epochs": model.n_iter_}
+    about["temperature"] = model.temperature_
+    return {"": plain.predict_proba, "calibrated ": model.predict_proba}, about
 
 
 def boosting(X: np.ndarray, y: np.ndarray, seed: int) -> Fitted:
     """Train trees until the held-out loss does not improve."""
-    model = HistGradientBoostingClassifier(early_stopping=True, random_state=seed).fit(X, y)
-    return model.predict_proba, {}
+    kind = HistGradientBoostingClassifier if has_classes(y) else HistGradientBoostingRegressor
+    return {"": predictions(kind(early_stopping=True, random_state=seed).fit(X, y))}, {}
 
 
 def bagging(X: np.ndarray, y: np.ndarray, seed: int) -> Fitted:
     """Train scikit-learn's network on eight bootstrap samples."""
-    one = MLPClassifier((128, 128), batch_size=128, early_stopping=True)
-    model = BaggingClassifier(one, n_estimators=8, random_state=seed).fit(X, y)
-    return model.predict_proba, {}
+    net, kind = MLPRegressor, BaggingRegressor
+    if has_classes(y):
+        net, kind = MLPClassifier, BaggingClassifier
+    one = net((128, 128), batch_size=128, early_stopping=True)
+    return {"": predictions(kind(one, n_estimators=8, random_state=seed).fit(X, y))}, {}
 
 
 def tabm(X: np.ndarray, y: np.ndarray, seed: int, width: int = 128, members: int = 16) -> Fitted:
@@ -142,72 +172,59 @@ def tabm(X: np.ndarray, y: np.ndarray, seed: int, width: int = 128, members: int
                 break
     model.load_state_dict(kept)
     count = sum(value.numel() for value in model.parameters())
-    return lambda X: predict(torch.as_tensor(X)).numpy(), {"bytes": 4 * count}
+    return {"": lambda X: predict(torch.as_tensor(X)).numpy()}, {"bytes": 4 * count}
 
 
 ARMS: dict[str, Callable[..., Fitted]] = {
     "one network": one_network,
     "frozen, 128": lambda X, y, seed: adapters(X, y, seed, 128, "frozen"),
-    "frozen, 256": lambda X, y, seed: adapters(X, y, seed, 256, "frozen"),
-    "trained, 128": lambda X, y, seed: adapters(X, y, seed, 128, "trained"),
+    "joint, 128": lambda X, y, seed: adapters(X, y, seed, 128, "joint"),
+    "8 independent networks": deep_ensemble,
     "HistGradientBoosting": boosting,
     "TabM, 128": tabm,
-    "8 independent networks": deep_ensemble,
-    "bagging of 8 MLPClassifier": bagging,
+    "frozen, 256": lambda X, y, seed: adapters(X, y, seed, 256, "frozen"),
+    "trained, 128": lambda X, y, seed: adapters(X, y, seed, 128, "trained"),
+    "joint, 256": lambda X, y, seed: adapters(X, y, seed, 256, "joint"),
+    "bagging of 8": bagging,
 }
 
 
 def measured(arm: Callable[..., Fitted], seed: int, X, y, X_new, y_new) -> dict[str, float]:
     """Fit an arm, and score it on new samples."""
     start = time.process_time()
-    predict, about = arm(X, y, seed)
-    fitted = time.process_time()
-    proba = np.asarray(predict(X_new), np.float64)
-    proba /= proba.sum(axis=1, keepdims=True)
-    place = np.searchsorted(np.unique(y), y_new)
-    chosen = proba[np.arange(len(place)), place]
-    return about | {
-        "log_loss": float(-np.log(np.maximum(chosen, 1e-15)).mean()),
-        "score": float(np.mean(proba.argmax(axis=1) == place)),
-        "ece": calibration_error(proba, place),
-        "seconds": fitted - start,
-        "seconds_predict": time.process_time() - fitted,
-    }
+    predicts, row = arm(X, y, seed)
+    row["seconds"] = time.process_time() - start
+    for prefix, predict in predicts.items():
+        start = time.process_time()
+        outputs = np.asarray(predict(X_new), np.float64)
+        row[prefix + "seconds_predict"] = time.process_time() - start
+        if not has_classes(y):
+            row[prefix + "score"] = float(r2_score(y_new, outputs))
+            continue
+        proba = outputs / outputs.sum(axis=1, keepdims=True)
+        place = np.searchsorted(np.unique(y), y_new)
+        chosen = proba[np.arange(len(place)), place]
+        row[prefix + "log_loss"] = float(-np.log(np.maximum(chosen, 1e-15)).mean())
+        row[prefix + "score"] = float(np.mean(proba.argmax(axis=1) == place))
+        row[prefix + "ece"] = calibration_error(proba, place)
+    return row
 
 
-def parts(folder: Path, test: bool, seed: int) -> Iterator[tuple[str, tuple]]:
-    """Yield name and (X, X_new, y, y_new) of each data set with classes."""
+def parts(
+    folder: Path, test: bool, seed: int, limit: int
+) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]]:
+    """Yield name and (X, y, X_new, y_new) of each data set."""
     for name, (X, X_new, y, y_new), categorical in load(folder):
-        if name == "digits" or not has_classes(y):
+        if name == "digits":
             continue
         if not test:
+            stratify = y if has_classes(y) else None
             X, X_new, y, y_new = train_test_split(
-                X, y, test_size=0.25, random_state=100 + seed, stratify=y
+                X, y, test_size=0.25, random_state=100 + seed, stratify=stratify
             )
-        chosen = np.random.default_rng(seed).permutation(len(X))[:MOST_ROWS]
+        chosen = np.random.default_rng(seed).permutation(len(X))[:limit]
         A, B = encoded(categorical, X[chosen], X_new)
         yield name, (A, y[chosen], B, y_new)
-
-
-def print_table(rows: list[dict]) -> None:
-    """Print one Markdown table per measure: data sets by arms, for the sets of all arms."""
-    arms = [arm for arm in ARMS if any(row["model"] == arm for row in rows)]
-    for column in ("log_loss", "score", "ece", "seconds", "bytes"):
-        found = cells(rows, column)
-        shown = [arm for arm in arms if any(model == arm for _, model in found)]
-        names = list(dict.fromkeys(name for name, _ in found))
-        print(f"\n| {column} | " + " | ".join(shown) + " |\n" + "|---" * (len(shown) + 1) + "|")
-        digits = {"seconds": 1, "bytes": 0}.get(column, 3)
-        for name in names:
-            values = [found.get((name, arm)) for arm in shown]
-            texts = ("" if value is None else f"{value[0]:.{digits}f}" for value in values)
-            print(f"| {name} | " + " | ".join(texts) + " |")
-        whole = [name for name in names if all((name, arm) in found for arm in shown)]
-        if whole:
-            means = (np.mean([found[name, arm][0] for name in whole]) for arm in shown)
-            print(
-                f"| mean of {len(whole)} | " + " | ".join(f"{m:.{digits}f}" for m in means) + " |"
-            )
 
 
 def main() -> None:
@@ -219,21 +236,22 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--sets", nargs="+", default=None)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--limit", type=int, default=3000, help="most training rows")
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
-    arms = [a for a in args.arms if a != "TabM, 128" or importlib.util.find_spec("tabm")]
     rows = Rows(args.out)
-    for seed in range(args.seeds):
-        for name, data in parts(args.data, args.test, seed):
-            if args.sets is not None and name not in args.sets:
-                continue
-            for arm in arms:
+    data = [dict(parts(args.data, args.test, seed, args.limit)) for seed in range(args.seeds)]
+    for arm, seed in itertools.product(args.arms, range(args.seeds)):
+        for name, (X, y, X_new, y_new) in data[seed].items():
+            chosen = args.sets is None or name in args.sets
+            can = arm != "TabM, 128" or (has_classes(y) and importlib.util.find_spec("tabm"))
+            if chosen and can:
                 key = {"set": name, "model": arm, "seed": seed, "test": args.test}
-                key["backend"] = keras.config.backend()
-                rows.add(lambda a=ARMS[arm], s=seed, d=data: measured(a, s, *d), **key)
+                key |= {"limit": args.limit, "backend": keras.config.backend()}
+                each = seed, X, y, X_new, y_new
+                rows.add(lambda arm=ARMS[arm], each=each: measured(arm, *each), **key)
                 keras.utils.clear_session()
-            print(name, seed, "done", flush=True)
-    print_table([row for row in rows.rows if row["test"] == args.test])
+        print(arm, seed, "done", flush=True)
 
 
 if __name__ == "__main__":

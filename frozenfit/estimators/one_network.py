@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,8 +59,8 @@ def _untrained(ensemble: CheapEnsemble) -> PartialNet:
     one = type(settings)(**settings.get_params(deep=False))
     # A checkpoint is the file of the ensemble's own training.
     one.set_params(trainable=1.0, warm_start=False, checkpoint=None, verbose=ensemble.verbose)
-    if ensemble.base == "trained" and isinstance(one.epochs, Integral):
-        one.set_params(epochs=one.epochs + ensemble.base_epochs)
+    if ensemble.base == "trained" and one.epochs != "auto":
+        one.set_params(epochs=int(one.epochs) + ensemble.base_epochs)
     return one
 
 
@@ -72,7 +71,8 @@ def _check_alike(ensemble: CheapEnsemble, one: PartialNet) -> None:
             f"`X_train` must have samples of shape {ensemble.input_shape_}, as in `fit`, got "
             f"{one.input_shape_}."
         )
-    now, then = getattr(one, "classes_", None), getattr(ensemble, "classes_", None)
+    now: Any = getattr(one, "classes_", None)
+    then: Any = getattr(ensemble, "classes_", None)
     if not np.array_equal(now, then):
         raise ValueError(
             f"`y_train` must have the classes of `fit`, {_listed(then)}, got {_listed(now)}. Pass "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frozenfit.estimators import stored, stored_base
+from frozenfit.estimators import stored, stored_base, stored_history
 from frozenfit.estimators.partial_base import set_fitted
 from frozenfit.training.workspace import workspace
 
@@ -33,7 +33,8 @@ def fitted_state(
     meta : dict
         Values that JSON can represent, and small arrays.
     arrays : dict of str to ndarray
-        ``base/...``, and for each member its number and the names of `stored.part_state`.
+        ``base/...``, and for each member its number and the names of `stored.part_state` and
+        `stored_history.write`.
 
     Raises
     ------
@@ -70,8 +71,10 @@ def fitted_state(
     own["members"] = []
     for i, (member, (meta, trainable)) in enumerate(zip(ensemble.estimators_, parts, strict=True)):
         number = ensemble._numbers[i]
-        own["members"].append({**meta, "trainable": member.trainable, "number": number})
-        arrays |= {f"{i}/{name}": value for name, value in trainable.items()}
+        history, matrix = stored_history.write(meta["history"])
+        about_it = {"history": history, "trainable": member.trainable, "number": number}
+        own["members"].append(meta | about_it)
+        arrays |= {f"{i}/{name}": value for name, value in (trainable | matrix).items()}
     return stored.data_state(ensemble) | own, arrays
 
 
@@ -106,7 +109,7 @@ def restore(
             member = ensemble._member(found, about["trainable"], about["number"])
             own = stored.group(arrays, str(i))
             part = stored.restore_part(member, about, own, network, found)
-            set_fitted(member, part, about["history"])
+            set_fitted(member, part, stored_history.read(about["history"], own))
             members.append(member)
     if meta["temperature"] is not None:
         ensemble.temperature_ = meta["temperature"]

@@ -154,12 +154,16 @@ def _check_base(about: Mapping[str, Any]) -> None:
     _require(isinstance(about["policy"], keras.DTypePolicy), "policy")
 
 
-def _check_part(meta: Mapping[str, Any]) -> None:
+def _check_part(meta: Mapping[str, Any], in_ensemble: bool = False) -> None:
     _require(meta["frozen"] in ("keep", "random", "zero"), "frozen")
     statistics = meta["statistics"]
     _require(type(statistics) is bool or statistics == "auto", "statistics")
     _check_seeds(meta["seeds"], _PART_SEEDS)
-    _check_history(meta["history"])
+    if in_ensemble and isinstance(meta["history"], list):  # of the rows of an array
+        _require(all(type(name) is str for name in meta["history"]), "history")
+        _require(len(set(meta["history"])) == len(meta["history"]), "history")
+    else:
+        _check_history(meta["history"])
     _check_optimizer(meta.get("optimizer"))
 
 
@@ -183,7 +187,7 @@ def _check_ensemble(estimator: Any, meta: Mapping[str, Any]) -> None:
     _require(len(set(numbers)) == len(numbers), "numbers")
     _require([member["number"] for member in members] == numbers, "numbers")
     for member in members:
-        _check_part(member)
+        _check_part(member, in_ensemble=True)
     temperature = meta["temperature"]
     _require((temperature is not None) == is_classifier(estimator), "temperature")
     _require(temperature is None or (_is_float(temperature) and temperature > 0), "temperature")

@@ -56,6 +56,33 @@ def test_random_frozen_values_of_the_members_are_restored_twice(tmp_path, includ
     assert np.array_equal(loaded.predict_members(X), estimator.predict_members(X))
 
 
+def test_histories_are_restored_exactly_and_are_not_text(tmp_path):
+    estimator = ensemble(2, epochs=3, base="frozen")
+    estimator.estimators_[1].history_["loss"][1] = float("nan")
+    frozenfit.save(estimator, tmp_path / "e")
+    loaded = frozenfit.load(tmp_path / "e")
+    for old, new in zip(estimator.estimators_, loaded.estimators_, strict=True):
+        assert str(new.history_) == str(old.history_) and new.n_iter_ == 3
+    # Another epoch takes as many bytes as its numbers.
+    size = (tmp_path / "e").stat().st_size
+    for member in estimator.estimators_:
+        for values in member.history_.values():
+            values.append(1 / 3)
+    frozenfit.save(estimator, tmp_path / "e")
+    metrics = len(estimator.estimators_[0].history_)
+    assert abs((tmp_path / "e").stat().st_size - size - 2 * metrics * 8) <= 8
+
+
+def test_histories_of_unequal_lengths_are_restored(tmp_path):
+    estimator = ensemble(1, base="frozen")
+    estimator.estimators_[0].history_ = {"loss": [0.5, 0.25], "gain": [1.0]}
+    frozenfit.save(estimator, tmp_path / "e")
+    assert frozenfit.load(tmp_path / "e").estimators_[0].history_ == {
+        "loss": [0.5, 0.25],
+        "gain": [1.0],
+    }
+
+
 def test_a_trained_base_is_in_the_file_once(tmp_path):
     frozenfit.save(ensemble(), tmp_path / "e")
     assert len(base_arrays(tmp_path / "e")) == 4  # two kernels, two biases

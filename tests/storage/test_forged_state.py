@@ -100,3 +100,15 @@ def test_fitted_values_are_validated(records, kind, name, value):
         record.fitted[name] = value
 
     refused(records, kind, change, "invalid")
+
+
+@pytest.mark.parametrize(
+    "history",
+    [["loss"], ["loss", "loss"], ["loss", 3], {"loss": "low"}],
+    ids=["fewer_names", "twice", "number", "text"],
+)
+def test_the_history_of_a_member_is_validated(records, history):
+    def change(record):
+        record.fitted["members"][1]["history"] = history
+
+    refused(records, "ensemble", change, "history")
