@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from frozenfit.activations import dropped_early
 from frozenfit.delta import (
     Delta,
     check_arrays,
@@ -264,14 +265,15 @@ class PartialWeights:
         model: Any = self.base if network is None else network
         kwargs = {"training": training} if model._call_has_training_arg else {}
         inference = self.inference_layers if inference_layers is None else inference_layers
-        return self.run(
-            lambda: model(inputs, **kwargs),
-            inference if training else (),
-            training,
-            waiting=waiting,
-            in_parts=in_parts,
-            frozen=frozen,
-        )
+        with dropped_early(model):
+            return self.run(
+                lambda: model(inputs, **kwargs),
+                inference if training else (),
+                training,
+                waiting=waiting,
+                in_parts=in_parts,
+                frozen=frozen,
+            )
 
     def run(
         self,
@@ -311,7 +313,7 @@ class PartialWeights:
             }
             trainable |= self.projections.changes(trainable)
             whole = {
-                p: self._frozen(p, frozen)
+                p: self._frozen_or_given(p, frozen)
                 if in_parts and p in self.products and v.regularizer is None
                 else self._assemble(p, trainable.get(p), frozen)
                 for p, v in self.survey.trainable.items()
@@ -355,11 +357,13 @@ class PartialWeights:
     def _apart(self, path: str, in_parts: bool, given: Mapping[str, Any]) -> Any:
         """Return the frozen kernel where what is trained is not a part of the product with it."""
         scaled = isinstance(self.computed[path], forms.Scales)
-        return self._frozen(path, given) if in_parts or scaled else None
+        return self._frozen_or_given(path, given) if in_parts or scaled else None
 
-    def _frozen(self, path: str, given: Mapping[str, Any] = _NONE):
-        if path in given:
-            return given[path]
+    def _frozen_or_given(self, path: str, given: Mapping[str, Any]):
+        return given[path] if path in given else self._frozen(path)
+
+    def _frozen(self, path: str):
+        """Return the frozen values of a weight; `Partial` has them in its own variables."""
         variable = self.random.get(path, self.survey.trainable[path])
         if self.frozen == "zero" and not self.keeps_values(path):
             return ops.zeros(variable.shape, dtype=variable.dtype)
@@ -377,7 +381,7 @@ class PartialWeights:
         form = self.computed[path]
         if isinstance(form, forms.Everything):
             return ops.convert_to_tensor(compact)
-        frozen = self._frozen(path, given)
+        frozen = self._frozen_or_given(path, given)
         if compact is None:
             return frozen
         return write_trained(form, frozen, ops.convert_to_tensor(compact), self.index.get(path))

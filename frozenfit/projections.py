@@ -150,13 +150,13 @@ def _fastfood_product(arrays: Mapping[str, Any], coordinates: Any, total: int) -
     padded: Any = ops.pad(coordinates, [[0, n - coordinates.shape[0]]])
     mixed = ops.reshape(_hadamard(padded * arrays["signs"], blocks, n), (-1,))
     shuffled = ops.reshape(ops.take(mixed, arrays["order"]), (blocks, n))
-    return ops.reshape(_hadamard(shuffled * arrays["gains"], blocks, n), (-1,))[:total]
+    changes: Any = ops.reshape(_hadamard(shuffled * arrays["gains"], blocks, n), (-1,))
+    return changes[:total]
 
 
 def _hadamard(rows: Any, blocks: int, n: int) -> Any:
     """Multiply each row with the Hadamard matrix of order `n`, which is a Kronecker product."""
-    first = 1 << (n.bit_length() // 2)
-    first = min(first, n)
+    first = 1 << (n.bit_length() // 2)  # about the square root
     left, right = (
         ops.convert_to_tensor(hadamard(size).astype(np.float32)) for size in (first, n // first)
     )

@@ -30,9 +30,10 @@ from frozenfit.layout import Survey
 from frozenfit.scaled_products import ScaledProduct, einsum_shapes
 from frozenfit.selectors import forms
 
-_DEPTHWISE = (kl.DepthwiseConv1D, kl.DepthwiseConv2D)
-# Of a larger share of a kernel, the gradient costs about as much as that of the whole.
-_LARGEST_SHARE = 0.5
+# Up to these shares of a kernel, the gradient of a slice was measured to cost at most as much as
+# that of the whole (docs/performance.md). Torch is quick at whole depthwise kernels.
+_LARGEST_SHARE = 0.7
+_LARGEST_DEPTHWISE_SHARE = {"jax": 0.7, "torch": 0.1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,10 +252,31 @@ def sliced_products(
         if layer is None or not isinstance(form, forms.Leading | forms.Indices):
             continue
         share = forms.size(form, variable.shape) / max(1, int(np.prod(variable.shape)))
-        product = _product(layer, form) if share <= _LARGEST_SHARE else None
-        if product is not None:
+        product = _product(layer, form)
+        if product is not None and is_cheaper(product, share):
             found[path] = (layer, product)
     return found
+
+
+def is_cheaper(product: SlicedProduct, share: float) -> bool:
+    """Return whether the gradient of a slice costs no more than that of its whole kernel.
+
+    Parameters
+    ----------
+    product : SlicedProduct
+        The product with the slice.
+    share : float
+        Share of the kernel that is trainable.
+
+    Returns
+    -------
+    bool
+        By shares that were measured on each backend.
+    """
+    if product.kind is kl.DepthwiseConv2D:
+        # On TensorFlow the copies of the channels cost as much as is saved.
+        return share <= _LARGEST_DEPTHWISE_SHARE.get(keras.config.backend(), 0)
+    return share <= _LARGEST_SHARE
 
 
 def _added_at(y: Any, change: Any, index: Any, axis: int) -> Any:
@@ -268,9 +290,6 @@ def _added_at(y: Any, change: Any, index: Any, axis: int) -> Any:
 def _kind(layer: Any) -> type | None:
     """Return the Keras class whose computation a layer has, where it has a product to replace."""
     if getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None):
-        return None
-    # On TensorFlow the copies of the channels cost as much as is saved.
-    if isinstance(layer, _DEPTHWISE) and keras.config.backend() == "tensorflow":
         return None
     if "call" in layer.__dict__ or "convolution_op" in layer.__dict__:
         return None

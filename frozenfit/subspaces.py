@@ -100,8 +100,9 @@ def _in_subspaces(computed: Mapping[str, forms.Form]) -> dict[str, forms.Subspac
 
 def _ends(found: Mapping[str, forms.Subspace]) -> dict[str, int]:
     """Return where the parameters of each weight end in the vector of its subspace."""
-    ends, following = {}, {}
-    for path, form in reversed(found.items()):
+    ends: dict[str, int] = {}
+    following: dict[tuple, int] = {}
+    for path, form in reversed(list(found.items())):
         ends[path] = following.get(form.key, form.total)
         following[form.key] = form.offset
     return ends

@@ -21,7 +21,7 @@ MODULES = {
 
 # Each unit may import the units before it; a unit is a module or a folder of the package.
 CHAIN = [
-    ["utils", "types"],
+    ["utils", "types", "activations"],
     ["parameter_table", "fixed_head"],
     [
         *("selectors", "draws", "isolation", "gradients", "unit_rules"),

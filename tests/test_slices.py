@@ -36,6 +36,11 @@ FORMS = {"first": [0, 1], "others": [1, 3]}
 AXES = {"inputs": -2, "outputs": -1}
 
 
+def choose(monkeypatch, way):
+    """Take gradients of slices of all kernels, or of none."""
+    monkeypatch.setattr(slices, "is_cheaper", lambda product, share: way)
+
+
 def network(name, dtype=PRECISE):
     keras.utils.set_random_seed(0)
     shape, make = LAYERS[name]
@@ -75,7 +80,7 @@ DEPTHWISE = {
 @pytest.mark.parametrize("name", DEPTHWISE)
 def test_a_step_of_depthwise_channels_is_that_of_whole_gradients(name, positions, monkeypatch):
     monkeypatch.setitem(LAYERS, name, DEPTHWISE[name])
-    check_a_step(name, -2, positions, monkeypatch, keras.config.backend() != "tensorflow")
+    check_a_step(name, -2, positions, monkeypatch)
 
 
 @pytest.mark.parametrize("positions", FORMS.values(), ids=FORMS)
@@ -85,11 +90,12 @@ def test_a_step_is_that_of_whole_gradients(name, axis, positions, monkeypatch):
     check_a_step(name, axis, positions, monkeypatch)
 
 
-def check_a_step(name, axis, positions, monkeypatch, is_replaced=True):
+def check_a_step(name, axis, positions, monkeypatch):
     """Compare a step in which the product is replaced with one in which it is not."""
+    choose(monkeypatch, True)
     model = stepped(name, axis, positions)
-    assert list(weights_of(model).products) == ["layer/kernel"] * is_replaced
-    monkeypatch.setattr(slices, "_LARGEST_SHARE", 0)
+    assert list(weights_of(model).products) == ["layer/kernel"]
+    choose(monkeypatch, False)
     plain = stepped(name, axis, positions)
     assert not weights_of(plain).products
     exact = {"rtol": 2e-5, "atol": 1e-6} if PRECISE == "float32" else {"rtol": 1e-12, "atol": 1e-14}
@@ -103,10 +109,10 @@ def test_only_the_slices_of_plain_products_are_replaced():
     x = kl.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)
     x = Doubled(8, 3, name="own_call")(x)
     x = Standardized(8, 3, name="own_kernel")(x)
-    x = kl.Conv2D(8, 1, name="mostly")(x)
+    x = kl.Conv2D(20, 1, name="mostly")(x)
     x = kl.Conv2D(8, 1, name="sliced")(x)
     model = keras.Model(inputs, kl.Dense(2, name="all")(kl.Flatten()(x)))
-    part = "head() | filters(2) & ~layers('mostly') | filters(6) & layers('mostly')"
+    part = "head() | filters(2) & ~layers('mostly') | filters(19) & layers('mostly')"
     assert list(weights_of(PartialModel(model, part)).products) == ["sliced/kernel"]
 
 
@@ -130,8 +136,8 @@ class Standardized(kl.Conv2D):
 
 def test_a_kernel_that_is_read_elsewhere_too_keeps_its_whole_gradient(monkeypatch):
     results = []
-    for share in (0.5, 0):
-        monkeypatch.setattr(slices, "_LARGEST_SHARE", share)
+    for way in (True, False):
+        choose(monkeypatch, way)
         keras.utils.set_random_seed(0)
         model = Tied()
         model.build((None, 6))
@@ -160,9 +166,9 @@ class Tied(keras.Model):
         return keras.ops.matmul(self.dense(inputs), keras.ops.transpose(self.dense.kernel))
 
 
-@pytest.mark.parametrize("share", [0.5, 0], ids=["slices", "whole"])
-def test_attention_trains_in_keras_as_a_masked_gradient_does(share, monkeypatch):
-    monkeypatch.setattr(slices, "_LARGEST_SHARE", share)
+@pytest.mark.parametrize("way", [True, False], ids=["slices", "whole"])
+def test_attention_trains_in_keras_as_a_masked_gradient_does(way, monkeypatch):
+    choose(monkeypatch, way)
     keras.utils.set_random_seed(0)
     x = keras.Input((5, 8))
     y = kl.MultiHeadAttention(4, 3, name="attention")(x, x)
@@ -172,7 +178,7 @@ def test_attention_trains_in_keras_as_a_masked_gradient_does(share, monkeypatch)
     model.compile(keras.optimizers.SGD(0.1), "mse")
     rng = np.random.default_rng(0)
     X, target = rng.normal(size=(12, 5, 8)), rng.normal(size=(12, 2))
-    assert len(weights_of(model).products) == (4 if share else 0)
+    assert len(weights_of(model).products) == (4 if way else 0)
     model.fit(X, target, batch_size=6, epochs=2, shuffle=False, verbose=0)
 
     base_after = [np.array(w) for w in base.get_weights()]
@@ -217,23 +223,23 @@ def test_an_estimator_trains_as_on_whole_gradients(part, monkeypatch):
     used = []
     product = slices.SlicedProduct.__call__
     monkeypatch.setattr(
-        slices.SlicedProduct, "__call__", lambda *args: used.append(share) or product(*args)
+        slices.SlicedProduct, "__call__", lambda *args: used.append(way) or product(*args)
     )
     results = []
-    for share in (0.5, 0):
-        monkeypatch.setattr(slices, "_LARGEST_SHARE", share)
+    for way in (True, False):
+        choose(monkeypatch, way)
         clear_workspace()  # of compiled steps
         model = PartialNetClassifier(build, trainable=f"{part} | head()", epochs=30, random_state=0)
         results.append(model.fit(X, y).predict_proba(X))
     clear_workspace()
-    assert set(used) == {0.5}
+    assert set(used) == {True}
     np.testing.assert_allclose(*results, atol=2e-3)
 
 
 def test_mixed_precision_keeps_trained_slices_in_full_precision(monkeypatch):
     results = []
-    for share in (0.5, 0):
-        monkeypatch.setattr(slices, "_LARGEST_SHARE", share)
+    for way in (True, False):
+        choose(monkeypatch, way)
         model = stepped("conv2d", -1, [0, 1], "mixed_bfloat16")
         results.append(model.delta().trained["layer/kernel"])
     assert results[0].dtype == np.float32
@@ -245,8 +251,6 @@ def test_mixed_precision_keeps_trained_slices_in_full_precision(monkeypatch):
 @pytest.mark.parametrize("name", ["dense", "conv2d strided", "einsum with ellipsis", "depthwise"])
 def test_a_product_in_parts_is_that_with_the_assembled_kernel(name, axis, positions):
     product, kernel, x = product_of(name, -2 if name == "depthwise" else axis, positions)
-    if product is None:
-        pytest.skip("The product of this backend is not replaced.")
     other = np.random.default_rng(1).normal(size=kernel.shape).astype("float32")
     trained = ops.convert_to_tensor(forms.take(product.form, other))
     index = positions_of(product.form)
@@ -266,8 +270,9 @@ def product_of(name, axis, positions):
     mask = np.zeros(kernel.shape, bool)
     np.moveaxis(mask, axis, 0)[positions] = True
     x = np.random.default_rng(0).normal(size=(16, *shape)).astype("float32")
-    known = slices._kind(layer)
-    return known and slices._product(layer, forms.from_mask(mask)), kernel, x
+    product = slices._product(layer, forms.from_mask(mask))
+    assert product is not None
+    return product, kernel, x
 
 
 def positions_of(form):

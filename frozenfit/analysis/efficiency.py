@@ -137,7 +137,7 @@ def log_fit(
         raise ValueError(f"`counts` must have at least 2 different values, got {x[0]:g} alone.")
     if not isinstance(confidence, Real) or not 0 < confidence < 1:
         raise ValueError(f"`confidence` must be a float in (0, 1), got {confidence!r}.")
-    line = stats.linregress(np.log10(x), y)
+    line: Any = stats.linregress(np.log10(x), y)
     factor = stats.t.ppf((1 + confidence) / 2, len(x) - 2)
     spread = np.sum((y - y.mean()) ** 2)
     return LogCountFit(

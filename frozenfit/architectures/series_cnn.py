@@ -44,7 +44,7 @@ def series_cnn(input_shape: tuple[int, ...], n_outputs: int, *, width: float = 1
     Examples
     --------
     >>> series_cnn((24, 1), 2).count_params()
-    265986
+    265474
     """
     if len(input_shape) != 2:
         raise ValueError(

@@ -44,7 +44,8 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
         The network.
 
         - A name: "mlp" for tables; "lenet5", "alexnet", "vgg19", "resnet", "wide_resnet" or
-          "densenet" for images; "application" for the networks of `keras.applications`.
+          "densenet" for images; "text_cnn" or "gru_encoder" for rows of token ids; "series_cnn" for
+          time series; "application" for the networks of `keras.applications`.
           `frozenfit.architectures.names` lists them, with those that you register.
         - A function ``f(input_shape, n_outputs, **model_params)`` that returns a built Keras model.
         - A built Keras model, such as a pretrained one. It is never modified, and clones share it.
@@ -301,7 +302,8 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
         The network.
 
         - A name: "mlp" for tables; "lenet5", "alexnet", "vgg19", "resnet", "wide_resnet" or
-          "densenet" for images; "application" for the networks of `keras.applications`.
+          "densenet" for images; "text_cnn" or "gru_encoder" for rows of token ids; "series_cnn" for
+          time series; "application" for the networks of `keras.applications`.
           `frozenfit.architectures.names` lists them, with those that you register.
         - A function ``f(input_shape, n_outputs, **model_params)`` that returns a built Keras
           model without a final activation.

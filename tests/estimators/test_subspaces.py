@@ -139,6 +139,9 @@ def test_members_of_an_ensemble_have_different_subspaces():
         (coordinates,) = member.part_.delta.trained.values()
         expected = matrix("fastfood", D, TOTAL, seed) @ coordinates
         np.testing.assert_allclose(change, expected, rtol=1e-4, atol=1e-5)
+        # The members have one compiled network, which loads the matrix of each.
+        exported = member.to_keras().predict(X, verbose=0)
+        np.testing.assert_allclose(exported, member.part_.outputs(X), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="outside a subspace"):
         CheapEnsembleClassifier(made(1.0), vectorize=True, **settings).fit(X, Y)
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from frozenfit.isolation import TorchStream
 from frozenfit.training.backends.predictor import Predictor
-from frozenfit.training.backends.torch_optimizers import compute_on_tensors
+from frozenfit.training.backends.torch_optimizers import compute_on_tensors, updates_in
 from frozenfit.training.backends.torch_recorder import (
     PATIENCE,
     Recorder,
@@ -91,11 +91,14 @@ class TorchTrainer(Trainer):
         given = rates, x, y, weight, moves, multipliers
         tensors: list[Any] = [ops.convert_to_tensor(a) for a in given]
         stacks = [tensor.unbind(0) for tensor in tensors]
-        step = self._step
+        steps = [self._step] * len(rates)
         if self._recorder is not None:
-            step = self._recorder.stepper([stack[0] for stack in stacks])
+            first = [stack[0] for stack in stacks]
+            updates = updates_in(self.optimizer, len(rates))
+            of = {kind: self._recorder.stepper(first, kind) for kind in set(updates)}
+            steps = [of[kind] for kind in updates]
         totals, kept = [0.0, 0.0, 0.0], []
-        for batch in zip(*stacks, strict=True):
+        for step, *batch in zip(steps, *stacks, strict=True):
             *sums, outputs = step(*batch)
             totals = [t + s for t, s in zip(totals, sums, strict=True)]
             if self.keep_outputs:

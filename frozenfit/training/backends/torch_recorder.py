@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -63,29 +63,34 @@ class Recorder:
         self._patience = PATIENCE if patience is None else patience
         self.draws = draws
         self._variables = [*changed, *read]
-        self._tensors = [v.value for v in self._variables]
+        self._tensors = self._storages = []
         self._shapes: OrderedDict[tuple, _OfShape] = OrderedDict()
 
-    def stepper(self, batch: Sequence[Any]) -> Callable:
+    def stepper(self, batch: Sequence[Any], kind: Hashable = None) -> Callable:
         """Return the function that takes steps on batches like this one.
 
         Parameters
         ----------
         batch : sequence of tensors
             The arguments of a step.
+        kind : hashable, default=None
+            What the operations of a step depend on besides the shapes of its arguments.
 
         Returns
         -------
         callable
             Does exactly what the step does.
         """
-        # A recording refers to tensors, so it is invalid where a variable has got another one, as
-        # when a model is moved to another device.
+        # A recording refers to tensors and to views of them, so it is invalid where a variable has
+        # got another one, as when a model is moved to another device.
         current = [v.value for v in self._variables]
-        if any(a is not b for a, b in zip(current, self._tensors, strict=True)):
-            self._tensors = current
+        storages = [tensor.data_ptr() for tensor in current]
+        if storages != self._storages or any(
+            a is not b for a, b in zip(current, self._tensors, strict=True)
+        ):
+            self._tensors, self._storages = current, storages
             self._shapes.clear()
-        key = tuple((tuple(a.shape), a.dtype, a.device) for a in batch)
+        key = kind, *((tuple(a.shape), a.dtype, a.device) for a in batch)
         found = self._shapes.pop(key, None) or self._of_shape()
         self._shapes[key] = found
         while len(self._shapes) > _SHAPES:
@@ -186,6 +191,7 @@ def record(step: Callable, batch: Sequence[Any]) -> Callable:
         module = make_fx(functools.partial(step))(*batch)
     # Before `shorten`, whose functions do not say that they change something.
     module.graph.eliminate_dead_code()
+    _take_views(module)
     shorten(module)
     graph, held = module.graph, {}
     first = next(iter(graph.nodes))
@@ -195,13 +201,49 @@ def record(step: Callable, batch: Sequence[Any]) -> Callable:
                 with graph.inserting_before(first):
                     held[node.target] = graph.placeholder(node.target)
             _replace(graph, node, held[node.target])
-        elif node.target is torch.ops.aten.detach.default or _copies_a_constant(node):
-            _replace(graph, node, node.args[0])
     code = graph.python_code("module")
     scope = dict(code.globals)
     exec(code.src, scope)
     values = [getattr(module, name) for name in held]
     return torch.no_grad()(functools.partial(scope["forward"], None, *values))
+
+
+def _take_views(module: Any) -> None:
+    """Take the views of variables once, and leave out views that are equal to their argument.
+
+    A variable is changed in place, so that a view of it always has its present values.
+    """
+    import torch
+
+    names = "detach", "view", "t", "permute", "expand", "unsqueeze"
+    views = {getattr(torch.ops.aten, name).default for name in names}
+    views |= {torch.ops.aten.slice.Tensor, torch.ops.aten.transpose.int}
+    graph = module.graph
+    for node in list(graph.nodes):
+        if _copies_a_constant(node):
+            _replace(graph, node, node.args[0])
+            continue
+        if node.target not in views:
+            continue
+        (source,) = node.all_input_nodes
+        if _layout(node) == _layout(source):
+            _replace(graph, node, source)
+        elif source.op == "get_attr":
+            with torch.no_grad():
+                view = node.target(getattr(module, source.target), *node.args[1:], **node.kwargs)
+            module.register_buffer(f"view_{node.name}", view)
+            with graph.inserting_before(node):
+                taken = graph.get_attr(f"view_{node.name}")
+            taken.meta = dict(node.meta)
+            _replace(graph, node, taken)
+    for node in [n for n in graph.nodes if n.op == "get_attr" and not n.users]:
+        graph.erase_node(node)
+
+
+def _layout(node: Any) -> Any:
+    """Return shape, strides and dtype of a tensor; the node itself where they are unknown."""
+    value = node.meta.get("val")
+    return node if value is None else (value.shape, value.stride(), value.dtype)
 
 
 def _replace(graph: Any, node: Any, other: Any) -> None:
@@ -236,10 +278,10 @@ def can_be_recorded(model: keras.Model, optimizer: Any) -> bool:
     -------
     bool
         False where something may act by what it counts or sees: a Lambda, code that is not
-        Keras's, layers that augment images, gradients that are accumulated, weights that are
-        overwritten by their average now and then.
+        Keras's, layers that augment images, weights that are overwritten by their average now and
+        then.
     """
-    if optimizer.ema_overwrite_frequency or optimizer.gradient_accumulation_steps:
+    if optimizer.ema_overwrite_frequency:
         return False
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return False
