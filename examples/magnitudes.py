@@ -145,7 +145,7 @@ EXPERIMENT = lab.Experiment(
     published_source="Figure 6 shows curves; no number is given.",
     remarks=(
         "LeNet-5 has 6 and 16 filters in its convolutions, a tenth of which is a single filter, and"
-        " its dense layers are trained. The budget `long` has the wider networks of the claim."
+        " its dense layers are trained. The budget `long` has the deeper networks of the claim."
     ),
 )
 
