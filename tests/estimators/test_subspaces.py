@@ -128,6 +128,18 @@ def test_the_dimension_is_a_parameter_of_a_search():
     assert search.best_params_["trainable"] == f"subspace({n_trainable})"
 
 
+def test_random_values_under_a_given_network_are_moved():
+    # Keras alone draws this initializer, so that the values become those of another base.
+    own = {"kernel_initializer": keras.initializers.Identity(), "name": "hidden"}
+    given = keras.Sequential([keras.Input((4,)), kl.Dense(8, "relu", **own), kl.Dense(3)])
+    given.layers[0].set_weights([np.full((4, 8), 0.5), np.zeros(8)])
+    settings = {"trainable": "subspace(9)", "frozen": "random", "epochs": 1, "random_state": 0}
+    fitted = PartialNetClassifier(given, **settings).fit(X, Y)
+    start = initial_values(fitted.part_)["hidden/kernel"]
+    np.testing.assert_array_equal(start, np.eye(4, 8))
+    assert np.abs(dict(fitted.model_.assembled())["hidden/kernel"] - start).max() > 1e-4
+
+
 def test_members_of_an_ensemble_have_different_subspaces():
     members = [f"subspace({D}, seed={seed})" for seed in (1, 2)]
     settings = {"n_estimators": 2, "base": "frozen", "members": members, "random_state": 0}
