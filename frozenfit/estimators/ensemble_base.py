@@ -83,6 +83,7 @@ class CheapEnsemble(NetworkEstimator):
     estimators_: list[Any]
     base_history_: dict[str, list[float]]
     history_: dict[str, list[float]]
+    temperature_: float
     _joint_optimizer: tuple[Any, OptimizerState] | None
     _numbers: list[int]
     _seeds: dict[str, int]

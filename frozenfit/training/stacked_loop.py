@@ -109,9 +109,12 @@ def each_by_its_loss(
     improved, stops = [], []
     for run in runs:
         patience, progress = run.plan.patience, run.progress
-        judged = patience is not None and not progress.stopped
-        improved.append(judged and progress.improves(run.logs["val_loss"]))
-        stops.append(judged and progress.epochs_waited >= patience)
+        if patience is None or progress.stopped:
+            improved.append(False)
+            stops.append(False)
+            continue
+        improved.append(progress.improves(run.logs["val_loss"]))
+        stops.append(progress.epochs_waited >= patience)
     return improved, stops
 
 
@@ -316,8 +319,8 @@ class _StackedLoop:
         improved, stop = self.rule(self.runs, outputs)
         if any(improved):
             deltas, self.best_shared = self.stack.stack.deltas(), self.stack.stack.shared_values()
-            for i in np.flatnonzero(improved):
-                self.runs[i].progress.best = deltas[i]
+            for run, delta, better in zip(self.runs, deltas, improved, strict=True):
+                run.progress.best = delta if better else run.progress.best
         for i in active:
             progress = self.runs[i].progress
             progress.epochs = number + 1
