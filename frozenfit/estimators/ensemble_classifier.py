@@ -69,11 +69,12 @@ class CheapEnsembleClassifier(CheapEnsemble, NetworkClassifier):
     vectorize : bool or "auto", default="auto"
         Whether the members are trained in one compiled pass, each with its own batch order and
         early stopping; the results are those of training one after the other up to rounding.
-        "auto" does so for networks of dense layers, normalizations, pooling and activations, for
-        convolutions whose kernels are shared, and settings that all members can follow together,
-        see the user guide. True raises an error for others,
-        as ``base="joint"`` and ``stopping="ensemble"`` do. With False, a member is bit for bit what
-        `estimator` alone would become.
+        "auto" does so for networks of dense layers, normalizations and activations and settings
+        that all members can follow together, see the user guide; on TensorFlow also for
+        convolutions whose kernels are shared, which cost more together on JAX and torch. True
+        raises an error where members cannot be trained together, as ``base="joint"`` and
+        ``stopping="ensemble"`` do. With False, a member is bit for bit what `estimator` alone would
+        become.
     warm_start : bool, default=False
         Whether `fit` continues the training of fitted members, and adds members if `n_estimators`
         has increased.

@@ -203,6 +203,8 @@ def _check_first(first: _Started, network: Network, together: Together) -> None:
     settings = vectorization.unsuitable_settings(first.run.plan)
     for reason in (settings, vectorization.unsuitable_network(compiled, together.joint)):
         require(reason is None, str(reason))
+    chosen = together.required_by is not None or vectorization.is_cheaper(compiled)
+    require(chosen, "a network without convolutions, got some")
     # The layers before the adapters of joint members have nothing that is frozen.
     cached = first.run.plan.cache_features and not together.joint
     require(

@@ -67,6 +67,25 @@ def unsuitable_settings(plan: Plan) -> str | None:
     return None
 
 
+def is_cheaper(compiled: CompiledModel) -> bool:
+    """Return whether members of a suitable network cost less together than one after the other.
+
+    Parameters
+    ----------
+    compiled : CompiledModel
+        The model of one member.
+
+    Returns
+    -------
+    bool
+        False for convolutions on JAX and torch. Eight members of a ResNet-8 with frozen kernels
+        took 1.2 times as long together there, and 0.9 times on TensorFlow.
+    """
+    if keras.config.backend() == "tensorflow":
+        return True
+    return not any(isinstance(part, _CONVOLUTIONS) for part in operations(compiled.network.model))
+
+
 def depends_on_past_rates(optimizer: keras.optimizers.Optimizer) -> bool:
     """Return whether the state of an optimizer contains learning rates.
 

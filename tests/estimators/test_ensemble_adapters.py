@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 import frozenfit
 from frozenfit import CheapEnsembleRegressor, PartialNetClassifier, clear_workspace
+from frozenfit.estimators import ensemble_training
 from frozenfit.estimators.ensemble_members import member_selectors
 from frozenfit.selectors import Everything, Scales
 
@@ -184,3 +185,16 @@ def test_convolutional_adapters_trained_together_equal_adapters_trained_apart(ca
     scales = [path for path in first if isinstance(forms[path], Scales)]
     assert max(np.abs(np.abs(first[path]) - 1).max() for path in scales) > 1e-3
     assert all(not np.array_equal(first[path], second[path]) for path in scales)
+
+
+def test_convolutions_are_trained_together_by_default_where_that_is_cheaper(monkeypatch):
+    images, settings = X.reshape(-1, 8, 8, 1)[:50], {**CONVOLUTIONS["pooling"], "n": 2}
+    together = []
+    run = ensemble_training._run
+    monkeypatch.setattr(
+        ensemble_training, "_run", lambda *args: together.append(True) or run(*args)
+    )
+    ensemble(vectorize="auto", epochs=1, **settings).fit(images, Y[:50])
+    assert bool(together) == (keras.config.backend() == "tensorflow")
+    ensemble(vectorize=True, epochs=1, **settings).fit(images, Y[:50])
+    assert together
