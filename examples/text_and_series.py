@@ -130,9 +130,9 @@ EXPERIMENT = lab.Experiment(
         "`trainable=p` trains the first p of the dimensions of the embedding, of the filters or "
         "recurrent units, the head, and batch normalization. Vocabularies are those of the drawn "
         "training sample. The tasks are listed with data set, network, its parameters, length of "
-        "a text in tokens, fraction of the training part that a seed draws, and epochs. Of the rates, "
-        ".06 was added because .02, the largest one before, was best by validation accuracy on TREC; "
-        "test accuracies of one seed had been seen by then."
+        "a text in tokens, fraction of the training part that a seed draws, and epochs. Of the "
+        "rates, .06 was added because .02, the largest one before, was best by validation accuracy "
+        "on TREC; test accuracies of one seed had been seen by then."
     ),
     settings=SETTINGS,
     arms=arms,
