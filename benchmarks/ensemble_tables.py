@@ -3,7 +3,7 @@
     python benchmarks/ensemble_tables.py            # print
     python benchmarks/ensemble_tables.py --write    # put them in their places in the page
 
-The records are docs/results/ensemble_choice.jsonl and ensemble_tables.jsonl.
+The records are docs/results/ensemble_choice.jsonl, ensemble_tables.jsonl and ensemble_images.jsonl.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ ORDER = (
     *(ONE, "frozen, 128", "frozen, 256", "trained, 128", "joint, 128", "joint, 256", "TabM, 128"),
     *(DEEP, "bagging of 8", TREES),
 )
+IMAGE_MODELS = ("mean", "ensemble", "one network")
 MOST = 16  # members
 Cells = dict[tuple[str, str], float]
 
@@ -67,19 +68,9 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
 
 
-def by_set(few: bool = False) -> str:
-    """Return the log losses: data sets by models, and the mean over the sets.
-
-    Models that were run with fewer seeds are left out, or compared over their seeds alone.
-    """
+def by_set() -> str:
+    """Return the log losses: data sets by models, and the mean over the sets."""
     rows = [row for row in table_records("classes") if "calibrated" not in row["model"]]
-    seeds = {model: seeds_of(rows, model) for model in dict.fromkeys(row["model"] for row in rows)}
-    most = max(seeds.values(), key=len)
-    if few:
-        common = set.intersection(*seeds.values())
-        rows = [row for row in rows if row["seed"] in common]
-    else:
-        rows = [row for row in rows if seeds[row["model"]] == most]
     cells = means(rows, "log_loss")
     sets, models = sorted(names(cells, 0)), names(cells, 1)
     lines = [[name, *(number(cells.get((name, model)), 3) for model in models)] for name in sets]
@@ -182,13 +173,29 @@ def regression() -> str:
     return markdown(["R2", *models], lines)
 
 
+def images() -> str:
+    """Return accuracies on images, in percent, with the standard deviation over the seeds."""
+    rows = records("ensemble_images.jsonl")
+    lines = []
+    for key in dict.fromkeys((row["set"], row["base"]) for row in rows):
+        own = [row for row in rows if (row["set"], row["base"]) == key]
+        values = {m: 100 * np.array([row[m] for row in own]) for m in IMAGE_MODELS}
+        gains = values["ensemble"] - values["mean"], values["ensemble"] - values["one network"]
+        line = [key[0].replace("_", " "), key[1], str(len(own))]
+        for each in (*values.values(), *gains):
+            line.append(f"{each.mean():.1f} ± {each.std(ddof=1):.1f}")
+        lines.append(line)
+    head = ["images", "base", "seeds", "mean member", "ensemble", "one network"]
+    return markdown([*head, "ensemble − member", "ensemble − one network"], lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "summary": summary,
     "log loss": by_set,
-    "fewer seeds": lambda: by_set(few=True),
     "file": files,
     "choice": choice,
     "regression": regression,
+    "images": images,
 }
 PLACE = re.compile(r"(<!-- table: ([a-z ]+) -->\n)([^<]*)(<!-- end of table -->)")
 

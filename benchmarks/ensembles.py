@@ -129,7 +129,7 @@ def bagging(X: np.ndarray, y: np.ndarray, seed: int) -> Fitted:
     net, kind = MLPRegressor, BaggingRegressor
     if has_classes(y):
         net, kind = MLPClassifier, BaggingClassifier
-    one = net((128, 128), batch_size=128, early_stopping=True)
+    one = net(hidden_layer_sizes=(128, 128), batch_size=128, early_stopping=True)
     return {"": predictions(kind(one, n_estimators=8, random_state=seed).fit(X, y))}, {}
 
 
