@@ -160,7 +160,7 @@ EXPERIMENT = lab.Experiment(
     setting=(
         "Every run fits the network with the schedule and with all layers to the end, in turns in "
         "one process, on one thread; which is first alternates with the seed. Compilation is "
-        "excluded: each arm is fitted once before. Both have a learning rate of their own, chosen "
+        "excluded: each arm is fitted once before. The learning rate of each is chosen "
         'alike. "More errors" is relative to the errors of the network with all layers.'
     ),
     settings=SETTINGS,

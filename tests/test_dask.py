@@ -42,7 +42,7 @@ def classifier(model, **params):
 
 @pytest.fixture(scope="module")
 def client():
-    # The scheduler is a process of its own too, as in a real cluster: it unpickles every task.
+    # The scheduler is a separate process too, as in a real cluster: it unpickles every task.
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.SubprocessCluster(**options) as cluster, distributed.Client(cluster) as client:
         client.wait_for_workers(2)

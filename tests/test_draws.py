@@ -211,7 +211,7 @@ def test_empty_and_scalar_weights_can_be_drawn():
     "initializer",
     [
         spec("Mine"),
-        spec("Identity"),  # Keras does not tell the gain
+        spec("Identity"),  # Keras does not report the gain
         spec("HeNormal", temperature=3),
         spec("Constant", value=[1, 2]),
         spec("Constant", value=float("nan")),

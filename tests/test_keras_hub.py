@@ -1,4 +1,4 @@
-"""A backbone of KerasHub as any Keras network: dicts as inputs, nested, with layers of its own."""
+"""A backbone of KerasHub as any Keras network: dicts as inputs, nested, with custom layers."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ IGNORED_OF_METHODS = {
 
 
 def documented(value: object) -> bool:
-    """Whether a value has a docstring of its own, unlike constants and type aliases."""
+    """Whether a value has its own docstring, unlike constants and type aliases."""
     kinds = (types.FunctionType, property, classmethod, staticmethod)
     return inspect.isclass(value) or isinstance(value, kinds)
 

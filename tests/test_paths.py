@@ -28,7 +28,7 @@ def sequential(shape, *parts, dtype=None, name=None):
 
 @register
 class Residual(keras.Layer):
-    """A layer whose sublayers, lists and weights have no names of their own."""
+    """A layer whose sublayers, lists and weights have no names."""
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -236,7 +236,7 @@ NETWORKS = {
     **{
         f"{kind}, {form.__name__}": (lambda form=form, shape=shape, make=make: form(shape, make()))
         for kind, (shape, make) in SINGLE.items()
-        # Only in a Sequential model may Keras put scopes of its own around the weights.
+        # Only in a Sequential model may Keras put further scopes around the weights.
         for form in (sequential, chain)[: 1 + (kind in NESTED)]
     },
     "Embedding": lambda: sequential((4,), kl.Embedding(5, 3), lstm(), dtype="int32"),

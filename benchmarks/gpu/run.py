@@ -146,7 +146,7 @@ class _Here:
 
 
 class _Isolated:
-    """Runs each arm in a process of its own: the peak of an allocator is that of a process."""
+    """Runs each arm in a separate process: the peak of an allocator is that of a process."""
 
     def __init__(self, args: argparse.Namespace, given: Sequence[str]):
         self.args, self.given, self.slowest = args, given, 0.0

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 
+from frozenfit.analysis.fitted import check_kind
 from frozenfit.estimators.partial_base import PartialNet
 from frozenfit.isolation import SEED_LIMIT
 from frozenfit.selectors import subspace
@@ -291,11 +292,7 @@ def _scaled(settings: dict[str, Any], factor: float) -> dict[str, Any]:
 def _check(
     estimator: Any, threshold: Any, dimensions: Any, learning_rate: Any, n_repeats: Any
 ) -> list[int]:
-    if not isinstance(estimator, PartialNet):
-        raise TypeError(
-            "`estimator` of `intrinsic_dimension` must be a PartialNetClassifier or "
-            f"PartialNetRegressor, got {type(estimator).__name__}."
-        )
+    check_kind(estimator, "intrinsic_dimension")
     if not _is(Real, threshold) or not 0 < threshold <= 1:
         raise ValueError(f"`threshold` must be a float in (0, 1], got {threshold!r}.")
     if learning_rate is not None and (not _is(Real, learning_rate) or learning_rate <= 0):

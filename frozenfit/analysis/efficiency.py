@@ -11,6 +11,7 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 
+from frozenfit.analysis.fitted import check_kind
 from frozenfit.estimators.partial_base import PartialNet
 
 if TYPE_CHECKING:
@@ -206,11 +207,7 @@ def parameter_efficiency(
     >>> [row.n_trainable for row in rows]
     [1539, 1794, 4099]
     """
-    if not isinstance(estimator, PartialNet):
-        raise TypeError(
-            "`estimator` of `parameter_efficiency` must be a PartialNetClassifier or "
-            f"PartialNetRegressor, got {type(estimator).__name__}."
-        )
+    check_kind(estimator, "parameter_efficiency")
     values = list(trainable)
     if not values:
         raise ValueError("`trainable` must have at least one value, got none.")

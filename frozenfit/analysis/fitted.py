@@ -38,13 +38,31 @@ def check_network(estimator: Any, function: str) -> PartialNet:
     NotFittedError
         If it is not fitted.
     """
+    check_kind(estimator, function)
+    check_is_fitted(estimator)
+    return estimator
+
+
+def check_kind(estimator: Any, function: str) -> None:
+    """Raise an error where an estimator has not a single network.
+
+    Parameters
+    ----------
+    estimator : object
+        What a caller passed.
+    function : str
+        Name of the function, for the message.
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind.
+    """
     if not isinstance(estimator, PartialNet):
         raise TypeError(
             f"`estimator` of `{function}` must be a PartialNetClassifier or PartialNetRegressor, "
             f"got {type(estimator).__name__}."
         )
-    check_is_fitted(estimator)
-    return estimator
 
 
 def initial_values(part: FittedPart) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 
-from frozenfit.analysis.fitted import trained_values
+from frozenfit.analysis.fitted import check_kind, trained_values
 from frozenfit.estimators.partial_base import PartialNet
 from frozenfit.partial import weights_of
 from frozenfit.selectors import Layout, Selector, mask
@@ -317,11 +317,7 @@ def _pruned(
 
 
 def _check(estimator: Any, rounds: Any, rewind_to: Any, shares: Mapping[str, Any]) -> None:
-    if not isinstance(estimator, PartialNet):
-        raise TypeError(
-            "`estimator` of `lottery_ticket` must be a PartialNetClassifier or "
-            f"PartialNetRegressor, got {type(estimator).__name__}."
-        )
+    check_kind(estimator, "lottery_ticket")
     for name, value, least in (("rounds", rounds, 1), ("rewind_to", rewind_to, 0)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"`{name}` must be an int in [{least}, inf), got {value!r}.")

@@ -25,7 +25,7 @@ class Samples(NamedTuple):
     X : pandas.DataFrame or ndarray
         The columns of a table without the target, or the array ``X`` of an npz file.
     y : pandas.Series, ndarray or None
-        The target, where one was asked for.
+        The target, where one was requested.
     """
 
     X: Any

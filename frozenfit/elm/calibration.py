@@ -4,7 +4,7 @@ The logits of scores s on targets +1 and -1 are ``beta * s + gamma * log(max((1 
 `beta` alone is an inverse temperature, and the second term treats ``(1 + s) / 2`` as the
 probability that least squares estimates. Both numbers are at least 0, so that logits increase with
 s and the predicted class does not change. Several labels per sample are as many problems of two
-classes with the scores -s and s, and each label has two numbers of its own.
+classes with the scores -s and s, and each label has its own two numbers.
 """
 
 from __future__ import annotations

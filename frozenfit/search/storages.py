@@ -171,7 +171,7 @@ def _begin_with_lock(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def _disable_own_begin(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # the driver emits no BEGIN of its own
+        connection.isolation_level = None  # the driver does not emit BEGIN itself
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:

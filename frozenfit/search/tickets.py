@@ -1,4 +1,4 @@
-"""Permissions to start a trial, so that a study gets exactly as many trials as were asked for.
+"""Permissions to start a trial, so that a study gets exactly as many trials as were requested.
 
 Counting finished trials alone is not enough: two threads or processes that both see one trial
 missing would both run one.

@@ -14,7 +14,7 @@ from frozenfit.utils.size_limit import charge
 
 __all__ = ["charged_networks"]
 
-# A weight and a tensor take time and memory of their own, however small they are.
+# Each weight and each tensor takes some time and memory, however small it is.
 _SMALLEST = 2**14  # elements
 _DRAWING = 16  # bytes for each element
 _swap = threading.Lock()

@@ -14,7 +14,7 @@ from frozenfit.training.sparse_rows import SparseRows
 from frozenfit.training.token_ids import check_ids, count_ids
 from frozenfit.utils.describe import digest
 
-# Temporary arrays stay below these sizes, so that a memory map is never read at once.
+# Temporary arrays stay below these sizes, so that a memory map is never read as a whole.
 _HASH_BYTES = 32 * 2**20
 _STACK_BYTES = 64 * 2**20
 # Integers up to here are exact in float32.

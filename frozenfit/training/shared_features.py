@@ -3,7 +3,7 @@
 Inside a block of `sharing`, fits and predictions whose networks begin with equal frozen layers and
 that get equal samples use the same features. They are found by the content of weights and
 samples, so that members, trials and folds need not know of each other, and features of other
-samples than those asked for are never used.
+samples than those requested are never used.
 """
 
 from __future__ import annotations

@@ -376,7 +376,7 @@ class StackPredictor(Predictor):
     stack : Stack
         The members.
     own_samples : bool, default=False
-        Whether each member has samples of its own: inputs then have the shape
+        Whether each member has its own samples: inputs then have the shape
         (n, n_members, ...).
     network : keras.Model or None, default=None
         Network to run in place of the base.
@@ -499,7 +499,7 @@ class CompiledStack:
         Parameters
         ----------
         own_samples : bool
-            Whether each member has samples of its own.
+            Whether each member has its own samples.
 
         Returns
         -------

@@ -1,6 +1,6 @@
 """The ids that a network accepts whose inputs are rows of an embedding.
 
-Outside their range TensorFlow and torch raise errors of their own, and JAX returns NaN.
+Outside their range TensorFlow and torch raise their own errors, and JAX returns NaN.
 """
 
 from __future__ import annotations

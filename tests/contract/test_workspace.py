@@ -57,7 +57,7 @@ def fit(model="mlp", x=X, y=Y, **settings):
 
 
 def compiled_again(counts, before) -> bool:
-    """Whether anything was built since; on torch each step runs the base, so it tells nothing."""
+    """Whether anything was built since; on torch each step runs the base, so it shows nothing."""
     names = ("networks", "models", "traces") if TRACED else ("networks", "models")
     return any(counts[name] != before[name] for name in names)
 

@@ -1,4 +1,4 @@
-"""Data sets: what is on disk comes back as arrays, and what is not is told in one sentence."""
+"""Data sets: what is on disk comes back as arrays, and what is not is reported in one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fitted estimator tells of itself."""
+"""What a fitted estimator reports about itself."""
 
 from __future__ import annotations
 

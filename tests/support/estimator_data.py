@@ -23,7 +23,7 @@ def regressor(**params):
 
 
 def table(n=48, n_classes=3):
-    """Blobs that are easy to tell apart: X of shape (n, 4), and class numbers."""
+    """Well separated blobs: X of shape (n, 4), and class numbers."""
     rng = np.random.default_rng(0)
     y = np.arange(n) % n_classes
     centers = rng.normal(0, 2, (n_classes, 4))
@@ -60,7 +60,7 @@ def small_cnn(input_shape, n_outputs, filters=4, dropout=0.0):
 
 
 def given_net(n_features=4, n_outputs=3, seed=0, sequential=False, **last):
-    """A network as a user has it: built, with weights of its own."""
+    """A network as a user has it: built, with its own weights."""
     init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(2)]
     inputs = keras.Input((n_features,))
     hidden = layers.Dense(8, activation="relu", name="hidden", kernel_initializer=init[0])

@@ -11,7 +11,7 @@ from estimator_data import classifier, raw, table
 from frozenfit import FreezeOut, FreezeSchedule, GradualUnfreeze, clear_workspace
 from frozenfit.training import prefix
 
-# Layers of 4 -> 7 -> 6 -> 5 -> 3 values, so that the width tells where features begin.
+# Layers of 4 -> 7 -> 6 -> 5 -> 3 values, so that the width shows where features begin.
 WIDTHS = {"model_params": {"hidden_layer_sizes": (7, 6, 5)}, "trainable": 1.0}
 OUT = FreezeOut(0.4, "linear")  # times .4, .6, .8 and 1
 
