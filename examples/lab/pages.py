@@ -58,7 +58,7 @@ def tally(judged: Sequence[str]) -> str:
         return "No comparison has two common seeds yet"
     found = [f"{judged.count(v)} {v}" for v in VERDICTS if v in judged]
     what = "comparison" if len(judged) == 1 else "comparisons"
-    return f"Of {len(judged)} {what}, " + ", ".join(found)
+    return f"{len(judged)} {what}: " + ", ".join(found)
 
 
 def count(results: Results) -> str:
