@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib")
 FOLDER = Path(__file__).parents[1] / "examples"
 DOCS = FOLDER.parent / "docs"
 SCRIPTS = (
+    "block_grid",
     "criticality",
     "elm_images",
     "ensembles",
