@@ -16,7 +16,11 @@ from lab.records import Records, row
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 # Scripts of questions that belong to another one, or to none, with the source of the question.
-FURTHER = {"block_grid": "question 5", "elm_images": "McDonnell et al. (2015)"}
+FURTHER = {
+    "count_law": "question 3",
+    "block_grid": "question 5",
+    "elm_images": "McDonnell et al. (2015)",
+}
 SCRIPTS = (*(entry.script for entry in ENTRIES if entry.script), *FURTHER)
 CONTENTS = re.compile(r"(<!-- contents -->\n).*?(<!-- end -->)", re.DOTALL)
 SUMMARY = re.compile(r"(<!-- experiments -->\n).*?(<!-- end -->)", re.DOTALL)

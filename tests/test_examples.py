@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 DOCS = FOLDER.parent / "docs"
 SCRIPTS = (
     "block_grid",
+    "count_law",
     "criticality",
     "elm_images",
     "ensembles",
