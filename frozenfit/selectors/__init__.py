@@ -1,8 +1,8 @@
 """Selectors: rules that choose the trainable parameters of a network, in NumPy only.
 
 A `Selector` is resolved against the `Layout` of a network; the result is a `Selection`, which
-assigns one form to each weight: `Everything`, `Nothing`, `Leading`, `Indices`, `Mask`, `Scales` or
-`Subspace`. `parse` reads a selector from text.
+assigns one form to each weight: `Everything`, `Nothing`, `Leading`, `Indices`, `Mask`, `Scales`,
+`Subspace` or `LowRank`. `parse` reads a selector from text.
 """
 
 from frozenfit.parameter_table import ParameterTable, TableRow
@@ -13,6 +13,8 @@ from .example_layouts import example_layout
 from .forms import Everything, Form, Indices, Leading, Mask, Nothing
 from .functions import where
 from .layout import Layout
+from .lora import lora
+from .lora_form import LowRank
 from .masks import mask
 from .parse import as_selector, parse
 from .registry import register, registered
@@ -36,6 +38,7 @@ __all__ = [
     "Indices",
     "Layout",
     "Leading",
+    "LowRank",
     "Mask",
     "Nothing",
     "ParameterTable",
@@ -64,6 +67,7 @@ __all__ = [
     "kernels",
     "last",
     "layers",
+    "lora",
     "magnitude",
     "mask",
     "movement",
