@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.gradients import is_vectorized
+from frozenfit.gradients import is_vectorized, smallest_of_largest
 from frozenfit.selectors import Selection, forms
 
 
@@ -73,7 +73,8 @@ def form_kind(form: forms.Form) -> tuple:
         The name of the kind, the axis of a slice, and the number of positions; for scales, the
         number of axes of inputs, these axes and those of outputs; for a subspace, everything but
         its seed; for a low-rank product,
-        rank, factor and the axes of inputs.
+        rank, factor and the axes of inputs; for masks, the fraction that is kept and whether it is
+        rescaled.
     """
     if isinstance(form, forms.Leading):
         return ("leading", form.axis, form.count)
@@ -87,6 +88,8 @@ def form_kind(form: forms.Form) -> tuple:
         return ("subspace", form.d, form.projection, form.offset, form.total)
     if isinstance(form, forms.LowRank):
         return ("lora", form.r, form.scale, *form.inputs)
+    if isinstance(form, forms.Supermask):
+        return ("supermask", form.keep, form.rescale)
     return (type(form).__name__.lower(),)
 
 
@@ -152,6 +155,8 @@ def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> An
         for factor in form.factors(trained, tuple(frozen.shape), ops.reshape):
             frozen = frozen * factor
         return frozen
+    if isinstance(form, forms.Supermask):
+        return form.kernel(frozen, trained, ops, smallest_of_largest)
     if isinstance(form, forms.KernelForm):
         return form.kernel(frozen, trained, ops)
     if isinstance(form, forms.Leading):

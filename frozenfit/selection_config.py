@@ -167,6 +167,8 @@ def _kind(form: forms.Form) -> list:
         return ["subspace", *form.key]
     if isinstance(form, forms.LowRank):
         return ["lora", form.r, list(form.inputs), form.scale, form.seed]
+    if isinstance(form, forms.Supermask):
+        return ["supermask", form.keep, form.rescale, form.seed, form.bound]
     return list(form_kind(form))
 
 
@@ -186,4 +188,6 @@ def _of_kind(kind: Sequence[Any], shape: tuple[int, ...]) -> forms.Form:
         return forms.Subspace(*values)
     if name == "lora":
         return forms.LowRank(values[0], tuple(values[1]), *values[2:])
+    if name == "supermask":
+        return forms.Supermask(*values)
     return {"everything": forms.Everything, "nothing": forms.Nothing}[name]()

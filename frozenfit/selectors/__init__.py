@@ -2,7 +2,7 @@
 
 A `Selector` is resolved against the `Layout` of a network; the result is a `Selection`, which
 assigns one form to each weight: `Everything`, `Nothing`, `Leading`, `Indices`, `Mask`, `Scales`,
-`Subspace` or `LowRank`. `parse` reads a selector from text.
+`Subspace`, `LowRank` or `Supermask`. `parse` reads a selector from text.
 """
 
 from frozenfit.parameter_table import ParameterTable, TableRow
@@ -28,6 +28,8 @@ from .selector import Selector
 from .slices import columns, conv_filters, filters, inputs, rows
 from .subspace_form import Subspace
 from .subspaces import subspace
+from .supermask import supermask
+from .supermask_form import Supermask
 from .weight_info import WeightInfo
 from .whole_layers import between, block, first, head, last, layers
 
@@ -46,6 +48,7 @@ __all__ = [
     "Selection",
     "Selector",
     "Subspace",
+    "Supermask",
     "TableRow",
     "WeightInfo",
     "as_selector",
@@ -80,5 +83,6 @@ __all__ = [
     "rows",
     "scales",
     "subspace",
+    "supermask",
     "where",
 ]

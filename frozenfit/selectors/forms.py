@@ -21,8 +21,9 @@ from .position_forms import Everything, Indices, Leading, Mask, Nothing, from_ma
 from .position_forms import leading as leading
 from .scale_form import Scales
 from .subspace_form import Subspace
+from .supermask_form import Supermask
 
-Form = Nothing | Everything | Leading | Indices | Mask | Scales | Subspace | LowRank
+Form = Nothing | Everything | Leading | Indices | Mask | Scales | Subspace | LowRank | Supermask
 
 
 def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -38,9 +39,9 @@ def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
     Returns
     -------
     tuple of int
-        The shape of the weight for `Everything`, with a shorter axis for `Leading` and `Indices`;
-        one axis, in C order, for `Mask`; one axis for `Scales`, `Subspace` and `LowRank`;
-        ``(0,)`` for `Nothing`.
+        The shape of the weight for `Everything` and `Supermask`, with a shorter axis for `Leading`
+        and `Indices`; one axis, in C order, for `Mask`; one axis for `Scales`, `Subspace` and
+        `LowRank`; ``(0,)`` for `Nothing`.
 
     Raises
     ------

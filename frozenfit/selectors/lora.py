@@ -32,7 +32,7 @@ class _Lora(Selector):
     def _form(self, info: WeightInfo, seed: int) -> LowRank:
         inputs = sorted({*info.input_axes, *info.spatial_axes} - {*info.output_axes})
         digest = hashlib.sha256(f"frozenfit.lora {seed} {info.path}".encode()).digest()
-        own = int.from_bytes(digest[:7], "little")  # an integer that JSON readers keep
+        own = int.from_bytes(digest[:6], "little")  # an integer that JSON readers keep
         scale = 1.0 if self.alpha is None else self.alpha / self.r
         return LowRank(self.r, tuple(inputs), scale, own)
 
