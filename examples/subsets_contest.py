@@ -201,7 +201,8 @@ EXPERIMENT = lab.Experiment(
         "as many as there are biases, as many as there are scales of inputs and outputs, a "
         "tenth of the parameters of kernels, and all of them. In the last case the random "
         "parameters are whole kernels, and a supermask keeps half of their frozen entries and "
-        "trains a score of each one. Rankings select the same fraction of each kernel. Movement is that of a fit of the whole network, which the other arms do not need. LoRA has the "
+        "trains a score of each one. Rankings select the same fraction of each kernel. Movement is "
+        "that of a fit of the whole network, which the other arms do not need. LoRA has the "
         "largest ranks with at most as many parameters."
     ),
     settings=SETTINGS,
@@ -215,8 +216,8 @@ EXPERIMENT = lab.Experiment(
     ),
     figure=draw,
     remarks=(
-        "The first filters are compared at a tenth of the parameters only: one filter of each layer "
-        "has more parameters than the others. Neither network has batch normalization, so that its "
+        "The first filters are compared at a tenth of the parameters only: one filter of each "
+        "layer has more parameters than the others. Neither network has batch normalization, so that its "
         "arm is missing. LoRA is missing where a rank of one has more parameters. Rounding down "
         "leaves a few parameters less in arms that select a fraction of each kernel, and up to 2 % "
         "less in LoRA."
