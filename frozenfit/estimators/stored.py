@@ -19,7 +19,16 @@ from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.frozen_values import draw_frozen, partly_frozen
 from frozenfit.projections import n_values
 from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
-from frozenfit.selectors.forms import Everything, Form, Indices, Leading, Scales, Subspace
+from frozenfit.selectors.forms import (
+    Everything,
+    Form,
+    Indices,
+    Leading,
+    LowRank,
+    Scales,
+    Subspace,
+    Supermask,
+)
 from frozenfit.training import optimizers
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
@@ -428,6 +437,10 @@ def _write_form(form: Form) -> Any:
         return ("scales", form.inputs, form.outputs, form.signs)
     if isinstance(form, Subspace):
         return ("subspace", *form.key)
+    if isinstance(form, LowRank):
+        return ("lora", form.r, form.inputs, form.scale, form.seed)
+    if isinstance(form, Supermask):
+        return ("supermask", form.keep, form.rescale, form.seed, form.bound)
     return (type(form).__name__.lower(),)
 
 
@@ -446,6 +459,10 @@ def _read_form(written: tuple) -> Form:
         return Scales(*values)
     if kind == "subspace":
         return Subspace(*values)
+    if kind == "lora":
+        return LowRank(*values)
+    if kind == "supermask":
+        return Supermask(*values)
     return {"everything": Everything, "nothing": Nothing}[kind]()
 
 

@@ -27,6 +27,7 @@ from frozenfit.selectors import (
     kernels,
     last,
     layers,
+    lora,
     magnitude,
     mask,
     movement,
@@ -138,6 +139,22 @@ class TestScales(AnySelectorContract):
         return request.param
 
 
+FACTORS = [lora(2), lora(1, 0.5, 3), lora(3, seed=2) | biases() | head()]
+
+
+class TestLora(AnySelectorContract):
+    invalid = tuple(
+        f"lora({arguments})"
+        for arguments in """
+        0 -1 1.5 True "a" 2,alpha=0 2,alpha=-1 2,alpha="a" 2,alpha=True 2,seed=-1 2,seed=0.5 2,1,0,1
+        """.split()
+    )
+
+    @pytest.fixture(params=FACTORS, ids=str)
+    def selector(self, request):
+        return request.param
+
+
 SUBSPACES = [subspace(7), subspace(3, "dense", 2), subspace(3, "sparse") | head()]
 
 
@@ -188,8 +205,9 @@ class TestWhere(SelectorContract):
 
 
 def test_the_contract_is_tested_for_every_selector_of_the_package():
-    texts = " ".join(map(str, [*ANY_NETWORK, *NAMED, *SCALED, *SUBSPACES, where(leading_pair)]))
+    tested = [*ANY_NETWORK, *NAMED, *SCALED, *FACTORS, *SUBSPACES, where(leading_pair)]
+    texts = " ".join(map(str, tested))
     own = [name for name in registered() if find(name).__module__.startswith("frozenfit.")]
-    assert len(own) == 26
+    assert len(own) == 27
     # The results of `movement` are masks.
     assert all(f"{name}(" in texts for name in own if name != "movement")

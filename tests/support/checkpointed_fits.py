@@ -65,6 +65,11 @@ def _many_steps(checkpoint):
     return classifier(batch_size=2, epochs=6, checkpoint=checkpoint), table()
 
 
+def _factors(checkpoint):
+    settings = {"model_params": {"hidden_layer_sizes": (8, 8)}, "epochs": 5}
+    return classifier(trainable="lora(1) | head()", checkpoint=checkpoint, **settings), table()
+
+
 def _ensemble(checkpoint):
     member = classifier(epochs=3, checkpoint=checkpoint)
     # With a checkpoint, members are trained one after the other; the reference must be, too.
@@ -79,6 +84,7 @@ FITS: dict[str, Callable] = {
     "unfreezing": _unfreezing,
     "schedule": _schedule,
     "averaged": _averaged,
+    "factors": _factors,
     "many steps": _many_steps,
     "ensemble": _ensemble,
 }
