@@ -93,6 +93,22 @@ def form_kind(form: forms.Form) -> tuple:
     return (type(form).__name__.lower(),)
 
 
+def forms_key(selection: Selection) -> tuple:
+    """Return what compiled code depends on: indices and masks are loaded, so only their sizes.
+
+    Parameters
+    ----------
+    selection : Selection
+        A selector applied to a network.
+
+    Returns
+    -------
+    tuple
+        Path and `form_kind` of each weight.
+    """
+    return tuple((path, *form_kind(form)) for path, form in computed_forms(selection).items())
+
+
 def stores_parameters(form: forms.Form) -> bool:
     """Return whether a delta has trained parameters for a weight of this form.
 

@@ -113,6 +113,42 @@ def not_saved(x: Any) -> Iterator[None]:
         yield
 
 
+def shared_product(x: Any, kernel: Any) -> Any:
+    """Return ``x @ kernel`` in a function that is vectorized over members with a common kernel.
+
+    Parameters
+    ----------
+    x : tensor of shape (..., n_inputs)
+        The input of a member.
+    kernel : tensor of shape (n_inputs, n_outputs)
+        The kernel of all members.
+
+    Returns
+    -------
+    tensor of shape (..., n_outputs)
+        The product. On JAX its inputs are those of all members in one matrix: the gradient of the
+        kernel would else be a sum over two axes, for which XLA copies the transposed factors.
+    """
+    if keras.config.backend() == "jax":
+        return _jax_shared_product()(x, kernel)
+    return keras.ops.matmul(x, kernel)
+
+
+@cache
+def _jax_shared_product() -> Any:
+    import jax
+
+    product = jax.custom_batching.custom_vmap(jax.numpy.matmul)
+
+    @product.def_vmap
+    def of_all(size: int, has_axis: Sequence[bool], x: Any, kernel: Any) -> tuple[Any, bool]:
+        assert not has_axis[1]  # the kernel is that of all members
+        rows = x.reshape(-1, x.shape[-1])
+        return (rows @ kernel).reshape(*x.shape[:-1], -1), True
+
+    return product
+
+
 def kernel_gradient(compute: Callable, x: Any, kernel: Any, upstream: Any) -> Any:
     """Return the gradient of a product with respect to its kernel.
 

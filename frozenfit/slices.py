@@ -171,6 +171,8 @@ class Slice(NamedTuple):
     frozen : tensor or None, default=None
         The kernel before the slice is written into it, where the product is computed in parts, or
         before it is scaled or the factors are added.
+    vectorized : bool, default=False
+        Whether the call is that of several members with the same frozen kernel.
     """
 
     layer: keras.Layer
@@ -178,6 +180,7 @@ class Slice(NamedTuple):
     trained: Any
     index: Any
     frozen: Any = None
+    vectorized: bool = False
 
     def compute(self, x: Any, kernel: Any) -> Any:
         """Compute the product of an input and the assembled kernel."""
@@ -187,6 +190,8 @@ class Slice(NamedTuple):
             return self.product(x, kernel, self.trained, self.index)
         # The layer casts its kernel under mixed precision.
         frozen = ops.cast(self.frozen, kernel.dtype)
+        if isinstance(self.product, ScaledProduct):
+            return self.product.in_parts(x, frozen, self.trained, None, self.vectorized)
         return self.product.in_parts(x, frozen, self.trained, self.index)
 
 
