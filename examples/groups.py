@@ -29,12 +29,49 @@ PUBLISHED = {
     "densenet": (0.6085, 0.6476, 0.7302, 0.7295, 0.7633, 0.6863),
     "wide_resnet": (0.302, 0.3093, 0.6119, 0.7632, 0.7431, 0.3703),
 }
+SMALL = {"wide_resnet": ("wide_resnet", {"depth": 16, "width": 1})}
+ADAM = {"optimizer": "adam", "batch_size": 32, "rates": (0.006,)}
 SETTINGS = {
-    budget: {name: value for name, value in settings.items() if name != "parts"}
-    for budget, settings in filter_fractions.SETTINGS.items()
+    "tiny": {
+        "networks": {"densenet": ("mlp", {"hidden_layer_sizes": (20,)})},
+        "data": "digits",
+        "train": 200,
+        "test": 100,
+        "epochs": 1,
+        **ADAM,
+    },
+    "cpu": {
+        "networks": SMALL,
+        "data": "cifar10",
+        "train": 2000,
+        "test": 4000,
+        "shrink": 2,
+        "epochs": 4,
+        **ADAM,
+    },
+    "long": {
+        "networks": {"densenet": ("densenet", {"depth": 22, "growth": 12}), **SMALL},
+        "data": "cifar10",
+        "train": 50000,
+        "test": 10000,
+        "epochs": 10,
+        **ADAM,
+        "augment": "crop+flip",
+        "seeds": 3,
+    },
+    "gpu": {
+        "networks": {
+            "densenet": ("densenet", {"depth": 100, "growth": 12}),
+            "wide_resnet": ("wide_resnet", {"depth": 28, "width": 4}),
+        },
+        "data": "cifar10",
+        "train": 50000,
+        "test": 10000,
+        "epochs": 10,
+        **filter_fractions.PUBLISHED,
+    },
 }
 for name, budget in SETTINGS.items():
-    budget["networks"] = {k: v for k, v in budget["networks"].items() if k != "lenet5"}
     budget["groups"] = ("head",) if name == "tiny" else tuple(GROUPS)
     parts = {"tiny": (), "cpu": (0.1, 0.4)}.get(name, PARTS)
     budget["parts with and without batch norm"] = parts

@@ -15,7 +15,13 @@ from lab.records import Records, row
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-SCRIPTS = (*(entry.script for entry in ENTRIES if entry.script), "elm_images")
+# Scripts of questions that belong to another one, or to none, with the source of the question.
+FURTHER = {
+    "count_law": "question 3",
+    "block_grid": "question 5",
+    "elm_images": "McDonnell et al. (2015)",
+}
+SCRIPTS = (*(entry.script for entry in ENTRIES if entry.script), *FURTHER)
 CONTENTS = re.compile(r"(<!-- contents -->\n).*?(<!-- end -->)", re.DOTALL)
 SUMMARY = re.compile(r"(<!-- experiments -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -25,15 +31,20 @@ def declared(script: str) -> Experiment:
     return importlib.import_module(script).EXPERIMENT
 
 
-def recorded(experiment: Experiment) -> tuple[Results, list[dict]]:
-    """Return results and records of the largest budget that has any."""
+def recorded(experiment: Experiment) -> list[tuple[Results, list[dict]]]:
+    """Return results and records of the budgets that have any.
+
+    The first is the largest budget whose arms have all been run at least twice. Where there is
+    none, it is the largest; where nothing has been run, "cpu" without results.
+    """
     records = Records(DOCS / "results" / f"{experiment.name}.jsonl")
+    found = []
     for budget in ("gpu", "long", "cpu"):
-        if budget in experiment.settings:
-            found = records.of(budget, experiment.settings[budget])
-            if found:
-                return Results(experiment, budget, [row(record) for record in found]), found
-    return Results(experiment, "cpu", []), []
+        known = records.of(budget, experiment.settings.get(budget, {}))
+        if known:
+            found.append((Results(experiment, budget, [row(record) for record in known]), known))
+    found.sort(key=lambda each: not each[0].complete)  # stable
+    return found or [(Results(experiment, "cpu", []), [])]
 
 
 def page_path(script: str) -> Path:
@@ -50,41 +61,44 @@ def contents(states: dict[str, str]) -> str:
         missing = f"no script yet; needs {needs}" if needs else "no script yet"
         state = states[script] if script else missing
         table.append([str(number), question, source, state])
-    extra = declared("elm_images")
-    link = f"[{extra.title}]({page_path('elm_images').name})"
-    table.append(["", link, "McDonnell et al. (2015)", states["elm_images"]])
+    for script, source in FURTHER.items():
+        link = f"[{declared(script).title}]({page_path(script).name})"
+        table.append(["", link, source, states[script]])
     return pages.markdown(table)
 
 
-def state(results: Results) -> str:
+def state(measured: list[tuple[Results, list[dict]]]) -> str:
     """Return the line of an experiment in the contents."""
-    if not results.rows:
+    if not measured[0][0].rows:
         return "not yet measured"
-    return f"budget `{results.budget}`, n = {results.n}. {pages.count(results)}"
+    return ". ".join(
+        f"Budget `{results.budget}`, n = {results.n}. {pages.count(results)}"
+        for results, _ in measured
+    )
 
 
-def summary(measured: list[Results]) -> str:
+def summary(measured: list[list[tuple[Results, list[dict]]]]) -> str:
     """Return the sentence of the README on all experiments."""
-    some = [results for results in measured if results.rows]
+    some = [each for each in measured if each[0][0].rows]
     total = len(ENTRIES) + len(SCRIPTS) - sum(entry.script is not None for entry in ENTRIES)
-    verdicts = pages.tally([verdict for results in some for verdict in pages.verdicts(results)])
-    return f"{len(some)} of {total} questions have been measured so far. {verdicts}."
+    verdicts = [
+        verdict for each in some for results, _ in each for verdict in pages.verdicts(results)
+    ]
+    return f"{len(some)} of {total} questions have been measured so far. {pages.tally(verdicts)}."
 
 
 def main() -> None:
     """Write all pages, the contents, and the sentence of the README."""
-    states, measured = {}, []
-    for script in SCRIPTS:
-        results, records = recorded(declared(script))
-        measured.append(results)
-        states[script] = state(results)
-        page_path(script).write_text(pages.page(results, records), "utf-8")
+    measured = {script: recorded(declared(script)) for script in SCRIPTS}
+    for script, each in measured.items():
+        page_path(script).write_text(pages.page(each), "utf-8")
+    states = {script: state(each) for script, each in measured.items()}
     path = DOCS / "experiments" / "README.md"
     text = path.read_text("utf-8")
     path.write_text(CONTENTS.sub(rf"\1\n{contents(states)}\n\2", text), "utf-8")
     path = ROOT / "README.md"
     text = path.read_text("utf-8")
-    path.write_text(SUMMARY.sub(rf"\g<1>{summary(measured)}\n\2", text), "utf-8")
+    path.write_text(SUMMARY.sub(rf"\g<1>{summary(list(measured.values()))}\n\2", text), "utf-8")
 
 
 if __name__ == "__main__":

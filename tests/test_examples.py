@@ -16,6 +16,8 @@ pytest.importorskip("matplotlib")
 FOLDER = Path(__file__).parents[1] / "examples"
 DOCS = FOLDER.parent / "docs"
 SCRIPTS = (
+    "block_grid",
+    "count_law",
     "criticality",
     "elm_images",
     "ensembles",
@@ -110,19 +112,20 @@ def test_mobilenet_prints_a_row_for_each_arm(capsys):
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_page_is_made_from_the_records(name):
     report = script("report")
-    results, records = report.recorded(report.declared(name))
-    made = report.pages.page(results, records)
+    measured = report.recorded(report.declared(name))
+    made = report.pages.page(measured)
     assert report.page_path(name).read_text("utf-8") == made, "run python examples/report.py"
-    if records:
-        for ending in (".png", ".svg"):
-            assert (DOCS / "results" / f"{name}{ending}").stat().st_size < 1_000_000
+    for results, records in measured:
+        picture = report.pages.figure_name(name, results.budget)
+        for ending in (".png", ".svg") if records else ():
+            assert (DOCS / "results" / f"{picture}{ending}").stat().st_size < 1_000_000
 
 
 def test_the_contents_have_every_experiment_with_its_state():
     report = script("report")
-    measured = [report.recorded(report.declared(name))[0] for name in report.SCRIPTS]
-    states = {results.experiment.name: report.state(results) for results in measured}
-    sentence = report.summary(measured)
+    measured = {name: report.recorded(report.declared(name)) for name in report.SCRIPTS}
+    states = {name: report.state(each) for name, each in measured.items()}
+    sentence = report.summary(list(measured.values()))
     assert sentence in (DOCS.parent / "README.md").read_text("utf-8"), (
         "run python examples/report.py"
     )

@@ -11,15 +11,19 @@ from .statistics import binomial_error
 VERDICTS = ("reproduced", "contradicted", "equal", "undetermined")
 
 
-def page(results: Results, records: Sequence[dict[str, Any]]) -> str:
-    """Return the page of an experiment."""
+def page(measured: Sequence[tuple[Results, Sequence[dict[str, Any]]]]) -> str:
+    """Return the page of an experiment, from the results and records of each of its budgets.
+
+    The first is that of the verdicts and of the setting; the others follow in sections.
+    """
+    (results, records), *others = measured
     about = results.experiment
     parts = [
         f"# {about.title}",
         f"<!-- Written by examples/report.py from examples/{about.name}.py and its records. -->",
     ]
     if results.rows:
-        parts += [answer(results), f"![{about.title}](../results/{about.name}.png)"]
+        parts += [answer(results), picture(results)]
     else:
         parts.append("**Not yet measured.** No run of the present protocol has been recorded.")
     parts += [f"**Claim.** {about.claim}", f"**Source.** {about.source}"]
@@ -34,7 +38,23 @@ def page(results: Results, records: Sequence[dict[str, Any]]) -> str:
     if about.remarks:
         parts += ["## Remarks", about.remarks]
     parts += ["## Run", run_note(results, records)]
+    for results, records in others:
+        parts += [f"## Budget `{results.budget}`", count(results) + ".", picture(results)]
+        parts += [claims_table(results)] if results.claims() else []
+        parts += [means_table(results), measured_note(results)]
+        parts += [settings_table(results), run_note(results, records)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def picture(results: Results) -> str:
+    """Return the link of the figure."""
+    name = figure_name(results.experiment.name, results.budget)
+    return f"![{results.experiment.title}](../results/{name}.png)"
+
+
+def figure_name(name: str, budget: str) -> str:
+    """Return the name of a figure, without its ending: budgets do not replace each other's."""
+    return name if budget in ("tiny", "cpu") else f"{name}_{budget}"
 
 
 def answer(results: Results) -> str:
@@ -167,7 +187,12 @@ def settings_table(results: Results) -> str:
     published = dict(results.experiment.published_setting)
     table = [["setting", f"here (budget `{results.budget}`)", "published"]]
     for name, value in results.settings.items():
-        table.append([name.replace("_", " "), _text(value), published.pop(name, "")])
+        parts = [(name, value)]
+        if isinstance(value, dict) and all(isinstance(part, dict) for part in value.values()):
+            parts = [(f"{name}, {key}", part) for key, part in value.items()] or parts
+        for i, (title, part) in enumerate(parts):
+            known = "" if i else published.pop(name, "")
+            table.append([title.replace("_", " "), _text(part), known])
     table += [[name.replace("_", " "), "", value] for name, value in published.items()]
     return markdown(table)
 

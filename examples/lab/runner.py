@@ -172,7 +172,8 @@ def main(experiment: Experiment, given: Sequence[str] | None = None) -> Results:
     if options.budget == "tiny":
         print("The budget tiny checks that the script runs; its figures mean nothing.")
     if path is not None and rows:
-        figures.save(experiment.figure(results), path)
+        name = pages.figure_name(experiment.name, options.budget)
+        figures.save(experiment.figure(results), path.with_name(name))
     return results
 
 

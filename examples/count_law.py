@@ -1,0 +1,148 @@
+"""Whether accuracy follows the fraction or the number of trained parameters, over widths.
+
+python examples/count_law.py
+python examples/count_law.py --budget cpu --data-dir FOLDER --tabular FOLDER --out docs/results
+"""
+
+from __future__ import annotations
+
+import lab
+from lab import figures, statistics
+from sklearn.isotonic import IsotonicRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from frozenfit import PartialNetClassifier
+
+IMAGES = ("digits", "mnist")
+SETTINGS = {
+    "tiny": {"data": ("digits",), "train": 200, "test": 100, "widths": (10, 20), "parts": (0.1, 1)},
+    "cpu": {
+        "data": ("digits", "mnist", "satimage", "letter"),
+        "train": 3000,
+        "test": 10000,
+        "widths": (50, 200, 800),
+        "parts": (0.02, 0.05, 0.1, 0.2, 0.5, 1),
+    },
+}
+for name, budget in SETTINGS.items():
+    budget |= {
+        "network": "mlp with one hidden layer",
+        "trained": "the first units, the head, and batch normalization",
+        "optimizer": "the default, with its default learning rate",
+        "epochs": 1 if name == "tiny" else 20,
+    }
+
+
+def arms(settings):
+    return [{"data": name} for name in settings["data"]]
+
+
+def samples(name: str, settings, seed: int, run) -> lab.Data:
+    """Draw `train` samples, or four fifths of a smaller training part."""
+    if name in IMAGES:
+        train = settings["train"] if name == "mnist" else min(settings["train"], 1000)
+        return run.images(seed, name, train, settings["test"]).flat()
+    return run.table(seed, name, 0.5)
+
+
+def explained(of: list[float], accuracies: list[float]) -> float:
+    """Return R² of the best function of one quantity that never decreases."""
+    line = IsotonicRegression(out_of_bounds="clip")
+    return float(line.fit(of, accuracies).score(of, accuracies))
+
+
+def run(arm, seed, run):
+    settings = run.settings
+    data = samples(arm["data"], settings, seed, run)
+    points = []
+    for width in settings["widths"]:
+        for part in settings["parts"]:
+            model = make_pipeline(
+                StandardScaler(),
+                PartialNetClassifier(
+                    "mlp",
+                    model_params={"hidden_layer_sizes": (width,)},
+                    trainable=float(part),
+                    epochs=settings["epochs"],
+                    random_state=seed,
+                ),
+            ).fit(data.X, data.y)
+            values = lab.measure(model[-1], data._replace(X_test=model[0].transform(data.X_test)))
+            found = {name: values[name] for name in ("accuracy", "parameters", "fraction")}
+            points.append({"width": width, "part": part, **found})
+    columns = {name: [point[name] for point in points] for name in points[0]}
+    by_count = explained(columns["parameters"], columns["accuracy"])
+    by_fraction = explained(columns["fraction"], columns["accuracy"])
+    return {"points": points, "by count": by_count, "by fraction": by_fraction}
+
+
+def claims(settings):
+    for name in settings["data"]:
+        arm, columns = {"data": name}, ("by count", "by fraction")
+        yield lab.Claim(f"{name}: R² by count − by fraction", arm, arm, "larger", columns, 0.05)
+
+
+def draw(results):
+    """Plot accuracy against the count and against the fraction, a color for each width."""
+    arms = results.arms()
+    figure, pictures = figures.new(2 * len(arms), 4.0, 3.0, columns=2)
+    widths = results.settings["widths"]
+    for row, arm in enumerate(arms):
+        runs = [run["points"] for run in results.of(arm)]
+        for column, of in enumerate(("parameters", "fraction")):
+            axes = pictures[2 * row + column]
+            for i, width in enumerate(widths):
+                own = [[p for p in points if p["width"] == width] for points in runs]
+                spreads = [
+                    statistics.spread([100 * points[k]["accuracy"] for points in own])
+                    for k in range(len(own[0]))
+                ]
+                axes.errorbar(
+                    [point[of] for point in own[0]],
+                    [spread.mean for spread in spreads],
+                    [spread.sd for spread in spreads] if len(runs) > 1 else None,
+                    color=figures.COLORS[i],
+                    marker=figures.MARKERS[i],
+                    ls=figures.DASHES[i],
+                    ms=4,
+                    lw=1,
+                    capsize=2,
+                )
+            r2 = results.spread(arm, "by count" if of == "parameters" else "by fraction").mean
+            axes.set_title(f"{arm['data']}: R² {r2:.2f}", fontsize=9)
+            axes.set(xscale="log", xlabel=f"trained {of}" if not column else "trained fraction")
+            axes.grid(alpha=0.25)
+        pictures[2 * row].set_ylabel(figures.ACCURACY)
+    named = [f"{width} hidden units" for width in widths]
+    figures.legend(figure, results, named, "accuracy")
+    return figure
+
+
+EXPERIMENT = lab.Experiment(
+    name="count_law",
+    title="Does accuracy follow the number of trained parameters or their fraction?",
+    claim=(
+        "Over networks of different width, accuracy follows the number of trained parameters and "
+        "not the trained fraction: the number that a task needs does not grow with the network."
+    ),
+    source="This project. Nothing is published on it.",
+    setting=(
+        "Networks with one hidden layer of three widths, of which six fractions of the units are "
+        'trained: eighteen accuracies for each seed. "By count" and "by fraction" are R², the '
+        "share of the variance of these accuracies that a function of the number, or of the "
+        "fraction, of trained parameters explains. The function is the best one that never "
+        "decreases, found by isotonic regression, so that no shape of the curve is assumed. "
+        "Tables have half of their training part drawn."
+    ),
+    settings=SETTINGS,
+    arms=arms,
+    run=run,
+    claims=claims,
+    table=lab.Table(("data",), ("by count", "by fraction"), plain=()),
+    figure=draw,
+    remarks="R² and its differences are given in hundredths; the margin of equal values is 5.",
+)
+
+if __name__ == "__main__":
+    lab.main(EXPERIMENT)
