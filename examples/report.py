@@ -18,6 +18,7 @@ DOCS = ROOT / "docs"
 # Scripts of questions that belong to another one, or to none, with the source of the question.
 FURTHER = {
     "count_law": "question 3",
+    "sample_sizes": "question 3",
     "block_grid": "question 5",
     "elm_images": "McDonnell et al. (2015)",
 }

@@ -32,6 +32,7 @@ SCRIPTS = (
     "lottery",
     "magnitudes",
     "random_features",
+    "sample_sizes",
     "search",
     "side_by_side",
     "slicing_dimensions",
