@@ -71,7 +71,7 @@ def run(arm, seed, run):
         )
 
     model, values = run.fit(arm, make, data)
-    return values | {"parameters": model[-1].n_trainable_}
+    return values | {"parameters": model[-1].parameter_table().trainable}
 
 
 def claims(settings):
