@@ -106,10 +106,10 @@ EXPERIMENT = lab.Experiment(
     ),
     source="Rosenfeld and Tsotsos (2018), arXiv:1802.00844, Figure 2.",
     setting=(
-        "The first part of every kernel of 3 x 3 in the blocks is trained along one dimension, with "
-        "the head and batch normalization; all other kernels are random. Parts are one and two "
-        "thirds, because a kernel has three rows and three columns: the arms have nearly equal "
-        "numbers of parameters."
+        "The first part of every kernel of 3 x 3 in the blocks is trained along one dimension, "
+        "with the head and batch normalization; all other kernels are random. Parts are one and "
+        "two thirds, because a kernel has three rows and three columns: the arms have nearly "
+        "equal numbers of parameters."
     ),
     settings=SETTINGS,
     arms=arms,
@@ -127,11 +127,12 @@ EXPERIMENT = lab.Experiment(
     },
     published_source="Figure 2 shows curves; no number is given.",
     remarks=(
-        "A first version cut all kernels of a DenseNet of depth 16 with parts 0.1 and 0.4, on 2,000 "
-        "images. Most of its kernels are 1 x 1, which slices of rows and columns train whole, so "
-        "that these arms had 23,242 parameters against 5,272 and 16,609 of whole filters. All six "
-        "comparisons contradicted the claim, outputs against inputs with -1.6 [-3.0, -0.3] points "
-        "at 0.1 and -1.1 [-1.8, -0.4] at 0.4. It was replaced because the counts were not equal."
+        "A first version cut all kernels of a DenseNet of depth 16 with parts 0.1 and 0.4, on "
+        "2,000 images. Most of its kernels are 1 x 1, which slices of rows and columns train "
+        "whole, so that these arms had 23,242 parameters against 5,272 and 16,609 of whole "
+        "filters. All six comparisons contradicted the claim, outputs against inputs with -1.6 "
+        "[-3.0, -0.3] points at 0.1 and -1.1 [-1.8, -0.4] at 0.4. It was replaced because the "
+        "counts were not equal."
     ),
 )
 
