@@ -15,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from frozenfit import PartialNetClassifier
 
-NETWORKS = {"mnist": "lenet5", "digits": "mlp", "letter": "mlp", "satimage": "mlp"}
+NETWORKS = {"mnist": "lenet5", "digits": "mlp", "pendigits": "mlp", "satimage": "mlp"}
 SETTINGS = {
     "tiny": {
         "data": ("digits",),
@@ -25,7 +25,7 @@ SETTINGS = {
         "rates": (0.006,),
     },
     "cpu": {
-        "data": ("mnist", "letter", "satimage"),
+        "data": ("mnist", "pendigits", "satimage"),
         "samples": (100, 300, 1000, 3000),
         "parts": (0.05, 0.1, 0.3, 1),
         "steps": 1000,
