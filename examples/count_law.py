@@ -133,12 +133,12 @@ def draw(results):
     from matplotlib.ticker import NullFormatter
 
     arms = results.arms()
-    figure, pictures = figures.new(2 * len(arms), 4.0, 3.0, columns=2)
+    figure, pictures = figures.new(2 * len(arms), 3.1, 2.9, columns=len(arms))
     widths = results.settings["widths"]
-    for row, arm in enumerate(arms):
+    for column, arm in enumerate(arms):
         runs = [run["points"] for run in results.of(arm)]
-        for column, of in enumerate(("parameters", "fraction")):
-            axes = pictures[2 * row + column]
+        for row, of in enumerate(("parameters", "fraction")):
+            axes = pictures[row * len(arms) + column]
             for i, width in enumerate(widths):
                 own = [[p for p in points if p["width"] == width] for points in runs]
                 spreads = [
@@ -158,14 +158,15 @@ def draw(results):
                 )
             r2 = results.spread(arm, "by count" if of == "parameters" else "by fraction").mean
             axes.set_title(f"{arm['data']}: R² {r2:.2f}", fontsize=9)
-            axes.set(xscale="log", xlabel=f"trained {of}" if not column else "trained fraction")
+            axes.set(xscale="log", xlabel="trained fraction" if row else "trained parameters")
             axes.xaxis.set_minor_formatter(NullFormatter())
-            if column:
+            if row:
                 low, _ = axes.get_xlim()
                 ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1) if tick > low]
                 axes.set_xticks(ticks, map(str, ticks))
             axes.grid(alpha=0.25)
-        pictures[2 * row].set_ylabel(figures.ACCURACY)
+            if column == 0:
+                axes.set_ylabel(figures.ACCURACY)
     named = [f"{width} hidden units" for width in widths]
     figures.legend(figure, results, named, "accuracy")
     return figure
