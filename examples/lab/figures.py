@@ -60,7 +60,8 @@ def dots(
         axes.set_xlabel(label)
         axes.grid(alpha=0.25)
     more = [(of, COLORS[0], MARKERS[0]), (also, "#8c8c8c", "D")] if also else ()
-    legend(figure, results, groups, of, chance, more)
+    named = [f"{series}: {group}" if isinstance(group, int) else group for group in groups]
+    legend(figure, results, named, of, chance, more)
     return figure
 
 
