@@ -217,10 +217,10 @@ EXPERIMENT = lab.Experiment(
     figure=draw,
     remarks=(
         "The first filters are compared at a tenth of the parameters only: one filter of each "
-        "layer has more parameters than the others. Neither network has batch normalization, so that its "
-        "arm is missing. LoRA is missing where a rank of one has more parameters. Rounding down "
-        "leaves a few parameters less in arms that select a fraction of each kernel, and up to 2 % "
-        "less in LoRA."
+        "layer has more parameters than the others. Neither network has batch normalization, so "
+        "that its arm is missing. LoRA is missing where a rank of one has more "
+        "parameters. Rounding down leaves a few parameters less in arms that select a fraction of "
+        "each kernel, and up to 2 % less in LoRA."
     ),
 )
 
