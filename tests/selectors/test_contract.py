@@ -38,6 +38,7 @@ from frozenfit.selectors import (
     rows,
     scales,
     subspace,
+    supermask,
     where,
 )
 from frozenfit.selectors.registry import find
@@ -155,6 +156,23 @@ class TestLora(AnySelectorContract):
         return request.param
 
 
+MASKED = [supermask(), supermask(0.3, False, 1), supermask(0.7, seed=2) | head()]
+
+
+class TestSupermask(AnySelectorContract):
+    invalid = tuple(
+        f"supermask({arguments})"
+        for arguments in """
+        0 1 1.0 -0.5 True "a" None 0.5,rescale=1 0.5,rescale="a" 0.5,seed=-1 0.5,seed=0.5
+        0.5,True,0,1
+        """.split()
+    )
+
+    @pytest.fixture(params=MASKED, ids=str)
+    def selector(self, request):
+        return request.param
+
+
 SUBSPACES = [subspace(7), subspace(3, "dense", 2), subspace(3, "sparse") | head()]
 
 
@@ -205,9 +223,9 @@ class TestWhere(SelectorContract):
 
 
 def test_the_contract_is_tested_for_every_selector_of_the_package():
-    tested = [*ANY_NETWORK, *NAMED, *SCALED, *FACTORS, *SUBSPACES, where(leading_pair)]
+    tested = [*ANY_NETWORK, *NAMED, *SCALED, *FACTORS, *MASKED, *SUBSPACES, where(leading_pair)]
     texts = " ".join(map(str, tested))
     own = [name for name in registered() if find(name).__module__.startswith("frozenfit.")]
-    assert len(own) == 27
+    assert len(own) == 28
     # The results of `movement` are masks.
     assert all(f"{name}(" in texts for name in own if name != "movement")

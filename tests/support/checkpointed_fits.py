@@ -65,9 +65,10 @@ def _many_steps(checkpoint):
     return classifier(batch_size=2, epochs=6, checkpoint=checkpoint), table()
 
 
-def _factors(checkpoint):
+def _kernel_forms(checkpoint):
+    part = "lora(1).on('dense1') | supermask().on('dense2') | head()"
     settings = {"model_params": {"hidden_layer_sizes": (8, 8)}, "epochs": 5}
-    return classifier(trainable="lora(1) | head()", checkpoint=checkpoint, **settings), table()
+    return classifier(trainable=part, checkpoint=checkpoint, **settings), table()
 
 
 def _ensemble(checkpoint):
@@ -84,7 +85,7 @@ FITS: dict[str, Callable] = {
     "unfreezing": _unfreezing,
     "schedule": _schedule,
     "averaged": _averaged,
-    "factors": _factors,
+    "kernel forms": _kernel_forms,
     "many steps": _many_steps,
     "ensemble": _ensemble,
 }
