@@ -321,7 +321,11 @@ class PartialWeights:
             # Before the scope below, in which these variables would have their stored values.
             slices = [
                 Slice(
-                    *found, trainable[p], self._positions(p), self._apart(p, in_parts, frozen), in_parts
+                    *found,
+                    trainable[p],
+                    self._positions(p),
+                    self._apart(p, in_parts, frozen),
+                    in_parts,
                 )
                 for p, found in self.products.items()
                 if in_parts or (training and p not in waiting)
