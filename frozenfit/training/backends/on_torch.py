@@ -161,6 +161,10 @@ class TorchPredictor(Predictor):
 
         tensors = [variable.value for variable in variables]
 
+        def assign(values):
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor.copy_(value)
+
         def compute(rows):
             outputs = []
             with torch.no_grad():
@@ -168,10 +172,10 @@ class TorchPredictor(Predictor):
                 run = self._plain if self._recorder is None else self._recorder.stepper([x])
                 try:
                     for values in kept:
-                        torch._foreach_copy_(tensors, values)
+                        assign(values)
                         outputs.append(as_floats(run(x)[0]))
                 finally:
-                    torch._foreach_copy_(tensors, kept[0])
+                    assign(kept[0])
             return np.stack(outputs)
 
         return compute
