@@ -305,8 +305,8 @@ def smallest_of_largest(values: Any, count: int) -> Any:
     def with_bit(step: Any, found: Any) -> Any:
         # From the sign downwards, the largest key that `count` keys reach.
         other = ops.bitwise_xor(found, ops.left_shift(ops.cast(1, "int32"), 31 - step))
-        enough = ops.sum(ops.cast(keys >= other, "int32")) >= count
-        return ops.where(enough, other, found)
+        reached: Any = ops.sum(ops.cast(keys >= other, "int32"))
+        return ops.where(reached >= count, other, found)
 
     least = ops.convert_to_tensor(-(2**31), dtype="int32")
     return _values(ops.fori_loop(0, 32, with_bit, least))

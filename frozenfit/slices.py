@@ -378,8 +378,10 @@ def _low_rank(layer: Any, form: forms.LowRank) -> LowRankProduct | None:
         return LowRankProduct(kind, ops.matmul, ops.matmul, ops.matmul, form, shape)
     if kind is kl.EinsumDense:
         equations = factor_equations(layer.equation, form)
-        parts = [partial(ops.einsum, each) for each in (layer.equation, *(equations or ()))]
-        return None if equations is None else LowRankProduct(kind, *parts, form, shape)
+        if equations is None:
+            return None
+        whole, first, second = (partial(ops.einsum, e) for e in (layer.equation, *equations))
+        return LowRankProduct(kind, whole, first, second, form, shape)
     if kind is kl.DepthwiseConv2D or layer.groups != 1:
         return None
     convolve = Convolution.of(layer)
