@@ -34,7 +34,7 @@ def fitted():
 
 
 def test_factors_are_counted_and_trained(fitted):
-    assert fitted.score(X, Y) > 0.9
+    assert fitted.score(X, Y) > 0.85
     rows = {row.path: row for row in fitted.parameter_table()}
     assert rows["dense1/kernel"][2:4] == ("factors of rank 1", 4 + 16)
     trained, values = fitted.part_.delta.trained, dict(fitted.model_.assembled())
