@@ -47,7 +47,12 @@ SCRIPTS = (
 def importable(monkeypatch):
     """Let the scripts import what they share, as they do when run from a shell."""
     monkeypatch.syspath_prepend(str(FOLDER))
+    forget()  # scripts of other folders have names of these
     yield
+    forget()
+
+
+def forget():
     ours = (*SCRIPTS, "mobilenet", "report", "lab")
     for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
         del sys.modules[name]
