@@ -57,6 +57,7 @@ def dots(
         axes.set_ylim(-0.6, top + 0.6)
         first = axes.get_subplotspec().is_first_col()
         axes.set_yticks(range(top, -1, -1), names if first else [""] * len(names))
+        axes.locator_params(axis="x", nbins=max(4, round(1.4 * width)))
         axes.set_xlabel(label)
         axes.grid(alpha=0.25)
     more = [(of, COLORS[0], MARKERS[0]), (also, "#8c8c8c", "D")] if also else ()
