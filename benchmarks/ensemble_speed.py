@@ -3,7 +3,8 @@
     KERAS_BACKEND=jax python benchmarks/ensemble_speed.py
 
 Two hidden layers, batches of 128, as many epochs for each. The first fit of each arm, which
-compiles, is not counted; then the arms take turns, and medians are printed.
+compiles, is not counted; then the arms take turns, and medians are printed: of the fits, of
+predictions for all rows, and of predictions for one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from frozenfit import CheapEnsembleClassifier, PartialNetClassifier
 
 CLASSES = 6
+PREDICTIONS = 12
 
 
 def arms(width: int, epochs: int, members: int) -> dict[str, Callable[[], Any]]:
@@ -38,6 +40,16 @@ def arms(width: int, epochs: int, members: int) -> dict[str, Callable[[], Any]]:
     return {"one network": lambda: one(trainable=1.0), **both}
 
 
+def predicting(model: Any, X: np.ndarray) -> float:
+    """Return the CPU seconds of a prediction, the median of those after the first few."""
+    taken = []
+    for _ in range(PREDICTIONS):
+        start = time.process_time()
+        model.predict(X)
+        taken.append(time.process_time() - start)
+    return float(np.median(taken[PREDICTIONS // 3 :]))
+
+
 def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -50,27 +62,25 @@ def main() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(args.rows, 36)).astype("float32")
     y = rng.integers(0, CLASSES, args.rows)
-    print(f"{keras.config.backend()}: seconds of a fit, and the ratio to one network; of predict")
-    print("| width | model | fit | ratio | predict | ratio |\n" + "|---" * 6 + "|")
+    print(f"{keras.config.backend()}: seconds of a fit and milliseconds of predict, with ratios")
+    print("| width | model | fit | ratio | predict | ratio | one row | ratio |")
+    print("|---" * 8 + "|")
     for width in args.widths:
         makers = arms(width, args.epochs, args.members)
-        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in makers}
+        taken: dict[str, list[tuple[float, ...]]] = {name: [] for name in makers}
         for turn in range(args.turns + 1):
             for name, make in makers.items():
                 start = time.process_time()
                 model = make().fit(X, y)
-                fitted = time.process_time()
-                model.predict(X)
+                fitted = time.process_time() - start
                 if turn:
-                    taken[name].append((fitted - start, time.process_time() - fitted))
+                    taken[name].append((fitted, predicting(model, X), predicting(model, X[:1])))
         middle = {name: np.median(values, axis=0) for name, values in taken.items()}
-        for name, (fit, predict) in middle.items():
-            ratios = middle[name] / middle["one network"]
-            print(
-                f"| {width} | {name} | {fit:.2f} | {ratios[0]:.1f} | {predict:.3f} "
-                f"| {ratios[1]:.1f} |",
-                flush=True,
-            )
+        for name, seconds in middle.items():
+            ratios = seconds / middle["one network"]
+            units = (f"{seconds[0]:.2f}", *(f"{1000 * each:.1f}" for each in seconds[1:]))
+            cells = [f"{each} | {ratio:.1f}" for each, ratio in zip(units, ratios, strict=True)]
+            print(f"| {width} | {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,9 @@ def draw(results):
             fontsize=7,
         )
         axes.set_xscale("log")
+        dimensions = [arm["dimension"] for arm in own if arm["dimension"] != ALL]
+        axes.set_xticks(dimensions, [f"{d:,}" for d in dimensions])
+        axes.minorticks_off()
         axes.set(xlabel="dimension of the subspace", ylabel=figures.ACCURACY, title=network)
         axes.grid(alpha=0.25)
     figures.legend(figure, results, networks, "accuracy")

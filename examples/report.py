@@ -15,7 +15,14 @@ from lab.records import Records, row
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-SCRIPTS = (*(entry.script for entry in ENTRIES if entry.script), "elm_images")
+# Scripts of questions that belong to another one, or to none, with the source of the question.
+FURTHER = {
+    "count_law": "question 3",
+    "sample_sizes": "question 3",
+    "block_grid": "question 5",
+    "elm_images": "McDonnell et al. (2015)",
+}
+SCRIPTS = (*(entry.script for entry in ENTRIES if entry.script), *FURTHER)
 CONTENTS = re.compile(r"(<!-- contents -->\n).*?(<!-- end -->)", re.DOTALL)
 SUMMARY = re.compile(r"(<!-- experiments -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -55,9 +62,9 @@ def contents(states: dict[str, str]) -> str:
         missing = f"no script yet; needs {needs}" if needs else "no script yet"
         state = states[script] if script else missing
         table.append([str(number), question, source, state])
-    extra = declared("elm_images")
-    link = f"[{extra.title}]({page_path('elm_images').name})"
-    table.append(["", link, "McDonnell et al. (2015)", states["elm_images"]])
+    for script, source in FURTHER.items():
+        link = f"[{declared(script).title}]({page_path(script).name})"
+        table.append(["", link, source, states[script]])
     return pages.markdown(table)
 
 

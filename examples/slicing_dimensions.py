@@ -1,4 +1,4 @@
-"""Trained slices along the four dimensions of a convolution's kernel, at similar counts.
+"""Trained slices along the four dimensions of a convolution's kernel, at equal counts.
 
 python examples/slicing_dimensions.py
 python examples/slicing_dimensions.py --budget cpu --data-dir FOLDER --out docs/results
@@ -20,38 +20,44 @@ DIMENSIONS = {
     "3, rows": "rows({})",
     "4, columns": "columns({})",
 }
+# Kernels of 3 x 3 in the blocks: those of 1 x 1 have no rows and columns to cut.
+CUT = "block?_unit?_conv?"
+THIRDS = (0.34, 0.67)
 SETTINGS = {
     "tiny": {
+        "network": "mlp",
+        "params": {"hidden_layer_sizes": (20,)},
         "dimensions": ("2, inputs",),
         "parts": (0.4,),
         "data": "digits",
         "train": 100,
         "test": 100,
-        "rates": (0.006,),
+        "epochs": 1,
     },
     "cpu": {
+        "network": "wide_resnet",
+        "params": {"depth": 16, "width": 1},
         "dimensions": tuple(DIMENSIONS),
-        "parts": (0.1, 0.4),
+        "parts": THIRDS,
         "data": "cifar10",
         "shrink": 2,
-        "train": 2000,
+        "train": 4000,
         "test": 4000,
-        "rates": (0.006,),
+        "epochs": 4,
     },
     "long": {
+        "network": "wide_resnet",
+        "params": {"depth": 16, "width": 1},
         "dimensions": tuple(DIMENSIONS),
-        "parts": (0.1, 0.4, 0.7),
+        "parts": THIRDS,
         "data": "cifar10",
         "train": 50000,
         "test": 10000,
-        "rates": (0.002, 0.006, 0.02),
+        "epochs": 1,
     },
 }
-for name, budget in SETTINGS.items():
-    small = {"hidden_layer_sizes": (20,)}
-    budget["network"] = "mlp" if name == "tiny" else "densenet"
-    budget["params"] = small if name == "tiny" else {"depth": 16, "growth": 12}
-    budget |= {"epochs": 2 if name == "cpu" else 1, "optimizer": "adam", "batch_size": 32}
+for budget in SETTINGS.values():
+    budget |= {"rates": (0.006,), "optimizer": "adam, cosine decay", "batch_size": 32}
 
 
 def arms(settings):
@@ -65,6 +71,8 @@ def arms(settings):
 def run(arm, seed, run):
     settings = run.settings
     part = DIMENSIONS[arm["dimension"]].format(arm["part"])
+    if settings["network"] != "mlp":
+        part += f".on('{CUT}')"
 
     def make(rate):
         return PartialNetClassifier(
@@ -72,6 +80,7 @@ def run(arm, seed, run):
             model_params=settings["params"],
             trainable=f"{part} | head() | batch_norm()",
             epochs=settings["epochs"],
+            batch_size=settings["batch_size"],
             learning_rate=rate,
             lr_schedule="cosine",
             random_state=seed,
@@ -97,9 +106,10 @@ EXPERIMENT = lab.Experiment(
     ),
     source="Rosenfeld and Tsotsos (2018), arXiv:1802.00844, Figure 2.",
     setting=(
-        "The first part of every kernel along one dimension is trained, at least one element, with "
-        "the head and batch normalization. Kernels of 1 x 1 have one row and one column, so that "
-        "dimensions 3 and 4 train these kernels whole; compare the numbers of parameters."
+        "The first part of every kernel of 3 x 3 in the blocks is trained along one dimension, "
+        "with the head and batch normalization; all other kernels are random. Parts are one and "
+        "two thirds, because a kernel has three rows and three columns: the arms have nearly "
+        "equal numbers of parameters."
     ),
     settings=SETTINGS,
     arms=arms,
@@ -116,6 +126,14 @@ EXPERIMENT = lab.Experiment(
         "parts": "0.07 to 0.7; 1, 5, 10",
     },
     published_source="Figure 2 shows curves; no number is given.",
+    remarks=(
+        "A first version cut all kernels of a DenseNet of depth 16 with parts 0.1 and 0.4, on "
+        "2,000 images. Most of its kernels are 1 x 1, which slices of rows and columns train "
+        "whole, so that these arms had 23,242 parameters against 5,272 and 16,609 of whole "
+        "filters. All six comparisons contradicted the claim, outputs against inputs with -1.6 "
+        "[-3.0, -0.3] points at 0.1 and -1.1 [-1.8, -0.4] at 0.4. It was replaced because the "
+        "counts were not equal."
+    ),
 )
 
 if __name__ == "__main__":

@@ -19,18 +19,28 @@ NETWORKS = {
     "mlp": ("mlp", {"hidden_layer_sizes": (200, 200)}, 196_800),
     "lenet5": ("lenet5", {}, 43_350),
 }
+STYLES = (
+    *zip(figures.COLORS, figures.MARKERS, strict=True),
+    *zip(figures.COLORS, "<>pH", strict=False),
+)
 HIDDEN = "(kernels() - head())"
-# Trained parameters below the head: as many as biases, as many as scales, a tenth of the kernels.
+# Trained parameters below the head: as many as biases, as many as scales, a tenth of the kernels,
+# and as many as their entries.
 COUNTS = {
-    "mlp": {"few": 400, "some": 1_384, "many": 19_680},
-    "lenet5": {"few": 226, "some": 609, "many": 4_335},
+    "mlp": {"few": 400, "some": 1_384, "many": 19_680, "all": 196_800},
+    "lenet5": {"few": 226, "some": 609, "many": 4_335, "all": 43_350},
 }
 EVERYWHERE = ("random", "magnitude", "movement", "Fisher", "subspace")
 ONLY = {"few": ("biases",), "some": ("scales",), "many": ("first filters",)}
+# The ranks whose factors have at most as many parameters; other counts are too small for them.
+FACTORS = {
+    "mlp": {"some": "lora(1)", "many": "lora(14)"},
+    "lenet5": {"many": 'lora(5).on("conv1", "dense1") | lora(6).on("conv2", "dense2")'},
+}
 SETTINGS = {
     "tiny": {
         "networks": ("lenet5",),
-        "counts": ("some",),
+        "counts": ("some", "all"),
         "data": "digits",
         "train": 200,
         "test": 100,
@@ -39,7 +49,7 @@ SETTINGS = {
     },
     "cpu": {
         "networks": tuple(NETWORKS),
-        "counts": ("few", "some", "many"),
+        "counts": ("few", "some", "many", "all"),
         "data": "mnist",
         "train": 2000,
         "test": 10000,
@@ -48,7 +58,7 @@ SETTINGS = {
     },
     "long": {
         "networks": tuple(NETWORKS),
-        "counts": ("few", "some", "many"),
+        "counts": ("few", "some", "many", "all"),
         "data": "mnist",
         "train": 60000,
         "test": 10000,
@@ -65,8 +75,16 @@ def arms(settings):
         {"network": network, "selected": name, "count": count}
         for network in settings["networks"]
         for count in settings["counts"]
-        for name in (*EVERYWHERE, *ONLY[count])
+        for name in selections(network, count)
     ]
+
+
+def selections(network, count):
+    """Return the names of the arms of a network at one count."""
+    if count == "all":
+        return "random", "supermask"
+    factors = ("LoRA",) if count in FACTORS[network] else ()
+    return (*EVERYWHERE, *ONLY[count], *factors)
 
 
 def run(arm, seed, run):
@@ -102,6 +120,8 @@ def selector(arm, make, data, settings):
     name, p = arm["selected"], count / total
     if name == "movement":
         return moved(make, data, settings["rates"][0], p)
+    if name == "LoRA":
+        return f"({FACTORS[arm['network']][arm['count']]}) & {HIDDEN} | head()"
     texts = {
         "random": f"random({p}, within={HIDDEN})",
         "magnitude": f"magnitude({p}, within={HIDDEN})",
@@ -110,6 +130,7 @@ def selector(arm, make, data, settings):
         "biases": "biases()",
         "scales": "scales()",
         "first filters": f"filters({p}) & {HIDDEN}",
+        "supermask": f"supermask(0.5) & {HIDDEN}",
     }
     return f"({texts[name]}) | head()"
 
@@ -124,12 +145,12 @@ def moved(make, data, rate, p):
 def claims(settings):
     for network in settings["networks"]:
         for count in settings["counts"]:
-            for name in (*EVERYWHERE[1:], *ONLY[count]):
+            for name in selections(network, count)[1:]:
                 pair = [
                     {"network": network, "selected": each, "count": count}
                     for each in (name, "random")
                 ]
-                relation = "equal" if name == "first filters" else "larger"
+                relation = "equal" if name in ("first filters", "supermask") else "larger"
                 yield lab.Claim(f"{network}, {count}: {name} − random", *pair, relation)
 
 
@@ -140,7 +161,7 @@ def draw(results):
     names = list(dict.fromkeys(arm["selected"] for arm in results.arms()))
     for axes, network in zip(pictures, settings["networks"], strict=True):
         for i, name in enumerate(names):
-            style = {"color": figures.COLORS[i], "marker": figures.MARKERS[i]}
+            style = {"color": STYLES[i][0], "marker": STYLES[i][1]}
             own = [
                 arm
                 for arm in results.arms()
@@ -154,7 +175,9 @@ def draw(results):
         axes.set_xscale("log")
         axes.set(xlabel="trained parameters below the head", ylabel=figures.ACCURACY, title=network)
         axes.grid(alpha=0.25)
-    figures.legend(figure, results, names, "accuracy")
+    plain = len(figures.COLORS)
+    more = [(name, *style) for name, style in zip(names[plain:], STYLES[plain:], strict=False)]
+    figures.legend(figure, results, names[:plain], "accuracy", more=more)
     return figure
 
 
@@ -162,20 +185,25 @@ EXPERIMENT = lab.Experiment(
     name="subsets_contest",
     title="Which parameters are best at an equal count?",
     claim=(
-        "A selection by a score, by role or by a random projection reaches a higher accuracy than "
-        "random parameters of the same number; the first filters are as good as random parameters."
+        "A selection by a score, by role, by low-rank factors or by a random projection reaches a "
+        "higher accuracy than random parameters of the same number; the first filters are as good "
+        "as random parameters, and masks of frozen kernels as good as trained kernels."
     ),
     source=(
         "Rosenfeld and Tsotsos (2018), arXiv:1802.00844, train the first filters; Zhou et al. "
         "(2019), arXiv:1905.01067, rank by magnitude and movement; Sung et al. (2021), "
         "arXiv:2111.09839, by Fisher information; Li et al. (2018), arXiv:1804.08838, train along "
-        "random directions."
+        "random directions; Hu et al. (2021), arXiv:2106.09685, train low-rank factors; "
+        "Ramanujan et al. (2020), arXiv:1911.13299, train masks."
     ),
     setting=(
         "The head is trained in all arms. Below it, arms have equal numbers of trained parameters: "
-        "as many as there are biases, as many as there are scales of inputs and outputs, and a "
-        "tenth of the parameters of kernels. Scores select the same fraction of each kernel. "
-        "Movement is that of a fit of the whole network, which the other arms do not need."
+        "as many as there are biases, as many as there are scales of inputs and outputs, a "
+        "tenth of the parameters of kernels, and all of them. In the last case the random "
+        "parameters are whole kernels, and a supermask keeps half of their frozen entries and "
+        "trains a score of each one. Rankings select the same fraction of each kernel. Movement is "
+        "that of a fit of the whole network, which the other arms do not need. LoRA has the "
+        "largest ranks with at most as many parameters."
     ),
     settings=SETTINGS,
     arms=arms,
@@ -188,10 +216,11 @@ EXPERIMENT = lab.Experiment(
     ),
     figure=draw,
     remarks=(
-        "The first filters are compared at the largest count only: one filter of each layer "
-        "has more parameters than the others. Neither network has batch normalization, so that its "
-        "arm is missing. Rounding down leaves a few parameters less in arms that select a fraction "
-        "of each kernel."
+        "The first filters are compared at a tenth of the parameters only: one filter of each "
+        "layer has more parameters than the others. Neither network has batch normalization, so "
+        "that its arm is missing. LoRA is missing where a rank of one has more parameters. "
+        "Rounding down leaves a few parameters less in arms that select a fraction of each "
+        "kernel, and up to 2 % less in LoRA."
     ),
 )
 

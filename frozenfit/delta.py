@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.gradients import is_vectorized
+from frozenfit.gradients import is_vectorized, smallest_of_largest
 from frozenfit.selectors import Selection, forms
 
 
@@ -72,7 +72,9 @@ def form_kind(form: forms.Form) -> tuple:
     tuple
         The name of the kind, the axis of a slice, and the number of positions; for scales, the
         number of axes of inputs, these axes and those of outputs; for a subspace, everything but
-        its seed.
+        its seed; for a low-rank product,
+        rank, factor and the axes of inputs; for masks, the fraction that is kept and whether it is
+        rescaled.
     """
     if isinstance(form, forms.Leading):
         return ("leading", form.axis, form.count)
@@ -84,7 +86,27 @@ def form_kind(form: forms.Form) -> tuple:
         return ("scales", len(form.inputs), *form.inputs, *form.outputs)
     if isinstance(form, forms.Subspace):
         return ("subspace", form.d, form.projection, form.offset, form.total)
+    if isinstance(form, forms.LowRank):
+        return ("lora", form.r, form.scale, *form.inputs)
+    if isinstance(form, forms.Supermask):
+        return ("supermask", form.keep, form.rescale)
     return (type(form).__name__.lower(),)
+
+
+def forms_key(selection: Selection) -> tuple:
+    """Return what compiled code depends on: indices and masks are loaded, so only their sizes.
+
+    Parameters
+    ----------
+    selection : Selection
+        A selector applied to a network.
+
+    Returns
+    -------
+    tuple
+        Path and `form_kind` of each weight.
+    """
+    return tuple((path, *form_kind(form)) for path, form in computed_forms(selection).items())
 
 
 def stores_parameters(form: forms.Form) -> bool:
@@ -125,11 +147,11 @@ def positions(form: forms.Indices | forms.Mask) -> np.ndarray:
 
 
 def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> Any:
-    """Write trained parameters into the frozen values of a weight, or scale or move these.
+    """Write trained parameters into the frozen values of a weight, or compute it from them.
 
     Parameters
     ----------
-    form : Leading, Indices, Mask, Scales or Subspace
+    form : Leading, Indices, Mask, Scales, Subspace or KernelForm
         Which parameters are trained.
     frozen : tensor
         The whole weight.
@@ -149,6 +171,10 @@ def write_trained(form: forms.Form, frozen: Any, trained: Any, index: Any) -> An
         for factor in form.factors(trained, tuple(frozen.shape), ops.reshape):
             frozen = frozen * factor
         return frozen
+    if isinstance(form, forms.Supermask):
+        return form.kernel(frozen, trained, ops, smallest_of_largest)
+    if isinstance(form, forms.KernelForm):
+        return form.kernel(frozen, trained, ops)
     if isinstance(form, forms.Leading):
         if keras.config.backend() == "jax":
             # XLA copies and updates a kernel in less time than it concatenates one.
@@ -196,7 +222,8 @@ def read_trained(form: forms.Form, whole: Any, index: Any) -> Any:
     Parameters
     ----------
     form : Everything, Leading, Indices or Mask
-        Which parameters are trained. Scales and coordinates are not part of the weight.
+        Which parameters are trained. Scales, coordinates and factors are not part of the
+        weight.
     whole : tensor
         The weight.
     index : keras.Variable or None
@@ -219,8 +246,8 @@ def read_trained(form: forms.Form, whole: Any, index: Any) -> Any:
     return ops.take(ops.reshape(whole, (-1,)), index)
 
 
-def check_constraint(path: str, form: forms.Form, constraint: Any) -> None:
-    """Raise a ValueError where a weight that is scaled or moved cannot keep its constraint.
+def check_form(path: str, form: forms.Form, constraint: Any, frozen: str) -> None:
+    """Raise a ValueError where a weight that is not trained itself cannot have its form.
 
     Parameters
     ----------
@@ -230,12 +257,15 @@ def check_constraint(path: str, form: forms.Form, constraint: Any) -> None:
         Which parameters are trained.
     constraint : keras.constraints.Constraint or None
         The constraint of the weight.
+    frozen : {"keep", "random", "zero"}
+        Values of the frozen parameters.
 
     Raises
     ------
     ValueError
-        If the weight has a constraint and is scaled or in a subspace: the constrained weight need
-        not be a scaled one, or in the subspace.
+        If the weight has a constraint and is scaled, in a subspace or a function of its frozen
+        values: the constrained weight need not be one of those that can be trained. If it is such a
+        function and its frozen values are zero: all gradients would be zero.
     """
     if constraint is not None and isinstance(form, forms.Subspace):
         raise ValueError(
@@ -243,10 +273,17 @@ def check_constraint(path: str, form: forms.Form, constraint: Any) -> None:
             f"{path!r}. Remove the constraint, or leave the weight out: "
             f"subspace({form.d}) - layers({path!r})."
         )
-    if constraint is not None and isinstance(form, forms.Scales):
+    if constraint is not None and isinstance(form, forms.Scales | forms.KernelForm):
+        selector = "scales" if isinstance(form, forms.Scales) else form.selector
         raise ValueError(
-            f"`scales` requires kernels without a constraint, got {type(constraint).__name__} of "
-            f"{path!r}. Remove the constraint, or train the kernel with filters or layers."
+            f"`{selector}` requires kernels without a constraint, got "
+            f"{type(constraint).__name__} of {path!r}. Remove the constraint, or train the kernel "
+            "with filters or layers."
+        )
+    if frozen == "zero" and isinstance(form, forms.KernelForm):
+        raise ValueError(
+            f"`{form.selector}` requires frozen kernels that are not zero, got frozen='zero' for "
+            f"{path!r}. Use frozen='random' or frozen='keep'."
         )
 
 

@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 import keras
+from keras import ops
 
 
 def with_gradient(y: Any, trained: Any, saved: tuple, gradient: Callable[..., Any]) -> Any:
@@ -110,6 +111,42 @@ def not_saved(x: Any) -> Iterator[None]:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         yield
+
+
+def shared_product(x: Any, kernel: Any) -> Any:
+    """Return ``x @ kernel`` in a function that is vectorized over members with a common kernel.
+
+    Parameters
+    ----------
+    x : tensor of shape (..., n_inputs)
+        The input of a member.
+    kernel : tensor of shape (n_inputs, n_outputs)
+        The kernel of all members.
+
+    Returns
+    -------
+    tensor of shape (..., n_outputs)
+        The product. On JAX its inputs are those of all members in one matrix: the gradient of the
+        kernel would else be a sum over two axes, for which XLA copies the transposed factors.
+    """
+    if keras.config.backend() == "jax":
+        return _jax_shared_product()(x, kernel)
+    return keras.ops.matmul(x, kernel)
+
+
+@cache
+def _jax_shared_product() -> Any:
+    import jax
+
+    product = jax.custom_batching.custom_vmap(jax.numpy.matmul)
+
+    @product.def_vmap
+    def of_all(size: int, has_axis: Sequence[bool], x: Any, kernel: Any) -> tuple[Any, bool]:
+        assert not has_axis[1]  # the kernel is that of all members
+        rows = x.reshape(-1, x.shape[-1])
+        return (rows @ kernel).reshape(*x.shape[:-1], -1), True
+
+    return product
 
 
 def kernel_gradient(compute: Callable, x: Any, kernel: Any, upstream: Any) -> Any:
@@ -240,6 +277,60 @@ def _torch_padding(x: Any, pads: Sequence[tuple[int, int]]) -> tuple[Any, list[i
         return x, [before for before, _ in pads]
     ends = [end for before_after in reversed(pads) for end in before_after]
     return torch.nn.functional.pad(x, ends), [0] * len(pads)
+
+
+def smallest_of_largest(values: Any, count: int) -> Any:
+    """Return the smallest one of the largest values of a vector, in less time than sorting takes.
+
+    Parameters
+    ----------
+    values : tensor of shape (n,)
+        The values.
+    count : int
+        How many of them are the largest, from 1 to n.
+
+    Returns
+    -------
+    tensor
+        A scalar that is equal to one of the values.
+    """
+    if keras.config.backend() == "torch":
+        import torch
+
+        return torch.kthvalue(values, len(values) - count + 1).values
+    if keras.backend.standardize_dtype(values.dtype) != "float32":
+        return ops.sort(values)[values.shape[0] - count]
+    keys = _keys(values)
+
+    def with_bit(step: Any, found: Any) -> Any:
+        # From the sign downwards, the largest key that `count` keys reach.
+        other = ops.bitwise_xor(found, ops.left_shift(ops.cast(1, "int32"), 31 - step))
+        reached: Any = ops.sum(ops.cast(keys >= other, "int32"))
+        return ops.where(reached >= count, other, found)
+
+    least = ops.convert_to_tensor(-(2**31), dtype="int32")
+    return _values(ops.fori_loop(0, 32, with_bit, least))
+
+
+def _keys(values: Any) -> Any:
+    """Return integers in the order of numbers of float32."""
+    bits = _bitcast(values, "int32")
+    return ops.where(bits < 0, ops.bitwise_xor(bits, 0x7FFFFFFF), bits)
+
+
+def _values(keys: Any) -> Any:
+    """Return the numbers of keys."""
+    return _bitcast(ops.where(keys < 0, ops.bitwise_xor(keys, 0x7FFFFFFF), keys), "float32")
+
+
+def _bitcast(tensor: Any, dtype: str) -> Any:
+    if keras.config.backend() == "jax":
+        import jax
+
+        return jax.lax.bitcast_convert_type(tensor, dtype)
+    import tensorflow as tf
+
+    return tf.bitcast(tensor, dtype)
 
 
 def is_vectorized(tensor: Any) -> bool:

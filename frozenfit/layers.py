@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.delta import check_constraint, positions, read_trained
+from frozenfit.delta import check_form, positions, read_trained
 from frozenfit.fixed_head import FixedHead
 from frozenfit.frozen_values import draw_weight, is_drawable
 from frozenfit.isolation import (
@@ -335,6 +335,7 @@ class _Weights(PartialWeights):
                     "`trainable_part` of `Partial` cannot be a subspace, which is one of several "
                     f"layers, got subspace({form.d}). Use PartialModel for the whole network."
                 )
+            check_form(path, form, variable.constraint, self.frozen)
             start = initial_value(variable)  # before the frozen values replace it
             if self.frozen != "keep":
                 self._set_frozen(path, variable)
@@ -421,6 +422,9 @@ def _start_of(form: Any, variable: Any, start: Callable[[], Any], index: Any) ->
     """Return the values at which the training of a part of a weight starts."""
     if isinstance(form, forms.Scales):
         return ops.convert_to_tensor(form.start(tuple(variable.shape)), dtype=variable.dtype)
+    if isinstance(form, forms.KernelForm):
+        kernel = np.zeros(tuple(variable.shape), np.float32)  # its shape alone is read
+        return ops.convert_to_tensor(form.start(kernel), dtype=variable.dtype)
     return read_trained(form, start(), index)
 
 
@@ -437,7 +441,6 @@ def _constraint_of_part(path: str, form: Any, variable: Any) -> Any:
     over other axes than that of the selected positions is the same for a part of them.
     """
     constraint = variable.constraint
-    check_constraint(path, form, constraint)
     if constraint is None or isinstance(constraint, keras.constraints.NonNeg):
         return constraint
     axes = getattr(constraint, "axis", None)

@@ -19,7 +19,7 @@ from frozenfit.activations import dropped_early
 from frozenfit.delta import (
     Delta,
     check_arrays,
-    check_constraint,
+    check_form,
     computed_forms,
     positions,
     read_trained,
@@ -91,8 +91,8 @@ class PartialWeights:
         Batch normalizations that use their moving statistics in training.
     projections : Projections
         The random matrices of subspaces.
-    products : dict of str to (Layer, SlicedProduct or ScaledProduct)
-        Products of which only the gradient of the trainable slice or scales is computed, by path.
+    products : dict of str to (Layer, product)
+        Products of which only the gradient of the trainable slice or adapter is computed, by path.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class PartialWeights:
     def _make_variables(self) -> None:
         for path, form in self.computed.items():
             variable = self.survey.trainable[path]
-            check_constraint(path, form, variable.constraint)
+            check_form(path, form, variable.constraint, self.frozen)
             if stores_parameters(form):
                 value = forms.take(form, to_numpy(variable))
                 constraint = self._constraint(path) if variable.constraint is not None else None
@@ -320,7 +320,13 @@ class PartialWeights:
             }
             # Before the scope below, in which these variables would have their stored values.
             slices = [
-                Slice(*found, trainable[p], self._positions(p), self._apart(p, in_parts, frozen))
+                Slice(
+                    *found,
+                    trainable[p],
+                    self._positions(p),
+                    self._apart(p, in_parts, frozen),
+                    vectorized=in_parts,
+                )
                 for p, found in self.products.items()
                 if in_parts or (training and p not in waiting)
             ]
@@ -356,8 +362,8 @@ class PartialWeights:
 
     def _apart(self, path: str, in_parts: bool, given: Mapping[str, Any]) -> Any:
         """Return the frozen kernel where what is trained is not a part of the product with it."""
-        scaled = isinstance(self.computed[path], forms.Scales)
-        return self._frozen_or_given(path, given) if in_parts or scaled else None
+        adapted = isinstance(self.computed[path], forms.Scales | forms.LowRank)
+        return self._frozen_or_given(path, given) if in_parts or adapted else None
 
     def _frozen_or_given(self, path: str, given: Mapping[str, Any]):
         return given[path] if path in given else self._frozen(path)

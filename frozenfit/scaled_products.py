@@ -12,6 +12,7 @@ from typing import Any
 
 from keras import ops
 
+from frozenfit.gradients import shared_product
 from frozenfit.selectors import forms
 
 
@@ -40,7 +41,9 @@ class ScaledProduct:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
 
-    def in_parts(self, x: Any, frozen: Any, trained: Any, index: None = None) -> Any:
+    def in_parts(
+        self, x: Any, frozen: Any, trained: Any, index: None = None, vectorized: bool = False
+    ) -> Any:
         """Compute the product from scaled inputs, and scale its outputs.
 
         Parameters
@@ -53,6 +56,8 @@ class ScaledProduct:
             The scales.
         index : None
             Scales have no positions.
+        vectorized : bool, default=False
+            Whether the function is vectorized over members with other scales of this kernel.
 
         Returns
         -------
@@ -65,7 +70,8 @@ class ScaledProduct:
         n_inputs, n_outputs = self.form.counts(self.shape)
         if n_inputs:
             scaled = scaled * ops.reshape(scales[:n_inputs], self.input_shape)
-        y: Any = self.compute(scaled, frozen)
+        at_once = vectorized and self.compute is ops.matmul
+        y: Any = shared_product(scaled, frozen) if at_once else self.compute(scaled, frozen)
         if n_outputs:
             y = y * ops.reshape(scales[n_inputs:], self.output_shape)
         return y

@@ -158,11 +158,18 @@ def _text(selector: Selector) -> str | None:
 
 
 def _kinds(selection: Selection) -> list[list]:
-    """Return the kind of form of each weight, with the seeds of subspaces."""
-    return [
-        ["subspace", *form.key] if isinstance(form, forms.Subspace) else list(form_kind(form))
-        for form in computed_forms(selection).values()
-    ]
+    """Return the kind of form of each weight, with the seeds that a form has."""
+    return [_kind(form) for form in computed_forms(selection).values()]
+
+
+def _kind(form: forms.Form) -> list:
+    if isinstance(form, forms.Subspace):
+        return ["subspace", *form.key]
+    if isinstance(form, forms.LowRank):
+        return ["lora", form.r, list(form.inputs), form.scale, form.seed]
+    if isinstance(form, forms.Supermask):
+        return ["supermask", form.keep, form.rescale, form.seed, form.bound]
+    return list(form_kind(form))
 
 
 def _of_kind(kind: Sequence[Any], shape: tuple[int, ...]) -> forms.Form:
@@ -179,4 +186,8 @@ def _of_kind(kind: Sequence[Any], shape: tuple[int, ...]) -> forms.Form:
         return forms.Scales(tuple(values[1:split]), tuple(values[split:]))
     if name == "subspace":
         return forms.Subspace(*values)
+    if name == "lora":
+        return forms.LowRank(values[0], tuple(values[1]), *values[2:])
+    if name == "supermask":
+        return forms.Supermask(*values)
     return {"everything": forms.Everything, "nothing": forms.Nothing}[name]()

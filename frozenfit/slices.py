@@ -27,6 +27,7 @@ from frozenfit.convolutions import Convolution
 from frozenfit.delta import vectorized_as
 from frozenfit.gradients import kernel_gradient, not_saved, with_gradient
 from frozenfit.layout import Survey
+from frozenfit.low_rank_products import LowRankProduct, factor_equations, times_channels
 from frozenfit.scaled_products import ScaledProduct, einsum_shapes
 from frozenfit.selectors import forms
 
@@ -155,13 +156,13 @@ class SlicedProduct:
 
 
 class Slice(NamedTuple):
-    """A trainable slice of the kernel of a layer, or its scales, in one call of the network.
+    """A trainable slice of the kernel of a layer, or its adapter, in one call of the network.
 
     Attributes
     ----------
     layer : keras.Layer
         The layer.
-    product : SlicedProduct or ScaledProduct
+    product : SlicedProduct, ScaledProduct or LowRankProduct
         Its product.
     trained : tensor
         The trainable parameters, in compact shape.
@@ -169,23 +170,28 @@ class Slice(NamedTuple):
         Their positions, where they are not the first ones.
     frozen : tensor or None, default=None
         The kernel before the slice is written into it, where the product is computed in parts, or
-        before it is scaled.
+        before it is scaled or the factors are added.
+    vectorized : bool, default=False
+        Whether the call is that of several members with the same frozen kernel.
     """
 
     layer: keras.Layer
-    product: SlicedProduct | ScaledProduct
+    product: SlicedProduct | ScaledProduct | LowRankProduct
     trained: Any
     index: Any
     frozen: Any = None
+    vectorized: bool = False
 
     def compute(self, x: Any, kernel: Any) -> Any:
         """Compute the product of an input and the assembled kernel."""
         kernel = ops.convert_to_tensor(kernel)
         if self.frozen is None:
-            assert isinstance(self.product, SlicedProduct)  # scales have a frozen kernel
+            assert isinstance(self.product, SlicedProduct)  # adapters have a frozen kernel
             return self.product(x, kernel, self.trained, self.index)
         # The layer casts its kernel under mixed precision.
         frozen = ops.cast(self.frozen, kernel.dtype)
+        if isinstance(self.product, ScaledProduct):
+            return self.product.in_parts(x, frozen, self.trained, None, self.vectorized)
         return self.product.in_parts(x, frozen, self.trained, self.index)
 
 
@@ -222,8 +228,8 @@ def sliced(slices: Iterable[Slice]) -> Iterator[None]:
 
 def sliced_products(
     survey: Survey, computed: Mapping[str, forms.Form]
-) -> dict[str, tuple[keras.Layer, SlicedProduct | ScaledProduct]]:
-    """Find the kernels of which a slice is trainable that is cheaper than the whole, or scales.
+) -> dict[str, tuple[keras.Layer, SlicedProduct | ScaledProduct | LowRankProduct]]:
+    """Find the kernels of which a slice is trainable that is cheaper than the whole, or an adapter.
 
     Parameters
     ----------
@@ -234,7 +240,7 @@ def sliced_products(
 
     Returns
     -------
-    dict of str to (Layer, SlicedProduct or ScaledProduct)
+    dict of str to (Layer, SlicedProduct, ScaledProduct or LowRankProduct)
         By path of the kernel.
     """
     owners = {}
@@ -245,9 +251,10 @@ def sliced_products(
     for path, form in computed.items():
         variable = survey.trainable[path]
         layer = owners.get(id(variable))
-        if layer is not None and isinstance(form, forms.Scales):
-            if (scaled := _scaled(layer, form)) is not None:
-                found[path] = (layer, scaled)
+        if layer is not None and isinstance(form, forms.Scales | forms.LowRank):
+            make: Callable[..., Any] = _scaled if isinstance(form, forms.Scales) else _low_rank
+            if (adapted := make(layer, form)) is not None:
+                found[path] = (layer, adapted)
             continue
         if layer is None or not isinstance(form, forms.Leading | forms.Indices):
             continue
@@ -361,6 +368,25 @@ def _scaled(layer: Any, form: forms.Scales) -> ScaledProduct | None:
     last = layer.data_format == "channels_last"
     channels = (-1,) if last else (-1, *[1] * (len(shape) - 2))
     return ScaledProduct(kind, Convolution.of(layer), form, shape, channels, channels)
+
+
+def _low_rank(layer: Any, form: forms.LowRank) -> LowRankProduct | None:
+    kind = _kind(layer)
+    assert kind is not None
+    shape = tuple(_kernel(layer, kind).shape)
+    if kind is kl.Dense:
+        return LowRankProduct(kind, ops.matmul, ops.matmul, ops.matmul, form, shape)
+    if kind is kl.EinsumDense:
+        equations = factor_equations(layer.equation, form)
+        if equations is None:
+            return None
+        whole, first, second = (partial(ops.einsum, e) for e in (layer.equation, *equations))
+        return LowRankProduct(kind, whole, first, second, form, shape)
+    if kind is kl.DepthwiseConv2D or layer.groups != 1:
+        return None
+    convolve = Convolution.of(layer)
+    second = times_channels(layer.data_format)
+    return LowRankProduct(kind, convolve, convolve, second, form, shape)
 
 
 def _einsum_axes(equation: str, axis: int) -> tuple[int | None, int | None] | None:

@@ -16,6 +16,8 @@ pytest.importorskip("matplotlib")
 FOLDER = Path(__file__).parents[1] / "examples"
 DOCS = FOLDER.parent / "docs"
 SCRIPTS = (
+    "block_grid",
+    "count_law",
     "criticality",
     "elm_images",
     "ensembles",
@@ -30,6 +32,7 @@ SCRIPTS = (
     "lottery",
     "magnitudes",
     "random_features",
+    "sample_sizes",
     "search",
     "side_by_side",
     "slicing_dimensions",
@@ -44,7 +47,12 @@ SCRIPTS = (
 def importable(monkeypatch):
     """Let the scripts import what they share, as they do when run from a shell."""
     monkeypatch.syspath_prepend(str(FOLDER))
+    forget()  # scripts of other folders have names of these
     yield
+    forget()
+
+
+def forget():
     ours = (*SCRIPTS, "mobilenet", "report", "lab")
     for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
         del sys.modules[name]

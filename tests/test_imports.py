@@ -27,7 +27,7 @@ CHAIN = [
         *("selectors", "draws", "isolation", "gradients", "unit_rules"),
         *("architectures", "datasets", "table_encoder", "token_encoder"),
     ],
-    ["layer_kinds", "convolutions", "scaled_products"],
+    ["layer_kinds", "convolutions", "scaled_products", "low_rank_products"],
     ["layout"],
     ["delta", "export", "frozen_values", "statistics", "dead_units", "projections"],
     ["selection_config", "slices", "thin", "subspaces"],

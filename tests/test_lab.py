@@ -213,14 +213,17 @@ def test_a_page_has_what_was_declared_and_measured(experiment, tmp_path):
     made, _ = experiment
     results = main(made, tmp_path)
     records = [json.loads(line) for line in (tmp_path / "small.jsonl").read_text().splitlines()]
-    text = module("pages").page(results, records)
+    text = module("pages").page([(results, records)])
     assert "| b − a | larger | +25.00 [25.00, 25.00] | 2 | reproduced |" in text
     assert "| a | 50.1 ± 0.1 | 1 | 2 |" in text
     assert "| train | 7 | 700 |" in text
     assert "| a | accuracy | 55.00 | 50.1 ± 0.1 |" in text
     assert "at most 5.0 points" in text
+    assert "## Budget" not in text
+    both = module("pages").page([(results, records), (results, records)])
+    assert both.startswith(text.rstrip()) and "## Budget `cpu`\n\n1 comparison: 1 " in both
     empty = module("experiment").Results(made, "cpu", [])
-    assert "Not yet measured" in module("pages").page(empty, [])
+    assert "Not yet measured" in module("pages").page([(empty, [])])
 
 
 class Model:

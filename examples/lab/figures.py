@@ -57,10 +57,12 @@ def dots(
         axes.set_ylim(-0.6, top + 0.6)
         first = axes.get_subplotspec().is_first_col()
         axes.set_yticks(range(top, -1, -1), names if first else [""] * len(names))
+        axes.locator_params(axis="x", nbins=max(4, round(1.4 * width)))
         axes.set_xlabel(label)
         axes.grid(alpha=0.25)
     more = [(of, COLORS[0], MARKERS[0]), (also, "#8c8c8c", "D")] if also else ()
-    legend(figure, results, groups, of, chance, more)
+    named = [f"{series}: {group}" if isinstance(group, int) else group for group in groups]
+    legend(figure, results, named, of, chance, more)
     return figure
 
 
@@ -72,20 +74,25 @@ def cells(
     panels: str | None = None,
     of: str = "accuracy",
     label: str = ACCURACY,
+    span: tuple[float, float] | None = (0, 1),
+    titles: str = "{}",
 ) -> Any:
     """Draw a map with mean and standard deviation in each cell.
 
-    Arms without a value of `columns` are references: their means stand in the titles.
+    `span` has the values with the first and the last color; None takes the smallest and the largest
+    mean. Arms without a value of `columns` are references: their means stand in the titles.
     """
     arms = results.arms()
-    titles, names = _values(arms, panels), _values(arms, columns)
+    values_of_panels, names = _values(arms, panels), _values(arms, columns)
     names = [name for name in names if name is not None]
-    groups = [pick(arms, **_where(panels, title)) for title in titles]
+    groups = [pick(arms, **_where(panels, title)) for title in values_of_panels]
+    means = [results.spread(arm, of).mean for arm in arms if arm.get(columns) is not None]
+    low, high = span or (min(means), max(means))
     tallest = max(len(_values(group, lines)) for group in groups)
     figure, pictures = new(
-        len(titles), max(6.5, 1.6 + 0.72 * len(names)), 1.4 + 0.55 * tallest, columns=1
+        len(groups), max(6.5, 1.6 + 0.72 * len(names)), 1.4 + 0.55 * tallest, columns=1
     )
-    for axes, title, group in zip(pictures, titles, groups, strict=True):
+    for axes, title, group in zip(pictures, values_of_panels, groups, strict=True):
         inner = [arm for arm in group if arm.get(columns) is not None]
         rows = _values(inner, lines)
         values = np.full((len(rows), len(names)), np.nan)
@@ -94,14 +101,14 @@ def cells(
             i, j = rows.index(arm[lines]), names.index(arm[columns])
             values[i, j] = 100 * mean
             text = f"{100 * mean:.1f}" + (f"\n±{100 * sd:.1f}" if sd == sd else "")
-            color = "black" if mean > 0.55 else "white"
+            color = "black" if mean - low > 0.55 * (high - low) else "white"
             axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=color)
-        axes.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
+        axes.imshow(values, vmin=100 * low, vmax=100 * high, cmap="viridis", aspect="auto")
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
         axes.set_yticks(range(len(rows)), rows)
         axes.set_ylabel(lines)
         references = [arm for arm in group if arm.get(columns) is None]
-        parts = [] if title is None else [title]
+        parts = [] if title is None else [titles.format(title)]
         for arm in references:
             parts.append(f"{lines} {arm[lines]}: {100 * results.spread(arm, of).mean:.1f}")
         axes.set_title("; ".join(parts), fontsize=9)

@@ -11,6 +11,7 @@ __all__ = ["label_logits", "pooled", "temperature"]
 # Of the logarithm of the temperature.
 _RANGE = (-3.0, 3.0)
 _PRIOR_SCALE = 0.5
+_SMALLEST = 1e-290
 
 
 def label_logits(logits: np.ndarray) -> np.ndarray:
@@ -55,8 +56,21 @@ def pooled(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     >>> np.exp(pooled(np.log([[[0.5, 0.5]], [[0.9, 0.1]]])))
     array([[0.7, 0.3]])
     """
-    each = log_softmax(logits / temperature, axis=2)
-    return logsumexp(each, axis=0) - np.log(len(logits))
+    # Classes first: sums over the first axis are several times as fast as over a short last one.
+    each = np.divide(np.moveaxis(logits, 2, 0), temperature, order="C", dtype=np.float64)
+    each -= each.max(axis=0)
+    np.exp(each, out=each)
+    each /= each.sum(axis=0)
+    mean = each.mean(axis=1).T
+    # Where all members are so sure that a probability is no longer a normal number.
+    rows = ~(mean >= _SMALLEST).all(axis=1)
+    if rows.any():
+        mean[rows] = 1
+    result = np.log(mean)
+    if rows.any():
+        sure = log_softmax(logits[:, rows] / temperature, axis=2)
+        result[rows] = logsumexp(sure, axis=0) - np.log(len(logits))
+    return result
 
 
 def temperature(logits: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:

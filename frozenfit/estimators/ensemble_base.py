@@ -24,6 +24,7 @@ from frozenfit.estimators.ensemble_settings import (
     stops_together,
 )
 from frozenfit.estimators.ensemble_training import Together, train_members
+from frozenfit.estimators.member_outputs import member_outputs
 from frozenfit.estimators.partial_base import (
     PartialNet,
     part_seeds,
@@ -527,10 +528,8 @@ class CheapEnsemble(NetworkEstimator):
 
     def _member_logits(self, X: np.ndarray, n_members: Any = None) -> np.ndarray:
         """Compute the outputs of each member, shape (members, n, n_outputs)."""
-        chosen = self._chosen(n_members)
-        with shared_features.sharing():
-            every = [member.part_.outputs(X) for member in chosen]
-        return np.stack(every).astype(np.float64)
+        parts = [member.part_ for member in self._chosen(n_members)]
+        return member_outputs(parts, X).astype(np.float64)
 
     def _outputs_of_members(self, X: Any) -> np.ndarray:
         """Compute the outputs of each member for an array or a source."""

@@ -91,8 +91,9 @@ class CheapEnsembleRegressor(CheapEnsemble, NetworkRegressor):
     n_trainable_ : int
         Number of trained parameters of all members together, without those of the base.
     freeze_fraction_ : float
-        Number of frozen parameters divided by the number of all parameters, averaged over the
-        members, in which the parameters of the base are frozen however it was trained.
+        Number of frozen parameters divided by the number of all parameters of the network, averaged
+        over the members, in which the parameters of the base are frozen however it was trained.
+        Scales are none of the network's: each counts as one frozen parameter less.
     n_iter_ : int
         Number of epochs of the member that was trained longest.
     n_features_in_ : int

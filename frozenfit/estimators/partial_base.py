@@ -245,8 +245,9 @@ class PartialNet(NetworkEstimator):
             if self.freeze_statistics == self._fitted_as["freeze_statistics"]:
                 statistics = self.part_.statistics
             # Trained parameters that are frozen from here on keep their values, so the base takes
-            # them, and scaled kernels have the signs that their scales started at.
-            selection = _without_signs(selection)
+            # them: scaled kernels have the signs that their scales started at, masked ones the
+            # zeros and the size of what is kept.
+            selection = _continued(selection)
             base, frozen = base.with_values(dict(self.model_.assembled())), "keep"
         elif frozen == "random" and network.is_copy:
             # A compiled model draws these values itself, which several members of an ensemble
@@ -523,13 +524,17 @@ def finish_part(
         )
 
 
-def _without_signs(selection: Selection) -> Selection:
-    """Return a selection whose scales start at 1."""
-    kernels = {
-        path: replace(form, signs=None)
-        for path, form in selection.items()
-        if isinstance(form, forms.Scales)
-    }
+def _continued(selection: Selection) -> Selection:
+    """Return a selection with which training starts from the network as it is.
+
+    Scales start at 1, and masks keep the entries with the largest values, without another factor.
+    """
+    kernels: dict[str, forms.Form] = {}
+    for path, form in selection.items():
+        if isinstance(form, forms.Scales):
+            kernels[path] = replace(form, signs=None)
+        elif isinstance(form, forms.Supermask):
+            kernels[path] = replace(form, seed=None, rescale=False)
     return Selection({**selection.forms, **kernels}, selection.layout) if kernels else selection
 
 

@@ -187,7 +187,8 @@ class PartialNetClassifier(PartialNet, NetworkClassifier):
     n_iter_ : int
         Number of completed epochs.
     freeze_fraction_ : float
-        Number of frozen parameters divided by the number of all parameters.
+        Number of frozen parameters divided by the number of all parameters of the network. Scales
+        are none of the network's: each counts as one frozen parameter less.
     callbacks_ : list of keras.callbacks.Callback
         Copies of `callbacks` with their state after training; they are not pickled.
 
@@ -435,7 +436,8 @@ class PartialNetRegressor(PartialNet, NetworkRegressor):
     n_iter_ : int
         Number of completed epochs.
     freeze_fraction_ : float
-        Number of frozen parameters divided by the number of all parameters.
+        Number of frozen parameters divided by the number of all parameters of the network. Scales
+        are none of the network's: each counts as one frozen parameter less.
     callbacks_ : list of keras.callbacks.Callback
         Copies of `callbacks` with their state after training; they are not pickled.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frozenfit.delta import computed_forms, form_kind
+from frozenfit.delta import forms_key
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.training import vectorization
 from frozenfit.training.network import CompiledModel, Network
@@ -56,10 +56,7 @@ def load_stack(
     require(same, "members with the same frozen values, got different ones")
     # Their networks are made thinner, each for itself.
     require(first.frozen != "zero", "random or kept frozen values, got frozen='zero'")
-    kinds = {
-        tuple((path, *form_kind(form)) for path, form in computed_forms(part.selection).items())
-        for part in parts
-    }
+    kinds = {forms_key(part.selection) for part in parts}
     require(len(kinds) == 1, "members that train equally many parameters of each weight")
     compiled = first.load(network)
     reason = vectorization.unsuitable_network(compiled, joint)

@@ -14,12 +14,21 @@ import keras
 import numpy as np
 
 from frozenfit.delta import Delta, stores_parameters
-from frozenfit.estimators import stored_base
+from frozenfit.estimators import stored_base, stored_masks
 from frozenfit.estimators.fitted_part import FittedPart
 from frozenfit.frozen_values import draw_frozen, partly_frozen
 from frozenfit.projections import n_values
 from frozenfit.selectors import Context, Mask, Nothing, Selection, as_selector, forms
-from frozenfit.selectors.forms import Everything, Form, Indices, Leading, Scales, Subspace
+from frozenfit.selectors.forms import (
+    Everything,
+    Form,
+    Indices,
+    Leading,
+    LowRank,
+    Scales,
+    Subspace,
+    Supermask,
+)
 from frozenfit.training import optimizers
 from frozenfit.training.base import Base
 from frozenfit.training.network import Network
@@ -132,13 +141,17 @@ def part_state(
         "forms": _written_forms(estimator, part, network),
         "random": None,
     }
-    arrays = {f"trained/{path}": value for path, value in part.delta.trained.items()}
+    trained = dict(part.delta.trained)
+    # None where training that continues would not use it either.
+    state = estimator._optimizer_state_to_load(part) if include_optimizer else None
+    if state is None:
+        masks, meta["masks"] = stored_masks.packed(trained, part.selection)
+        trained |= masks
+    arrays = {f"trained/{path}": value for path, value in trained.items()}
     if part.frozen == "random" or part.base.parent is not None:
         drawn, held = _random_values(part, network, include_frozen)
         meta |= {"frozen": "random", "random": stored_base.draw_digest(part.base.seed, drawn)}
         arrays |= {f"random/{path}": value for path, value in held.items()}
-    # None where training that continues would not use it either.
-    state = estimator._optimizer_state_to_load(part) if include_optimizer else None
     if state is not None:
         meta["optimizer"] = {"paths": list(state.paths), "steps": state.steps}
         arrays |= _named(state.variables)
@@ -288,7 +301,9 @@ def restore_part(
     frozen = meta["frozen"]
     if frozen == "random":
         base, frozen = _redrawn(base, network, selection, meta, group(arrays, "random"))
-    delta = Delta(group(arrays, "trained"), group(arrays, "state"))
+    trained = group(arrays, "trained")
+    trained |= stored_masks.unpacked(trained, selection, meta.get("masks") or {})
+    delta = Delta(trained, group(arrays, "state"))
     _check_delta(delta, selection, network)
     part = FittedPart(base, selection, frozen, meta["statistics"], meta["seeds"], delta)
     _restore_optimizer(estimator, meta.get("optimizer"), group(arrays, "optimizer"), network, part)
@@ -428,6 +443,10 @@ def _write_form(form: Form) -> Any:
         return ("scales", form.inputs, form.outputs, form.signs)
     if isinstance(form, Subspace):
         return ("subspace", *form.key)
+    if isinstance(form, LowRank):
+        return ("lora", form.r, form.inputs, form.scale, form.seed)
+    if isinstance(form, Supermask):
+        return ("supermask", form.keep, form.rescale, form.seed, form.bound)
     return (type(form).__name__.lower(),)
 
 
@@ -446,6 +465,10 @@ def _read_form(written: tuple) -> Form:
         return Scales(*values)
     if kind == "subspace":
         return Subspace(*values)
+    if kind == "lora":
+        return LowRank(*values)
+    if kind == "supermask":
+        return Supermask(*values)
     return {"everything": Everything, "nothing": Nothing}[kind]()
 
 

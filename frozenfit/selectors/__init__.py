@@ -1,8 +1,8 @@
 """Selectors: rules that choose the trainable parameters of a network, in NumPy only.
 
 A `Selector` is resolved against the `Layout` of a network; the result is a `Selection`, which
-assigns one form to each weight: `Everything`, `Nothing`, `Leading`, `Indices`, `Mask`, `Scales` or
-`Subspace`. `parse` reads a selector from text.
+assigns one form to each weight: `Everything`, `Nothing`, `Leading`, `Indices`, `Mask`, `Scales`,
+`Subspace`, `LowRank` or `Supermask`. `parse` reads a selector from text.
 """
 
 from frozenfit.parameter_table import ParameterTable, TableRow
@@ -13,6 +13,8 @@ from .example_layouts import example_layout
 from .forms import Everything, Form, Indices, Leading, Mask, Nothing
 from .functions import where
 from .layout import Layout
+from .lora import lora
+from .lora_form import LowRank
 from .masks import mask
 from .parse import as_selector, parse
 from .registry import register, registered
@@ -26,6 +28,8 @@ from .selector import Selector
 from .slices import columns, conv_filters, filters, inputs, rows
 from .subspace_form import Subspace
 from .subspaces import subspace
+from .supermask import supermask
+from .supermask_form import Supermask
 from .weight_info import WeightInfo
 from .whole_layers import between, block, first, head, last, layers
 
@@ -36,6 +40,7 @@ __all__ = [
     "Indices",
     "Layout",
     "Leading",
+    "LowRank",
     "Mask",
     "Nothing",
     "ParameterTable",
@@ -43,6 +48,7 @@ __all__ = [
     "Selection",
     "Selector",
     "Subspace",
+    "Supermask",
     "TableRow",
     "WeightInfo",
     "as_selector",
@@ -64,6 +70,7 @@ __all__ = [
     "kernels",
     "last",
     "layers",
+    "lora",
     "magnitude",
     "mask",
     "movement",
@@ -76,5 +83,6 @@ __all__ = [
     "rows",
     "scales",
     "subspace",
+    "supermask",
     "where",
 ]

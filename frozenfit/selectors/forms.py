@@ -2,8 +2,9 @@
 
 Every function is exact and returns the canonical form: `Nothing` and `Everything` where no or all
 parameters are selected, `Leading` for the first positions along an axis, `Indices` for other
-positions along one axis, and `Mask` for anything else. `Scales` and `Subspace` select no parameters
-of the weight but add some, so that they have no mask; the whole weight contains them.
+positions along one axis, and `Mask` for anything else. `Scales`, `Subspace` and every `KernelForm`
+select no parameters of the weight but add some, so that they have no mask; the whole weight
+contains them.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import NoReturn
 
 import numpy as np
 
-from . import position_forms, scale_form, subspace_form
+from . import kernel_form, position_forms, scale_form, subspace_form
+from .kernel_form import KernelForm
+from .lora_form import LowRank
 from .position_forms import Everything, Indices, Leading, Mask, Nothing, from_mask
 from .position_forms import leading as leading
 from .scale_form import Scales
 from .subspace_form import Subspace
+from .supermask_form import Supermask
 
-Form = Nothing | Everything | Leading | Indices | Mask | Scales | Subspace
+Form = Nothing | Everything | Leading | Indices | Mask | Scales | Subspace | LowRank | Supermask
 
 
 def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -35,9 +39,9 @@ def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
     Returns
     -------
     tuple of int
-        The shape of the weight for `Everything`, with a shorter axis for `Leading` and `Indices`;
-        one axis, in C order, for `Mask`; one axis for `Scales` and `Subspace`; ``(0,)`` for
-        `Nothing`.
+        The shape of the weight for `Everything` and `Supermask`, with a shorter axis for `Leading`
+        and `Indices`; one axis, in C order, for `Mask`; one axis for `Scales`, `Subspace` and
+        `LowRank`; ``(0,)`` for `Nothing`.
 
     Raises
     ------
@@ -65,6 +69,8 @@ def compact_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (sum(form.counts(shape)),)
     if isinstance(form, Subspace):
         return (form.n_coordinates,)
+    if isinstance(form, KernelForm):
+        return form.parameters_shape(tuple(shape))
     length = len(position_forms.along(form, shape))
     return (*shape[: form.axis], length, *shape[form.axis + 1 :])
 
@@ -122,7 +128,7 @@ def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the form does not fit the shape, or is `Scales` or `Subspace`.
+        If the form does not fit the shape, or selects no entries, as `Scales`.
 
     See Also
     --------
@@ -136,7 +142,7 @@ def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
     """
     if isinstance(form, Mask):
         return position_forms.elements(form, shape).copy()
-    if isinstance(form, Scales | Subspace):
+    if isinstance(form, Scales | Subspace | KernelForm):
         _refuse_entries(form)
     mask = np.full(shape, isinstance(form, Everything))
     if isinstance(form, Leading | Indices):
@@ -144,7 +150,9 @@ def to_mask(form: Form, shape: tuple[int, ...]) -> np.ndarray:
     return mask
 
 
-def _refuse_entries(form: Scales | Subspace) -> NoReturn:
+def _refuse_entries(form: Scales | Subspace | KernelForm) -> NoReturn:
+    if isinstance(form, KernelForm):
+        form.refuse_entries()
     if isinstance(form, Scales):
         scale_form.refuse_entries(form)
     subspace_form.refuse_entries(form)
@@ -153,7 +161,8 @@ def _refuse_entries(form: Scales | Subspace) -> NoReturn:
 def take(form: Form, array: np.ndarray) -> np.ndarray:
     """Return a copy of the trainable parameters of a weight.
 
-    Scales and coordinates are not part of the weight: their values are those before training.
+    Scales, coordinates and factors are not part of the weight: their values are those before
+    training.
 
     Parameters
     ----------
@@ -194,6 +203,8 @@ def take(form: Form, array: np.ndarray) -> np.ndarray:
         return form.start(array.shape).astype(array.dtype)
     if isinstance(form, Subspace):
         return np.zeros(form.n_coordinates, array.dtype)
+    if isinstance(form, KernelForm):
+        return form.start(array).astype(array.dtype)
     return array[position_forms.index(form, array.shape)].copy()
 
 
@@ -248,6 +259,8 @@ def put(form: Form, array: np.ndarray, compact: np.ndarray) -> np.ndarray:
     elif isinstance(form, Scales):
         for factor in form.factors(compact, whole.shape):
             whole *= factor
+    elif isinstance(form, KernelForm):
+        whole[...] = form.kernel(whole, compact)
     elif isinstance(form, Leading | Indices):
         whole[position_forms.index(form, whole.shape)] = compact
     return whole
@@ -294,6 +307,8 @@ def describe(form: Form, shape: tuple[int, ...]) -> str:
         return "scales of " + " and ".join(f"{n} {side}" for n, side in sides if n)
     if isinstance(form, Subspace):
         return form.describe()
+    if isinstance(form, KernelForm):
+        return form.describe(tuple(shape))
     start = "first " if isinstance(form, Leading) else ""
     return (
         f"{start}{len(position_forms.along(form, shape))} of {shape[form.axis]} on axis {form.axis}"
@@ -336,14 +351,15 @@ def canonical(form: Form, shape: tuple[int, ...]) -> Form:
     if isinstance(form, Mask):
         return from_mask(position_forms.elements(form, shape))
     if isinstance(form, Scales):
-        return _canonical_scales(form, shape)
+        return _smaller(form, sum(form.counts(shape)), shape)
+    if isinstance(form, LowRank):
+        return _smaller(form, size(form, shape), shape)
     return Nothing() if math.prod(shape) == 0 else form
 
 
-def _canonical_scales(form: Scales, shape: tuple[int, ...]) -> Form:
-    """Return the form, or the whole weight where it has no more parameters than the scales."""
-    count = sum(form.counts(shape))
-    if count == 0:
+def _smaller(form: Form, count: int, shape: tuple[int, ...]) -> Form:
+    """Return the form, or the whole weight where it has no more parameters than the form."""
+    if count == 0 or math.prod(shape) == 0:
         return Nothing()
     return form if count < math.prod(shape) else Everything()
 
@@ -366,7 +382,7 @@ def union(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
     Raises
     ------
     ValueError
-        If one form is `Scales` or `Subspace`, and the other one a part of the weight.
+        If one form selects no entries, as `Scales`, and the other one a part of the weight.
 
     See Also
     --------
@@ -386,6 +402,8 @@ def union(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
         return subspace_form.same_subspace(a, b)
     if isinstance(a, Scales) or isinstance(b, Scales):
         return canonical(scale_form.union_of_scales(a, b), shape)
+    if isinstance(a, KernelForm) or isinstance(b, KernelForm):
+        return canonical(kernel_form.equal_forms(a, b), shape)
     # Slices along one axis are joined without masks, which may have millions of values.
     if isinstance(a, Leading | Indices) and isinstance(b, Leading | Indices) and a.axis == b.axis:
         return position_forms.at_positions(
@@ -412,7 +430,7 @@ def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
     Raises
     ------
     ValueError
-        If one form is `Scales` or `Subspace`, and the other one a part of the weight.
+        If one form selects no entries, as `Scales`, and the other one a part of the weight.
 
     See Also
     --------
@@ -434,6 +452,8 @@ def intersection(a: Form, b: Form, shape: tuple[int, ...]) -> Form:
         return subspace_form.same_subspace(a, b)
     if isinstance(a, Scales) or isinstance(b, Scales):
         return canonical(scale_form.intersection_of_scales(a, b), shape)
+    if isinstance(a, KernelForm) or isinstance(b, KernelForm):
+        return canonical(kernel_form.equal_forms(a, b), shape)
     if isinstance(a, Leading | Indices) and isinstance(b, Leading | Indices) and a.axis == b.axis:
         return position_forms.at_positions(
             a.axis, set(position_forms.along(a, shape)) & set(position_forms.along(b, shape)), shape
@@ -459,7 +479,7 @@ def complement(form: Form, shape: tuple[int, ...]) -> Form:
     Raises
     ------
     ValueError
-        If the form is `Scales` or `Subspace`.
+        If the form selects no entries, as `Scales`.
 
     See Also
     --------
@@ -477,7 +497,7 @@ def complement(form: Form, shape: tuple[int, ...]) -> Form:
         return Nothing()
     if isinstance(form, Mask):
         return from_mask(~position_forms.elements(form, shape))
-    if isinstance(form, Scales | Subspace):
+    if isinstance(form, Scales | Subspace | KernelForm):
         _refuse_entries(form)
     return position_forms.at_positions(
         form.axis, set(range(shape[form.axis])) - set(position_forms.along(form, shape)), shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 from numbers import Integral, Real
 
@@ -15,6 +16,7 @@ from .slices import filters
 from .whole_layers import head
 
 _LONGEST = 10_000
+_ARRAY = re.compile(r'"[A-Za-z0-9+/=]*"')  # packed bits of a mask in base 64
 # Selectors write their text with the precedence of Python, in which - binds more strongly than &,
 # and & more strongly than |.
 _OPERATORS: dict[type[ast.operator], Callable[[Selector, Selector], Selector]] = {
@@ -69,8 +71,14 @@ def parse(text: str) -> Selector:
             'Use "filters(0.1) | head()", for example.'
         )
     shown = quoted(text if len(text) <= 200 else f"{text[:150]}...")
-    if len(text) > _LONGEST:  # Python's parser and the recursion below are made for short text
-        raise ValueError(f"{shown} cannot be read as a selector. It has {len(text)} characters.")
+    # Python's parser and the recursion below are made for short expressions. The array of a mask is
+    # one token of any length.
+    length = len(text) if len(text) <= _LONGEST else len(_ARRAY.sub("", text))
+    if length > _LONGEST:
+        raise ValueError(
+            f"{shown} cannot be read as a selector. It has {length} characters without the arrays "
+            f"of masks, and at most {_LONGEST} are allowed."
+        )
     try:
         # Python's parser is used, and not its evaluation: a file must not be able to run code. Text
         # with a leading space would be an indentation error.

@@ -327,7 +327,7 @@ class Base:
         values = dict(self.values(survey))
         for info in infos:
             form = selection[info.path]
-            if isinstance(form, forms.Scales | forms.Subspace):
+            if isinstance(form, forms.Scales | forms.Subspace | forms.KernelForm):
                 values[info.path] = drawn[info.path]
                 continue
             trainable = forms.to_mask(form, info.shape)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from frozenfit.dead_units import LivingUnits
-from frozenfit.delta import Delta, computed_forms, form_kind
+from frozenfit.delta import Delta, forms_key
 from frozenfit.isolation import SEED_LIMIT, isolated
 from frozenfit.layout import Survey
 from frozenfit.partial import PartialModel, weights_of
@@ -20,6 +20,7 @@ from frozenfit.thin import ThinNetwork
 from frozenfit.training import optimizers, prefix, shared_features
 from frozenfit.training.augmentation import CropAndFlip
 from frozenfit.training.backends import Predictor, Trainer
+from frozenfit.training.backends.predictor import Members
 from frozenfit.training.base import Base
 from frozenfit.training.data import Data
 from frozenfit.training.head import squashing
@@ -191,7 +192,7 @@ class Network:
         """
         # Positions and values are loaded into variables, so that selections with equal forms
         # share compiled code.
-        key = (_forms_key(selection), frozen, statistics)
+        key = (forms_key(selection), frozen, statistics)
         found = self._compiled.pop(key, None) or CompiledModel(
             self, base, selection, frozen, statistics
         )
@@ -471,26 +472,29 @@ class CompiledModel:
             self._stacks.popitem(last=False)
         return found
 
-    def outputs(self, X: np.ndarray) -> np.ndarray:
+    def outputs(self, X: np.ndarray, members: Members | None = None) -> np.ndarray:
         """Compute the outputs of the network.
 
         Parameters
         ----------
         X : ndarray of shape (n, ...)
             Inputs.
+        members : Members or None, default=None
+            Members with equal frozen layers, the first of which is loaded, to compute all of them.
 
         Returns
         -------
-        ndarray of float32, shape (n, n_outputs)
+        ndarray of float32, shape (n, n_outputs) or (n_members, n, n_outputs)
             The outputs. In a block of `shared_features.sharing` they are computed from shared
             features, where the network has a frozen prefix.
         """
-        found = self.prefix(Phase()) if shared_features.is_sharing() else None
-        if found is None or found.bytes(len(X)) > prefix.memory_limit():
-            return self.predictor(X)
-        none = np.zeros(len(X), np.float32)
-        data = Data(X, none, np.arange(len(X)), none)
-        return self.phase_predictor(Phase(from_prefix=True))(self.features(found, data).X)
+        found, predictor = self.prefix(Phase()) if shared_features.is_sharing() else None, None
+        if found is not None and found.bytes(len(X)) <= prefix.memory_limit():
+            none = np.zeros(len(X), np.float32)
+            X = self.features(found, Data(X, none, np.arange(len(X)), none)).X
+            predictor = self.phase_predictor(Phase(from_prefix=True))
+        predictor = predictor or self.predictor
+        return predictor(X) if members is None else predictor.of_members(members, X)
 
     def _inference_layers(self, phase: Phase) -> tuple[keras.Layer, ...]:
         return tuple(self.weights.layers_with_stored_statistics(phase.waiting, phase.finished))
@@ -583,8 +587,3 @@ class CompiledModel:
 def _frozen_in(phase: Phase) -> Phase:
     """Return what decides on the prefix of a phase."""
     return replace(phase, from_prefix=False, per_weight=False)
-
-
-def _forms_key(selection: Selection) -> tuple:
-    """Return what compiled code depends on: indices and masks are loaded, so only their sizes."""
-    return tuple((p, *form_kind(form)) for p, form in computed_forms(selection).items())

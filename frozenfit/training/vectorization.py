@@ -136,6 +136,8 @@ def unsuitable_network(compiled: CompiledModel, joint: bool = False) -> str | No
             return f"weights without a constraint, got one of {path!r}"
     if compiled.weights.projections.variables:
         return "members outside a subspace, got `subspace`"
+    if any(isinstance(form, forms.Supermask) for form in compiled.weights.computed.values()):
+        return "members without masks, got `supermask`"
     if compiled.model.compute_dtype == "float16":
         return "a dtype policy without loss scaling, got float16"
     if keras.distribution.distribution() is not None:

@@ -47,27 +47,29 @@ def test_reduce_on_plateau_lowers_the_rate():
 
 def test_a_lambda_callback_receives_the_metrics_of_every_epoch():
     heard = []
-    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: heard.append((e, {**logs})))
-    estimator = classifier(callbacks=[tell]).fit(*table())
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda e, logs: heard.append((e, {**logs}))
+    )
+    estimator = classifier(callbacks=[callback]).fit(*table())
     assert [epoch for epoch, _ in heard] == [0, 1]
     assert [logs["loss"] for _, logs in heard] == estimator.history_["loss"]
 
 
 def test_a_lambda_callback_receives_every_batch():
     heard = []
-    tell = keras.callbacks.LambdaCallback(
+    callback = keras.callbacks.LambdaCallback(
         on_train_batch_begin=lambda b, logs: heard.append(("begin", b)),
         on_train_batch_end=lambda b, logs: heard.append(("end", b)),
     )
-    classifier(callbacks=tell).fit(*table())
+    classifier(callbacks=callback).fit(*table())
     once = [(word, batch) for batch in range(3) for word in ("begin", "end")]
     assert heard == once * 2
 
 
 def test_a_callback_on_batches_does_not_change_training():
     X, y = table()
-    tell = keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: None)
-    probabilities = classifier(callbacks=tell).fit(X, y).predict_proba(X)
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: None)
+    probabilities = classifier(callbacks=callback).fit(X, y).predict_proba(X)
     assert np.allclose(probabilities, classifier().fit(X, y).predict_proba(X), atol=1e-6)
 
 
@@ -86,15 +88,15 @@ def test_a_rate_set_before_a_batch_is_the_rate_of_the_batch():
 
 
 class Facts(keras.callbacks.Callback):
-    told: dict = {}
+    received: dict = {}
 
     def on_train_begin(self, logs=None):
-        type(self).told = dict(self.params)
+        type(self).received = dict(self.params)
 
 
 def test_a_callback_receives_the_length_of_training():
     classifier(callbacks=Facts()).fit(*table())
-    assert Facts.told["epochs"] == 2 and Facts.told["steps"] == 3
+    assert Facts.received["epochs"] == 2 and Facts.received["steps"] == 3
 
 
 class Predicts(keras.callbacks.Callback):

@@ -72,7 +72,9 @@ def test_a_fit_that_was_killed_ends_with_the_same_bits(name, epoch, left, path, 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["freezing", "unfreezing", "schedule", "averaged", "many steps"])
+@pytest.mark.parametrize(
+    "name", ["freezing", "unfreezing", "schedule", "averaged", "kernel forms", "many steps"]
+)
 @pytest.mark.parametrize("epoch", [2, 4])
 def test_every_kind_of_state_is_restored(name, epoch, path):
     uninterrupted, data = FITS[name](None)

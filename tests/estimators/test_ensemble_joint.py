@@ -158,6 +158,14 @@ def test_training_is_that_of_a_plain_model_with_common_layers(case):
             np.testing.assert_allclose(delta[path], value, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
+def test_weights_of_classes_are_weights_of_their_samples():
+    by_class = ensemble(epochs=2, class_weight={0: 3.0, 1: 1.0, 2: 0.5}).fit(X, Y)
+    by_sample = ensemble(epochs=2).fit(X, Y, sample_weight=np.array([3.0, 1.0, 0.5])[Y])
+    np.testing.assert_array_equal(by_class.predict_members(X), by_sample.predict_members(X))
+    unweighted = ensemble(epochs=2).fit(X, Y)
+    assert np.abs(unweighted.predict_members(X) - by_class.predict_members(X)).max() > 1e-3
+
+
 @pytest.fixture(scope="module")
 def fitted():
     # Moving statistics are computed anew.

@@ -329,8 +329,8 @@ def test_the_temperature_lowers_the_log_loss_of_held_out_samples():
     # Much training on wrong labels makes it too sure.
     settings = {"trainable": 1.0, "epochs": 15, "learning_rate": 0.02}
     plain = ensemble(2, **settings).fit(X[:200], noisy[:200])
-    told = {"X_val": X[200:], "y_val": noisy[200:]}
-    calibrated = ensemble(2, calibrate=True, **settings).fit(X[:200], noisy[:200], **told)
+    held_out = {"X_val": X[200:], "y_val": noisy[200:]}
+    calibrated = ensemble(2, calibrate=True, **settings).fit(X[:200], noisy[:200], **held_out)
     assert plain.temperature_ == 1.0 < calibrated.temperature_
     losses = [e.ensemble_report(X[200:], noisy[200:])[-1].nll for e in (plain, calibrated)]
     assert losses[1] < losses[0]

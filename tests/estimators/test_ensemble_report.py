@@ -98,6 +98,14 @@ def test_pooled_outputs_have_the_mean_of_the_softmaxes():
     np.testing.assert_allclose(np.exp(pooled(logits)), TWO.mean(axis=0))
 
 
+def test_pooled_outputs_are_finite_where_all_members_are_sure():
+    logits = np.array([[[0.0, -1000, -2000], [1, 2, 3]], [[0, -1100, -1500], [3, 2, 1]]])
+    found = pooled(logits, 0.5)
+    # The larger of two terms, whose ratio is no longer a number.
+    np.testing.assert_allclose(found[0, 1:], [-2000 - np.log(2), -3000 - np.log(2)])
+    np.testing.assert_allclose(found[1], pooled(logits[:, 1:], 0.5)[0])
+
+
 def test_pooled_outputs_stay_finite_for_very_sure_members():
     assert np.isfinite(pooled(np.array([[[0.0, 2000.0]], [[0.0, 3000.0]]]))).all()
 

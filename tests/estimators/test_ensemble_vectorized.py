@@ -105,10 +105,10 @@ def test_each_member_stops_early_by_itself():
 
 def test_validation_samples_may_be_given():
     settings = {"early_stopping": True, "patience": 2, "epochs": 12, "learning_rate": 0.05}
-    told = {"X_val": X[80:], "y_val": y[80:]}
-    together = ensemble(vectorize=True, **settings).fit(X[:80], y[:80], **told)
+    held_out = {"X_val": X[80:], "y_val": y[80:]}
+    together = ensemble(vectorize=True, **settings).fit(X[:80], y[:80], **held_out)
     clear_workspace()
-    assert_equal(together, ensemble(vectorize=False, **settings).fit(X[:80], y[:80], **told))
+    assert_equal(together, ensemble(vectorize=False, **settings).fit(X[:80], y[:80], **held_out))
 
 
 def test_each_member_has_the_epochs_that_its_pilot_run_chooses():

@@ -27,6 +27,7 @@ from frozenfit.selectors import (
     kernels,
     last,
     layers,
+    lora,
     magnitude,
     mask,
     movement,
@@ -37,6 +38,7 @@ from frozenfit.selectors import (
     rows,
     scales,
     subspace,
+    supermask,
     where,
 )
 from frozenfit.selectors.registry import find
@@ -138,6 +140,39 @@ class TestScales(AnySelectorContract):
         return request.param
 
 
+FACTORS = [lora(2), lora(1, 0.5, 3), lora(3, seed=2) | biases() | head()]
+
+
+class TestLora(AnySelectorContract):
+    invalid = tuple(
+        f"lora({arguments})"
+        for arguments in """
+        0 -1 1.5 True "a" 2,alpha=0 2,alpha=-1 2,alpha="a" 2,alpha=True 2,seed=-1 2,seed=0.5 2,1,0,1
+        """.split()
+    )
+
+    @pytest.fixture(params=FACTORS, ids=str)
+    def selector(self, request):
+        return request.param
+
+
+MASKED = [supermask(), supermask(0.3, False, 1), supermask(0.7, seed=2) | head()]
+
+
+class TestSupermask(AnySelectorContract):
+    invalid = tuple(
+        f"supermask({arguments})"
+        for arguments in """
+        0 1 1.0 -0.5 True "a" None 0.5,rescale=1 0.5,rescale="a" 0.5,seed=-1 0.5,seed=0.5
+        0.5,True,0,1
+        """.split()
+    )
+
+    @pytest.fixture(params=MASKED, ids=str)
+    def selector(self, request):
+        return request.param
+
+
 SUBSPACES = [subspace(7), subspace(3, "dense", 2), subspace(3, "sparse") | head()]
 
 
@@ -188,8 +223,9 @@ class TestWhere(SelectorContract):
 
 
 def test_the_contract_is_tested_for_every_selector_of_the_package():
-    texts = " ".join(map(str, [*ANY_NETWORK, *NAMED, *SCALED, *SUBSPACES, where(leading_pair)]))
+    tested = [*ANY_NETWORK, *NAMED, *SCALED, *FACTORS, *MASKED, *SUBSPACES, where(leading_pair)]
+    texts = " ".join(map(str, tested))
     own = [name for name in registered() if find(name).__module__.startswith("frozenfit.")]
-    assert len(own) == 26
+    assert len(own) == 28
     # The results of `movement` are masks.
     assert all(f"{name}(" in texts for name in own if name != "movement")

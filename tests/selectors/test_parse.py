@@ -23,6 +23,7 @@ from frozenfit.selectors import (
     filters,
     forms,
     head,
+    kernels,
     layers,
     mask,
     parse,
@@ -258,6 +259,13 @@ def test_any_text_results_in_a_selector_or_a_value_error(text):
 def test_a_damaged_mask_is_refused(value):
     with pytest.raises(ValueError, match="mask"):
         parse(value)
+
+
+def test_a_mask_of_a_large_kernel_is_read_back():
+    chosen = np.random.default_rng(0).random((784, 200)) < 0.01
+    selector = mask({"dense1/kernel": chosen}) & kernels() | head()
+    assert len(str(selector)) > 20_000 and selector.storable
+    assert parse(str(selector)) == selector
 
 
 @pytest.mark.parametrize("value", [b"head()", 3, None, ["head()"]])

@@ -65,6 +65,12 @@ def _many_steps(checkpoint):
     return classifier(batch_size=2, epochs=6, checkpoint=checkpoint), table()
 
 
+def _kernel_forms(checkpoint):
+    part = "lora(1).on('dense1') | supermask().on('dense2') | head()"
+    settings = {"model_params": {"hidden_layer_sizes": (8, 8)}, "epochs": 5}
+    return classifier(trainable=part, checkpoint=checkpoint, **settings), table()
+
+
 def _ensemble(checkpoint):
     member = classifier(epochs=3, checkpoint=checkpoint)
     # With a checkpoint, members are trained one after the other; the reference must be, too.
@@ -79,6 +85,7 @@ FITS: dict[str, Callable] = {
     "unfreezing": _unfreezing,
     "schedule": _schedule,
     "averaged": _averaged,
+    "kernel forms": _kernel_forms,
     "many steps": _many_steps,
     "ensemble": _ensemble,
 }

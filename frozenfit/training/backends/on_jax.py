@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from frozenfit.training.backends.jax_pooling import pooled, pooling_layers
-from frozenfit.training.backends.predictor import Predictor, pad_rows
+from frozenfit.training.backends.predictor import Predictor, as_floats, pad_rows
 from frozenfit.training.backends.trainer import Trainer, scaled_step
 from frozenfit.utils.arrays import to_numpy
 
@@ -172,6 +172,30 @@ class JaxPredictor(Predictor):
 
     def _compute(self, x):
         return self._compiled([v.value for v in self._variables], x)
+
+    def _keep(self, values):
+        import jax
+
+        return jax.device_put([list(of_one) for of_one in values])
+
+    def _of_each(self, variables, kept):
+        import jax
+
+        places = {id(variable): i for i, variable in enumerate(variables)}
+        places = [places.get(id(variable)) for variable in self._variables]
+        now = [variable.value for variable in self._variables]
+        every = [
+            [value if i is None else own[i] for i, value in zip(places, now, strict=True)]
+            for own in kept
+        ]
+
+        def compute(rows):
+            x = jax.device_put(rows)
+            # The calls return before they are computed.
+            outputs = [self._compiled(values, x) for values in every]
+            return np.stack([as_floats(each) for each in outputs])
+
+        return compute
 
 
 def _on_cpu() -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
-from frozenfit.training.backends.predictor import Predictor
+from frozenfit.training.backends.predictor import Predictor, as_floats
 from frozenfit.training.backends.trainer import Trainer
 
 
@@ -96,3 +97,37 @@ class TensorFlowPredictor(Predictor):
             spec = tf.TensorSpec((None, *x.shape[1:]), x.dtype)
             self._traces[key] = function.get_concrete_function(spec)
         return self._traces[key](ops.convert_to_tensor(x))
+
+    def _keep(self, values):
+        import tensorflow as tf
+
+        return [tf.convert_to_tensor(np.stack(of_one)) for of_one in zip(*values, strict=True)]
+
+    def _of_each(self, variables, kept):
+        import tensorflow as tf
+
+        def of_members(x, *stacked):
+            count = tf.shape(stacked[0])[0]
+
+            def body(i, every):
+                own = [(v, values[i]) for v, values in zip(variables, stacked, strict=True)]
+                with keras.StatelessScope(own):
+                    outputs = ops.cast(self._outputs(x), "float32")
+                return i + 1, every.write(i, outputs)
+
+            # One member at a time, so that a large batch needs no more memory than one member.
+            start = tf.constant(0), tf.TensorArray(tf.float32, count)
+            _, every = tf.while_loop(lambda i, _: i < count, body, start, parallel_iterations=1)
+            return every.stack()
+
+        def compute(rows):
+            key = ("members", rows.shape[1:], rows.dtype)
+            if key not in self._traces:
+                # The numbers of members and of rows are left open: one trace serves all of them.
+                given = [(rows.shape, rows.dtype), *((a.shape, a.dtype) for a in kept)]
+                specs = [tf.TensorSpec((None, *shape[1:]), dtype) for shape, dtype in given]
+                function = tf.function(of_members, autograph=False)
+                self._traces[key] = function.get_concrete_function(*specs)
+            return as_floats(self._traces[key](tf.convert_to_tensor(rows), *kept))
+
+        return compute

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from frozenfit.isolation import TorchStream
-from frozenfit.training.backends.predictor import Predictor
+from frozenfit.training.backends.predictor import Predictor, as_floats
 from frozenfit.training.backends.torch_optimizers import compute_on_tensors, updates_in
 from frozenfit.training.backends.torch_recorder import (
     PATIENCE,
@@ -133,9 +133,10 @@ class TorchPredictor(Predictor):
             ids = {id(v) for v in trained}
             read = [*model.variables, *self._weights_of(model).fixed_variables]
             read = [v for v in read if id(v) not in ids]
-            self._recorder = Recorder(
-                lambda x: [self._outputs(x)], trained, read, _at_other_values(trained)
-            )
+            self._recorder = Recorder(self._plain, trained, read, _at_other_values(trained))
+
+    def _plain(self, x: Any) -> list[Any]:
+        return [self._outputs(x)]
 
     def _batch_outputs(self, x: np.ndarray) -> Any:
         import torch
@@ -151,6 +152,33 @@ class TorchPredictor(Predictor):
 
         with torch.no_grad():
             return self._outputs(ops.convert_to_tensor(x))
+
+    def _keep(self, values):
+        return [[ops.convert_to_tensor(value) for value in of_one] for of_one in values]
+
+    def _of_each(self, variables, kept):
+        import torch
+
+        tensors = [variable.value for variable in variables]
+
+        def assign(values):
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor.copy_(value)
+
+        def compute(rows):
+            outputs = []
+            with torch.no_grad():
+                x = ops.convert_to_tensor(rows)
+                run = self._plain if self._recorder is None else self._recorder.stepper([x])
+                try:
+                    for values in kept:
+                        assign(values)
+                        outputs.append(as_floats(run(x)[0]))
+                finally:
+                    assign(kept[0])
+            return np.stack(outputs)
+
+        return compute
 
 
 def _at_other_values(variables: Sequence[Any]) -> Callable:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,6 +15,25 @@ from frozenfit.thin import ThinNetwork
 from frozenfit.training.data import as_inputs, input_dtype
 from frozenfit.training.token_ids import check_ids, count_ids
 from frozenfit.utils.arrays import to_numpy
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """What several members of one partial model have of their own.
+
+    Attributes
+    ----------
+    variables : list of keras.Variable
+        The variables of the model in which the members differ.
+    deltas : tuple of object
+        What the values of each member are recognized by, compared by identity.
+    values : callable
+        ``values(i)`` returns the values of the variables for one member.
+    """
+
+    variables: list[Any]
+    deltas: tuple[Any, ...]
+    values: Callable[[int], Sequence[np.ndarray]]
 
 
 class Predictor(ABC):
@@ -41,6 +62,8 @@ class Predictor(ABC):
         self._dtype = input_dtype(model.base if network is None else network)
         self._n_ids = count_ids(network if isinstance(network, keras.Model) else model.base)
         self._exact: dict[int, bool] = {}
+        self._deltas: tuple[Any, ...] = ()
+        self._kept: Any = None
         self._compile()
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -56,15 +79,49 @@ class Predictor(ABC):
         ndarray of float32, shape (n, n_outputs)
             Outputs of the network.
         """
+        return self._in_batches(x, lambda rows: as_floats(self._batch_outputs(rows)))
+
+    def of_members(self, members: Members, x: np.ndarray) -> np.ndarray:
+        """Compute the outputs of several members of the model.
+
+        Each batch is converted once, and the values of the members are not assigned one after the
+        other. The products of each member have the shapes that they have for this member alone, so
+        that its outputs do not depend on the others.
+
+        Parameters
+        ----------
+        members : Members
+            The members. The first one is loaded in the model, and still is afterwards.
+        x : ndarray of shape (n, ...)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_members, n, n_outputs)
+            Outputs of the network.
+        """
+        if len(members.deltas) != len(self._deltas) or any(
+            a is not b for a, b in zip(members.deltas, self._deltas, strict=True)
+        ):
+            self._deltas = ()
+            values = [members.values(i) for i in range(len(members.deltas))]
+            self._kept = self._keep(values)
+            self._deltas = members.deltas
+        return self._in_batches(x, self._of_each(members.variables, self._kept), axis=1)
+
+    def _in_batches(
+        self, x: np.ndarray, compute: Callable[[np.ndarray], np.ndarray], axis: int = 0
+    ) -> np.ndarray:
+        """Compute the outputs of padded batches, and join their rows along an axis."""
         parts, start = [], 0
         while start < len(x):
             size = self._size(x, start)
             rows = as_inputs(x[start : start + size], self._dtype)
             check_ids([rows], self._n_ids)
-            outputs = self._batch_outputs(pad_rows(rows, size))
-            parts.append(_as_floats(outputs)[: len(rows)])
+            outputs = compute(pad_rows(rows, size))
+            parts.append(outputs[(slice(None),) * axis + (slice(len(rows)),)])
             start += size
-        return np.concatenate(parts)
+        return np.concatenate(parts, axis=axis)
 
     def _size(self, x: np.ndarray, start: int) -> int:
         """Return the size of the batch of rows that begins at a row."""
@@ -82,11 +139,11 @@ class Predictor(ABC):
                 return False
             factors = np.random.default_rng(0).uniform(0.5, 1.5, (n, *rows.shape[1:]))
             rows = rows[np.arange(n) % len(rows)] * factors.astype(rows.dtype)
-            expected = _as_floats(self._compute(rows))
+            expected = as_floats(self._compute(rows))
             if (expected == expected[0]).all():  # shows nothing
                 return False
             parts = [self._compute(rows[start : start + size]) for start in range(0, n, size)]
-            found = np.concatenate([_as_floats(part) for part in parts])
+            found = np.concatenate([as_floats(part) for part in parts])
             self._exact[size] = np.array_equal(found, expected)
         return self._exact[size]
 
@@ -105,12 +162,32 @@ class Predictor(ABC):
         """Return the outputs of one batch of a fixed size, as `_compute` does."""
         return self._compute(x)
 
+    @abstractmethod
+    def _keep(self, values: Sequence[Sequence[np.ndarray]]) -> Any:
+        """Convert the values of the variables for each member, once for many calls."""
+
+    @abstractmethod
+    def _of_each(self, variables: list[Any], kept: Any) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function that computes one batch of all members, (members, rows, outputs)."""
+
     def _outputs(self, x: Any) -> Any:
         outputs, _, _ = self._weights_of(self.model).apply(x, training=False, network=self.network)
         return outputs
 
 
-def _as_floats(outputs: Any) -> np.ndarray:
+def as_floats(outputs: Any) -> np.ndarray:
+    """Convert a tensor to an array of float32.
+
+    Parameters
+    ----------
+    outputs : tensor
+        A tensor of the backend.
+
+    Returns
+    -------
+    ndarray of float32
+        Its values.
+    """
     return np.asarray(to_numpy(outputs), np.float32)
 
 
