@@ -24,7 +24,7 @@ PARTS = {
     "a tenth": "filters(0.1) | head() | batch_norm()",
     "four tenths": "filters(0.4) | head() | batch_norm()",
 }
-OWN = "a network of its own"
+OWN = "a separate network"
 IMAGES = ("mnist", "fashion_mnist", "cifar10")
 SETTINGS = {
     "tiny": {
@@ -137,7 +137,7 @@ EXPERIMENT = lab.Experiment(
     name="tasks",
     title="Can several tasks share one random network?",
     claim=(
-        "Several tasks can be learned on one fixed network, each with a small set of its own "
+        "Several tasks can be learned on one fixed network, each with a small set of "
         "parameters, without disturbing each other."
     ),
     source="Rosenfeld and Tsotsos (2018), arXiv:1802.00844, name this use and measure no task.",

@@ -10,6 +10,7 @@ import numpy as np
 
 from frozenfit.delta import computed_forms, forms_key, positions
 from frozenfit.estimators.fitted_part import FittedPart
+from frozenfit.estimators.stacked_parts import have_same_frozen
 from frozenfit.partial_weights import PartialWeights
 from frozenfit.selectors import forms
 from frozenfit.training import shared_features
@@ -77,13 +78,8 @@ def _dtype(variable: Any) -> str:
 def _differ_in_values_only(parts: Sequence[FittedPart]) -> bool:
     """Return whether parts run in one compiled model, and have the same frozen values."""
     first = parts[0]
-    same = all(
-        part.base is first.base
-        and (part.frozen, part.statistics) == (first.frozen, first.statistics)
-        for part in parts
-    )
     # The networks of parts with frozen zeros are made thinner, each for itself.
-    if not same or first.frozen == "zero":
+    if not have_same_frozen(parts) or first.frozen == "zero":
         return False
     selections = {id(part.selection): part.selection for part in parts}.values()
     if any(isinstance(form, forms.Subspace) for form in first.selection.forms.values()):

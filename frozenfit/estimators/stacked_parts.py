@@ -21,6 +21,27 @@ def require(condition: bool, what: str) -> None:
         raise NotStackable(what)
 
 
+def have_same_frozen(parts: Sequence[FittedPart]) -> bool:
+    """Return whether parts have one base, and treat its frozen values and statistics alike.
+
+    Parameters
+    ----------
+    parts : sequence of FittedPart
+        The parts.
+
+    Returns
+    -------
+    bool
+        False also for equal bases that are two objects.
+    """
+    first = parts[0]
+    return all(
+        part.base is first.base
+        and (part.frozen, part.statistics) == (first.frozen, first.statistics)
+        for part in parts
+    )
+
+
 def load_stack(
     parts: Sequence[FittedPart], network: Network, joint: bool = False
 ) -> tuple[CompiledModel, CompiledStack]:
@@ -48,12 +69,7 @@ def load_stack(
         If they differ in more than values and positions, or the network is not suitable.
     """
     first = parts[0]
-    same = all(
-        part.base is first.base
-        and (part.frozen, part.statistics) == (first.frozen, first.statistics)
-        for part in parts
-    )
-    require(same, "members with the same frozen values, got different ones")
+    require(have_same_frozen(parts), "members with the same frozen values, got different ones")
     # Their networks are made thinner, each for itself.
     require(first.frozen != "zero", "random or kept frozen values, got frozen='zero'")
     kinds = {forms_key(part.selection) for part in parts}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import pickle
 
 import keras
 import numpy as np
 import pytest
+from copies import assert_copies_predict_the_same
 from keras import layers as kl
 from projection_reference import matrix
-from sklearn.base import clone
 from sklearn.datasets import load_iris
 
 import frozenfit
@@ -61,20 +60,7 @@ def test_coordinates_are_counted_once(fitted):
 
 
 def test_copies_files_and_exports_predict_the_same(fitted, tmp_path):
-    expected = fitted.predict_proba(X)
-    frozenfit.save(fitted, tmp_path / "model.frozenfit")
-    copies = [
-        pickle.loads(pickle.dumps(fitted)),
-        copy.deepcopy(fitted),
-        frozenfit.load(tmp_path / "model.frozenfit"),
-        clone(fitted).fit(X, Y),
-    ]
-    for each in copies:
-        np.testing.assert_array_equal(each.predict_proba(X), expected)
-        assert each.part_.selection == fitted.part_.selection
-    logits = fitted.part_.outputs(X)
-    exported = fitted.to_keras().predict(X, verbose=0)
-    np.testing.assert_allclose(exported, logits, rtol=1e-4, atol=1e-5)
+    assert_copies_predict_the_same(fitted, X, Y, tmp_path)
 
 
 def test_a_file_has_the_coordinates_alone(tmp_path):

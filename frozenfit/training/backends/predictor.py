@@ -19,7 +19,7 @@ from frozenfit.utils.arrays import to_numpy
 
 @dataclass(frozen=True, eq=False)
 class Members:
-    """What several members of one partial model have of their own.
+    """The values in which several members of one partial model differ.
 
     Attributes
     ----------
