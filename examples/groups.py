@@ -55,8 +55,7 @@ SETTINGS = {
         "train": 50000,
         "test": 10000,
         "epochs": 10,
-        **ADAM,
-        "augment": "crop+flip",
+        **filter_fractions.PUBLISHED,
         "seeds": 3,
     },
     "gpu": {
@@ -109,7 +108,7 @@ def run(arm, seed, run):
             epochs=settings["epochs"],
             batch_size=settings["batch_size"],
             weight_decay=settings.get("weight_decay", 0.0),
-            lr_schedule="cosine",
+            lr_schedule=settings.get("lr_schedule", "cosine"),
             augment=settings.get("augment"),
             random_state=seed,
             **filter_fractions.optimizer(settings, rate),
