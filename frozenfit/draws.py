@@ -1,8 +1,8 @@
 """Frozen random values from (seed, weight path): the same on every backend, in every process.
 
 A weight's values are not drawn by Keras, whose generators differ between backends, nor by NumPy's
-distribution methods, whose algorithms may change. NumPy promises one thing for good: the integers
-of its counter-based Philox generator. Those are keyed by (seed, path) and turned into numbers here.
+distribution methods, whose algorithms may change, but from the integers of counter streams keyed by
+(seed, path), which are turned into numbers here.
 Entry number i of a weight depends on integer number i of its stream alone (except for Orthogonal).
 """
 
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
+
+from frozenfit.utils import counter_streams
 
 __all__ = ["UnknownInitializer", "draw", "knows", "moments", "stream_digest"]
 
@@ -167,9 +169,7 @@ def moments(array: np.ndarray) -> tuple[float, float]:
 
 
 def _integers(seed: int, path: str, count: int) -> np.ndarray:
-    text = f"frozenfit draws {_VERSION}\0{int(seed)}\0{path}"
-    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
-    return np.random.Philox(key=key).random_raw(count)
+    return counter_streams.integers(f"frozenfit draws {_VERSION}\0{int(seed)}\0{path}", count)
 
 
 def _uniforms(integers: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ Only a seed determines a matrix, so that it is the same on every backend and in 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from keras import ops
 from scipy.linalg import hadamard
 
 from frozenfit.draws import draw
+from frozenfit.utils import counter_streams
 
 _NORMAL = '{"class_name": "RandomNormal", "config": {"stddev": 1.0}}'
 
@@ -165,9 +165,7 @@ def _hadamard(rows: Any, blocks: int, n: int) -> Any:
 
 
 def _integers(seed: int, name: str, count: int) -> np.ndarray:
-    """Return random 64-bit integers, the same on every machine."""
-    digest = hashlib.sha256(f"frozenfit.subspace {seed} {name}".encode()).digest()
-    return np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(count)
+    return counter_streams.integers(f"frozenfit.subspace {seed} {name}", count)
 
 
 _DRAWS = {"dense": _dense, "sparse": _sparse, "fastfood": _fastfood}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from numbers import Real
+
+from frozenfit.utils import counter_streams
 
 from .arguments import call, check_int, check_seed
 from .context import Context
@@ -31,8 +32,7 @@ class _Lora(Selector):
 
     def _form(self, info: WeightInfo, seed: int) -> LowRank:
         inputs = sorted({*info.input_axes, *info.spatial_axes} - {*info.output_axes})
-        digest = hashlib.sha256(f"frozenfit.lora {seed} {info.path}".encode()).digest()
-        own = int.from_bytes(digest[:6], "little")  # an integer that JSON readers keep
+        own = counter_streams.seed_of(f"frozenfit.lora {seed} {info.path}")
         scale = 1.0 if self.alpha is None else self.alpha / self.r
         return LowRank(self.r, tuple(inputs), scale, own)
 

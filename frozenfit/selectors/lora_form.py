@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+
+from frozenfit.utils import counter_streams
 
 from .kernel_form import KernelForm
 
@@ -183,10 +184,7 @@ class LowRank(KernelForm):
         [0.0, 0.0]
         """
         rows, columns = self.sides(kernel.shape)
-        # The integers of a counter stream are the same on every machine.
-        digest = hashlib.sha256(f"frozenfit.lora {self.seed}".encode()).digest()
-        bits = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
-        uniform = (bits.random_raw(rows * self.r) >> np.uint64(11)) * 2.0**-53
+        uniform = counter_streams.uniforms(f"frozenfit.lora {self.seed}", rows * self.r)
         a = math.sqrt(6 / rows) * (2 * uniform - 1)
         return np.concatenate([a, np.zeros(self.r * columns)]).astype(np.float32)
 

@@ -1,15 +1,16 @@
 """Selectors of random parameters.
 
-Random positions come from a Philox counter stream keyed by seed and weight path and are chosen by
+Random positions come from a counter stream keyed by seed and weight path and are chosen by
 integer comparisons only, so that they are identical on every machine.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+
+from frozenfit.utils import counter_streams
 
 from .arguments import call, check_int, check_p, check_seed, count_of
 from .context import Context
@@ -23,10 +24,7 @@ from .weight_info import WeightInfo
 
 def _stream(seed: int, info: WeightInfo) -> np.ndarray:
     """Return one random 64-bit integer for each parameter of a weight."""
-    # The prefix is part of the key: another text would change every drawn position, and with it
-    # the results of every stored or published seed.
-    digest = hashlib.sha256(f"frozenfit.subset {seed} {info.path}".encode()).digest()
-    return np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(info.size)
+    return counter_streams.integers(f"frozenfit.subset {seed} {info.path}", info.size)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
+
+from frozenfit.utils import counter_streams
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,8 @@ class Scales:
         n_inputs, n_outputs = self.counts(shape)
         values = np.ones(n_inputs + n_outputs, np.float32)
         if self.signs is not None:
-            # The integers of a counter stream are the same on every machine.
-            digest = hashlib.sha256(f"frozenfit.signs {self.signs}".encode()).digest()
-            bits = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
-            values[:n_inputs] -= 2 * (bits.random_raw(n_inputs) >> np.uint64(63))
+            bits = counter_streams.integers(f"frozenfit.signs {self.signs}", n_inputs)
+            values[:n_inputs] -= 2 * (bits >> np.uint64(63))
         return values
 
     def factors(

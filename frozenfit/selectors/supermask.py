@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from numbers import Real
+
+from frozenfit.utils import counter_streams
 
 from .arguments import call, check_seed
 from .context import Context
@@ -30,8 +31,7 @@ class _Supermask(Selector):
         return {i.path: self._form(i, seed) for i in layout.weights if i.role == "kernel"}
 
     def _form(self, info: WeightInfo, seed: int) -> Supermask:
-        digest = hashlib.sha256(f"frozenfit.supermask {seed} {info.path}".encode()).digest()
-        own = int.from_bytes(digest[:6], "little")  # an integer that JSON readers keep
+        own = counter_streams.seed_of(f"frozenfit.supermask {seed} {info.path}")
         fan_in = math.prod(info.shape[axis] for axis in {*info.input_axes, *info.spatial_axes})
         return Supermask(self.keep, self.rescale, own, 1 / math.sqrt(max(1, fan_in)))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+
+from frozenfit.utils import counter_streams
 
 from .arguments import count_of
 from .kernel_form import KernelForm
@@ -185,10 +186,7 @@ class Supermask(KernelForm):
         """
         if self.seed is None:
             return np.abs(kernel).astype(np.float32)
-        # The integers of a counter stream are the same on every machine.
-        digest = hashlib.sha256(f"frozenfit.supermask {self.seed}".encode()).digest()
-        bits = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
-        uniform = (bits.random_raw(kernel.size) >> np.uint64(11)) * 2.0**-53
+        uniform = counter_streams.uniforms(f"frozenfit.supermask {self.seed}", kernel.size)
         return (self.bound * (2 * uniform - 1)).astype(np.float32).reshape(kernel.shape)
 
     def kernel(
