@@ -149,6 +149,22 @@ def claims(settings):
                 yield lab.Claim(text, random, arm | {"filters": ALL}, "not smaller")
 
 
+NAMES = {
+    "mlp": "mlp",
+    "lenet5": "LeNet-5",
+    "wide_resnet": "WRN-{depth}-{width}",
+    "densenet": "DenseNet-BC-{depth}-{growth}",
+}
+DATA = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
+
+
+def title(recipe):
+    """Name a network and its data."""
+    name = NAMES[recipe["model"]].format(**recipe["params"])
+    size = ", images at half size" if recipe["shrink"] == 2 else ""
+    return f"{name}, {DATA[recipe['data']]}{size}"
+
+
 def draw(results):
     """Plot accuracy against the fraction of trained parameters, one panel per network."""
     from matplotlib.ticker import PercentFormatter
@@ -167,7 +183,7 @@ def draw(results):
                 y = 100 * results.spread(arm, "accuracy").mean
                 if arm["filters"] != ALL or frozen == "random":
                     _name(axes, arm, (x, y), style["color"])
-        title = network
+        heading = title(results.settings["networks"][network])
         rows = lab.pick(results.rows, network=network, frozen="random")
         # Where little is frozen, the fractions are too close for a slope.
         if low < 0.5 and len({row["fraction"] for row in rows}) > 1:
@@ -175,8 +191,8 @@ def draw(results):
             ends = np.array([low, 1])
             fitted = 100 * (line.intercept + line.slope * np.log10(ends))
             axes.plot(ends, fitted, color="#8c8c8c", zorder=0, ls="--")
-            title += f": {100 * line.slope:.1f} points per decade, R² {line.r2:.2f}"
-        axes.set_title(title, fontsize=9)
+            heading += f"\n{100 * line.slope:.1f} points per decade, R² {line.r2:.2f}"
+        axes.set_title(heading, fontsize=9)
         axes.set_xlabel("fraction of all parameters trained")
         if low < 0.5:
             axes.set(xscale="log", xlim=(low / 1.4, 1.4))
@@ -197,12 +213,14 @@ def draw(results):
 
 def _count_axis(axes, total):
     """Add the number of trained parameters above the fraction of all `total` parameters."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     scales = lambda x: x * total, lambda x: x / total
     counts = axes.secondary_xaxis("top", functions=scales)
     counts.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     counts.xaxis.set_minor_formatter(NullFormatter())
+    if axes.get_xscale() == "log":
+        counts.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     counts.tick_params(labelsize=8)
     counts.set_xlabel(f"number of trained parameters of {total:,.0f}", fontsize=8)
 
@@ -231,8 +249,8 @@ EXPERIMENT = lab.Experiment(
         "The first filters of every convolution are trained, by fraction or, for whole numbers, by "
         "count. The dashed line is fitted to the runs with random frozen values. Keras subtracts "
         "weight decay apart from the momentum: 0.005 shrinks the weights as much as 0.0005 in the "
-        "gradient, as published. `steps` divides the rate by 10 after half and after three quarters "
-        "of the epochs."
+        "gradient, as published. `steps` divides the rate by 10 after half and after three "
+        "quarters of the epochs."
     ),
     settings=SETTINGS,
     arms=arms,
