@@ -48,6 +48,16 @@ SETTINGS = {
     },
     "long": {
         "networks": tuple(NETWORKS),
+        "factors": FACTORS,
+        "data": "mnist",
+        "train": 60000,
+        "test": 10000,
+        "epochs": 15,
+        "rates": (0.0005, 0.001, 0.002),
+        **COMMON,
+    },
+    "gpu": {
+        "networks": tuple(NETWORKS),
         "factors": (0.1, 0.2, *FACTORS, 4),
         "data": "mnist",
         "train": 60000,

@@ -206,6 +206,8 @@ EXPERIMENT = lab.Experiment(
         "largest ranks with at most as many parameters."
     ),
     settings=SETTINGS,
+    # Many arms differ by about a point, and an interval of five seeds is as wide.
+    seeds=10,
     arms=arms,
     run=run,
     claims=claims,
