@@ -35,8 +35,8 @@ def declared(script: str) -> Experiment:
 def recorded(experiment: Experiment) -> list[tuple[Results, list[dict]]]:
     """Return results and records of the budgets that have any.
 
-    The first is the largest budget whose arms have all been run at least twice. Where there is
-    none, it is the largest; where nothing has been run, "cpu" without results.
+    The first is the one with the most comparisons measured, and of equal ones the largest budget.
+    Where nothing has been run, it is "cpu" without results.
     """
     records = Records(DOCS / "results" / f"{experiment.name}.jsonl")
     found = []
@@ -44,7 +44,7 @@ def recorded(experiment: Experiment) -> list[tuple[Results, list[dict]]]:
         known = records.of(budget, experiment.settings.get(budget, {}))
         if known:
             found.append((Results(experiment, budget, [row(record) for record in known]), known))
-    found.sort(key=lambda each: not each[0].complete)  # stable
+    found.sort(key=lambda each: len(each[0].claims()), reverse=True)  # stable
     return found or [(Results(experiment, "cpu", []), [])]
 
 

@@ -20,7 +20,7 @@ def importable(monkeypatch):
     """Let `import lab` work, as it does for a script that is run from a shell."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == "lab"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("lab", "report")]:
         del sys.modules[name]
 
 
@@ -191,6 +191,24 @@ def test_an_interrupted_experiment_continues(experiment, tmp_path):
     assert sorted(calls) == [("a", 2), ("a", 3), ("b", 2), ("b", 3)]
     calls.clear()
     assert len(main(made, tmp_path, "--redraw").rows) == 8 and not calls
+
+
+def test_a_page_begins_with_the_budget_that_measured_most(experiment, tmp_path, monkeypatch):
+    report = importlib.import_module("report")
+    monkeypatch.setattr(report, "DOCS", tmp_path)
+    made, _ = experiment
+    settings = made.settings | {"long": {"train": 700, "rates": (1, 2)}}
+    made = dataclasses.replace(made, settings=settings)
+    out = tmp_path / "results"
+
+    def order():
+        return [results.budget for results, _ in report.recorded(made)]
+
+    main(made, out)
+    main(made, out, "--budget", "long", "--only", "b")
+    assert order() == ["cpu", "long"]
+    main(made, out, "--budget", "long")
+    assert order() == ["long", "cpu"]
 
 
 def test_a_budget_may_have_fewer_seeds(experiment):

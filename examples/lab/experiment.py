@@ -147,11 +147,6 @@ class Results:
         counts = {len(self.of(arm)) for arm in self.arms()}
         return str(counts.pop()) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
-    @property
-    def complete(self) -> bool:
-        """Whether every declared arm has been run at least twice."""
-        return all(len(self.of(arm)) > 1 for arm in self.experiment.arms(self.settings))
-
     def arms(self) -> list[Arm]:
         """Return the arms that have runs, in the order of the declaration."""
         arms = self.experiment.arms(self.settings)
