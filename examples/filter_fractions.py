@@ -204,6 +204,7 @@ def draw(results):
         axes.margins(y=0.15)
         one = lab.pick(results.rows, network=network)[0]
         _count_axis(axes, one["parameters"] / one["fraction"])
+        axes.set_ylim(bottom=min(axes.get_ylim()[0], 0))
         figures.chance_line(axes.axhline, axes.get_ylim, axes.set_ylim, 0.1)
         axes.grid(alpha=0.25)
     pictures[0].set_ylabel(figures.ACCURACY)
@@ -230,7 +231,8 @@ def _name(axes, arm, place, color):
     above = arm["frozen"] == "random"
     shift, align = ((0, 6 if above else -6), ("center", "bottom" if above else "top"))
     if arm["filters"].isdigit():
-        shift, align = ((-8, 0), ("right", "center")) if above else ((8, 0), ("left", "center"))
+        # Zeros may be at the line of guessing, which would cross a name at their height.
+        shift, align = ((-8, 0), ("right", "center")) if above else ((8, 0), ("left", "bottom"))
     style = {"textcoords": "offset points", "size": 8, "color": color}
     axes.annotate(arm["filters"], place, shift, ha=align[0], va=align[1], **style)
 
