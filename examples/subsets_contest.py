@@ -173,7 +173,8 @@ def draw(results):
                 place = count * 1.06 ** (i - len(names) / 2)
                 figures.points(axes, results, arm, "accuracy", place, style)
         axes.set_xscale("log")
-        axes.set(xlabel="trained parameters below the head", ylabel=figures.ACCURACY, title=network)
+        axes.set(ylabel=figures.ACCURACY, title=network)
+        axes.set_xlabel("trained parameters below the head\n(arms of equal count side by side)")
         axes.grid(alpha=0.25)
     plain = len(figures.COLORS)
     more = [(name, *style) for name, style in zip(names[plain:], STYLES[plain:], strict=False)]
