@@ -25,6 +25,7 @@ PUBLISHED = {"mlp": 750, "lenet5": 290}
 FACTORS = (0.4, 0.8, 1, 1.2, 2)
 THRESHOLD = 0.9
 COMMON = {"optimizer": "Adam, cosine decay", "projection": "fastfood", "batch_size": 128}
+CONSTANT = "Adam, constant rate, the same in all dimensions"
 SETTINGS = {
     "tiny": {
         "networks": ("mlp",),
@@ -63,8 +64,9 @@ SETTINGS = {
         "train": 60000,
         "test": 10000,
         "epochs": 100,
-        "rates": (0.0005, 0.001, 0.002),
+        "rates": (0.001,),
         **COMMON,
+        "optimizer": CONSTANT,
     },
 }
 
@@ -83,11 +85,13 @@ def arms(settings):
 def run(arm, seed, run):
     settings = run.settings
     network, params, total = NETWORKS[arm["network"]]
+    constant = settings["optimizer"] == CONSTANT
     d, factor, trainable = arm["dimension"], 1.0, 1.0
     if d != ALL:
-        # A step of Adam is then as long as in the whole network.
-        factor = math.sqrt(total / d)
         trainable = f"subspace({d}, projection={settings['projection']!r})"
+        if not constant:
+            # A step of Adam is then as long as in the whole network.
+            factor = math.sqrt(total / d)
 
     def make(rate):
         return PartialNetClassifier(
@@ -97,7 +101,7 @@ def run(arm, seed, run):
             epochs=settings["epochs"],
             batch_size=settings["batch_size"],
             learning_rate=factor * rate,
-            lr_schedule="cosine",
+            lr_schedule=None if constant else "cosine",
             random_state=seed,
         )
 
@@ -174,8 +178,9 @@ EXPERIMENT = lab.Experiment(
     setting=(
         "All weights are the initial ones plus a random projection of the trained coordinates. "
         "Rates in subspaces are those of the network times sqrt(D / d) for D parameters and d "
-        "dimensions. The claims hold where 1.2 times the published dimension is above nine tenths "
-        "of the accuracy with all parameters, and 0.8 times that dimension below."
+        "dimensions; the budget `gpu` has the published rate in all dimensions. The claims hold "
+        "where 1.2 times the published dimension is above nine tenths of the accuracy with all "
+        "parameters, and 0.8 times that dimension below."
     ),
     settings=SETTINGS,
     arms=lambda settings: list(arms(settings)),
