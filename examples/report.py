@@ -79,12 +79,13 @@ def state(measured: list[tuple[Results, list[dict]]]) -> str:
 
 
 def summary(measured: list[list[tuple[Results, list[dict]]]]) -> str:
-    """Return the sentence of the README on all experiments."""
+    """Return the sentence of the README on all experiments, each by the budget its page leads with.
+
+    A claim that was measured at two budgets counts once.
+    """
     some = [each for each in measured if each[0][0].rows]
     total = len(ENTRIES) + len(SCRIPTS) - sum(entry.script is not None for entry in ENTRIES)
-    verdicts = [
-        verdict for each in some for results, _ in each for verdict in pages.verdicts(results)
-    ]
+    verdicts = [verdict for each in some for verdict in pages.verdicts(each[0][0])]
     return f"{len(some)} of {total} questions have been measured so far. {pages.tally(verdicts)}."
 
 
