@@ -147,10 +147,12 @@ def draw(results):
         )
         axes.annotate(
             f"published: {PUBLISHED[network]}",
-            (PUBLISHED[network], 0.03),
+            (PUBLISHED[network], 0.97),
             xycoords=("data", "axes fraction"),
-            xytext=(3, 0),
+            xytext=(-3, 0),
             textcoords="offset points",
+            ha="right",
+            va="top",
             fontsize=7,
         )
         axes.set_xscale("log")
@@ -203,7 +205,8 @@ EXPERIMENT = lab.Experiment(
         "accuracy, and a decaying rate fewer. `cpu` has a fifth of the data. `gpu`, whose runs so "
         "far are from a CPU, was added when `cpu` and `long` had found fewer dimensions than "
         "published: it has the published rate and number of epochs, but not the published L2 "
-        "penalty of 0.0001."
+        "penalty of 0.0001. 600 directions then reach nine tenths of the accuracy of the mlp "
+        "within the spread of the seeds."
     ),
 )
 
